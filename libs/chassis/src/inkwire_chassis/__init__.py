@@ -1,0 +1,1 @@
+"""Service plumbing: settings, logs, lifecycle, health, NATS connection, provisioning, auth."""

@@ -1,0 +1,1 @@
+"""The command line: inkwire up, write, watch, doctor, provision, token."""

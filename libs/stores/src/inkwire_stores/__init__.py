@@ -1,0 +1,1 @@
+"""Where posts are kept: the ports, and their MongoDB and SQLite adapters."""

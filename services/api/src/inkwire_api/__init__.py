@@ -1,0 +1,1 @@
+"""The HTTP door: accepts, lists, reads and cancels posts."""

@@ -1,0 +1,1 @@
+"""The live door: WebSocket connections, channels, snapshots and tails."""

@@ -1,0 +1,1 @@
+"""The writer: takes jobs, claims posts, streams a provider into the log."""

@@ -1,0 +1,1 @@
+"""The keeper: folds key events into the store."""

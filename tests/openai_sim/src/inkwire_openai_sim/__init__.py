@@ -1,0 +1,1 @@
+"""An OpenAI-compatible HTTP server with deterministic text and faults on command."""
