@@ -1,0 +1,142 @@
+"""Tokens: JWT (RFC 7519), HS256, short-lived, with scopes and channels; keys rotate by ``kid``."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import jwt
+
+from inkwire_contracts.errors import InkwireError
+from inkwire_contracts.ids import owner_token
+
+AUDIENCE = "inkwire"
+MIN_SECRET_CHARS = 32
+MAX_TOKEN_CHARS = 4096
+MAX_LIFETIME_S = 24 * 3600
+LEEWAY_S = 5
+SCOPES: frozenset[str] = frozenset({"post:read", "post:write", "post:cancel", "ops"})
+DEFAULT_SCOPES: frozenset[str] = frozenset({"post:read", "post:write", "post:cancel"})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling, and what the token allows. No ``channels`` means: all channels of the owner."""
+
+    owner: str
+    subject: str
+    scopes: frozenset[str]
+    channels: frozenset[str]
+    expires_at: datetime
+    name: str = ""
+
+    def require(self, scope: str) -> None:
+        """Raise ``forbidden`` unless the token has the scope."""
+        if scope not in self.scopes:
+            raise InkwireError("forbidden", scope=scope)
+
+    def may_follow(self, channel: str) -> bool:
+        """Whether the token allows the channel at all; whether the post is the owner's is asked elsewhere."""
+        if "post:read" not in self.scopes:
+            return False
+        if self.channels and channel not in self.channels:
+            return False
+        kind, _, name = channel.partition(":")
+        return kind == "post" or (kind == "user" and name == self.owner)
+
+
+class KeyRing:
+    """Signing keys by id: the first signs, all verify, so a key is rotated by adding a new one in front."""
+
+    def __init__(self, keys: Iterable[tuple[str, str]], issuer: str) -> None:
+        self._keys = dict(keys)
+        self._issuer = issuer
+        self._signing_kid = next(iter(self._keys))
+
+    @classmethod
+    def parse(cls, text: str, issuer: str) -> "KeyRing":
+        """Read ``kid:secret,kid:secret``.
+
+        Raises:
+            ValueError: no key, an empty id, an id given twice, or a secret under 32 characters.
+        """
+        pairs = [tuple(part.strip().partition(":")[::2]) for part in text.split(",") if part.strip()]
+        if not pairs or len({kid for kid, _ in pairs}) != len(pairs) or not all(kid for kid, _ in pairs):
+            raise ValueError("give keys as kid:secret, comma separated, each kid once")
+        if any(len(secret) < MIN_SECRET_CHARS for _, secret in pairs):
+            raise ValueError(f"each secret needs at least {MIN_SECRET_CHARS} characters")
+        return cls(((kid, secret) for kid, secret in pairs), issuer)
+
+    def mint(
+        self,
+        subject: str,
+        *,
+        now: datetime,
+        lifetime_s: int,
+        jti: str,
+        scopes: Iterable[str] = DEFAULT_SCOPES,
+        channels: Iterable[str] = (),
+        name: str = "",
+    ) -> str:
+        """A signed token for ``subject``, valid for ``lifetime_s`` seconds from ``now``."""
+        claims: dict[str, Any] = {
+            "iss": self._issuer,
+            "aud": AUDIENCE,
+            "sub": subject,
+            "iat": now,
+            "exp": now + timedelta(seconds=min(lifetime_s, MAX_LIFETIME_S)),
+            "jti": jti,
+            "scope": " ".join(sorted(scopes)),
+        }
+        if channel_list := sorted(channels):
+            claims["ch"] = channel_list
+        if name:
+            claims["name"] = name
+        secret = self._keys[self._signing_kid]
+        return jwt.encode(claims, secret, algorithm="HS256", headers={"kid": self._signing_kid})
+
+    def verify(self, token: str, *, now: datetime) -> Principal:
+        """Check a token's signature, issuer, audience and time.
+
+        Raises:
+            InkwireError: ``invalid_token`` or ``token_expired``.
+        """
+        claims = self._decode(token)
+        expires_at = datetime.fromtimestamp(claims["exp"], now.tzinfo)
+        if expires_at + timedelta(seconds=LEEWAY_S) <= now:
+            raise InkwireError("token_expired")
+        if claims["iat"] > now.timestamp() + LEEWAY_S:
+            raise InkwireError("invalid_token")
+        return Principal(
+            owner=owner_token(self._issuer, claims["sub"]),
+            subject=claims["sub"],
+            scopes=frozenset(str(claims.get("scope", "")).split()),
+            channels=frozenset(map(str, claims.get("ch", ()))),
+            expires_at=expires_at,
+            name=str(claims.get("name", "")),
+        )
+
+    def _decode(self, token: str) -> dict[str, Any]:
+        if len(token) > MAX_TOKEN_CHARS:
+            raise InkwireError("invalid_token")
+        try:
+            secret = self._keys[jwt.get_unverified_header(token).get("kid", self._signing_kid)]
+            claims = jwt.decode(
+                token,
+                secret,
+                algorithms=["HS256"],
+                audience=AUDIENCE,
+                issuer=self._issuer,
+                options={
+                    "require": ["exp", "iat", "sub", "jti", "iss", "aud"],
+                    "verify_exp": False,  # ours: against the caller's clock
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
+            )
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
+            raise InkwireError("invalid_token") from None
+        numbers = (claims["exp"], claims["iat"])
+        if not claims["sub"] or not all(isinstance(n, int | float) and abs(n) < 1e11 for n in numbers):
+            raise InkwireError("invalid_token")
+        return dict(claims)

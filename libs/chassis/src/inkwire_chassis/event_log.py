@@ -1,0 +1,261 @@
+"""The log of posts: claims, fenced writes, history. The one adapter through which every service meets EVENTS.
+
+The protocol is in docs/architecture.md; its rules were explored as a model before they were built. In short: a
+claim's stream sequence is a token, every event carries it as an expectation that the broker checks, and only the
+answer "wrong last sequence" is a verdict. Everything else is asked again under the same Msg-Id.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from inkwire_chassis.jetstream import (
+    H_EXPECTED_SUBJECT,
+    H_EXPECTED_SUBJECT_SEQ,
+    H_MSG_ID,
+    BrokerError,
+    JetStream,
+    StoredMessage,
+    WrongLastSequence,
+)
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts import subjects
+from inkwire_contracts.commands import CancelIntent, Claim, Job
+from inkwire_contracts.events import Event, GenerateRequested, encode_event, parse_event
+from inkwire_contracts.fold import Outcome, Snapshot, fold
+from inkwire_contracts.topology import EVENTS
+
+BATCH_MESSAGES = 1_000
+BATCH_BYTES = 8 * 1024 * 1024
+MAX_BATCHES = 1_000
+"""Bound on one history read: a million events."""
+
+CLAIM_TRIES = 50
+READ_TRIES = 20
+RETRY_FIRST_S = 0.02
+RETRY_MAX_S = 0.5
+
+
+class Fenced(Exception):
+    """Someone else holds the post now: stop silently, write and acknowledge nothing."""
+
+
+class LogDamaged(Exception):
+    """A post's history does not fold, though everything was read. Loud, and never papered over."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event, its bytes in the log, and where they are."""
+
+    event: Event
+    raw: bytes
+    stream_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A claim that is ours: every write carries ``token``."""
+
+    post: str
+    token: int
+    attempt: int
+
+
+@dataclass(slots=True)
+class History:
+    """A folded post and the stream sequence it reaches (0: nothing in the log)."""
+
+    snapshot: Snapshot
+    stream_seq: int
+
+
+class EventLog:
+    """Reads and writes posts' logs over one JetStream connection."""
+
+    def __init__(self, jetstream: JetStream, new_claim_id: Callable[[], str]) -> None:
+        self.jetstream = jetstream
+        self._new_claim_id = new_claim_id
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    async def epoch(self) -> str:
+        """The log's identity: when its stream was created. Another epoch means another log."""
+        return str((await self.jetstream.stream_info(EVENTS))["created"])
+
+    async def read(self, owner: str, post: str, *, after_stream_seq: int = 0) -> list[StoredEvent]:
+        """All events of a post after a stream sequence, oldest first (from any replica).
+
+        Raises:
+            BrokerError: the broker did not answer.
+        """
+        found: list[StoredEvent] = []
+        start = after_stream_seq + 1
+        for _ in range(MAX_BATCHES):
+            query = {
+                "seq": start,
+                "next_by_subj": subjects.post_events(owner, post),
+                "batch": BATCH_MESSAGES,
+                "max_bytes": BATCH_BYTES,
+            }
+            messages, left, _ = await self.jetstream.direct_batch(EVENTS, query)
+            found.extend(_stored_event(message) for message in messages)
+            if left == 0 or not messages:
+                return found
+            start = messages[-1].seq + 1
+        raise LogDamaged(f"post {post} has more than {MAX_BATCHES * BATCH_MESSAGES} events")
+
+    async def newest(self, owner: str, post: str, *, at_least: int = 0) -> StoredEvent | None:
+        """The newest event of a post, by one cheap read.
+
+        ``at_least`` is a stream sequence (a claim's token) that the answering replica must have reached; one that
+        lags is asked again, and an empty answer is checked with the leader.
+        """
+        for attempt in range(READ_TRIES):
+            query = {"multi_last": [subjects.post_events(owner, post)], "batch": 64}
+            messages, _, up_to = await self.jetstream.direct_batch(EVENTS, query)
+            if messages and up_to >= at_least:
+                return _stored_event(max(messages, key=lambda message: message.seq))
+            if not messages:
+                last = await self.jetstream.leader_last(EVENTS, subjects.post_events(owner, post))
+                if last is None:
+                    return None
+            await asyncio.sleep(_delay(attempt))
+        raise BrokerError("no replica has caught up")
+
+    async def history(
+        self, owner: str, post: str, *, base: History | None = None, at_least: int = 0
+    ) -> History:
+        """Fold a post up to its newest event, from ``base`` (changed in place) or from nothing.
+
+        Raises:
+            LogDamaged: everything was read and it still does not fold.
+        """
+        history = base or History(Snapshot(post=post), 0)
+        for attempt in range(READ_TRIES):
+            newest = await self.newest(owner, post, at_least=at_least)
+            if newest is None or newest.event.seq <= history.snapshot.seq:
+                return history
+            damage = _advance(history, await self.read(owner, post, after_stream_seq=history.stream_seq))
+            if damage is None and history.snapshot.seq >= newest.event.seq:
+                return history
+            await asyncio.sleep(_delay(attempt))
+        raise LogDamaged(f"post {post} does not fold beyond seq {history.snapshot.seq}")
+
+    async def cancel_intent(self, owner: str, post: str, run: int) -> CancelIntent | None:
+        """The stored wish to cancel a run, if there is one."""
+        stored = await self.jetstream.leader_last(EVENTS, subjects.cancel(owner, post, run))
+        return None if stored is None else CancelIntent.model_validate_json(stored.payload)
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    async def ensure_requested(self, job: Job) -> None:
+        """Write run 1's ``requested`` if it is missing, so that it exists once, whoever died before.
+
+        Later runs' are written by :meth:`append`, under a claim.
+        """
+        event = requested_event(job, seq=1, prev=0, attempt=0)
+        headers = {H_EXPECTED_SUBJECT_SEQ: "0", H_MSG_ID: f"{job.post}.requested.{job.run}"}
+        try:
+            await self._until_verdict(subjects.post_event(job.owner, job.post, "requested"), event, headers)
+        except WrongLastSequence:
+            return
+
+    async def read_claim(self, post: str) -> tuple[Claim | None, int]:
+        """The newest claim on a post and its stream sequence (``None``, 0 if there was never one)."""
+        stored = await self.jetstream.leader_last(EVENTS, subjects.claim(post))
+        return (None, 0) if stored is None else (Claim.model_validate_json(stored.payload), stored.seq)
+
+    async def claim(self, post: str, *, run: int, deliveries: int, holder: str) -> Held:
+        """Take the right to write a post.
+
+        Raises:
+            Fenced: a later delivery of the job, or a later run, has claimed it.
+            BrokerError: no verdict could be had.
+        """
+        claim_id = self._new_claim_id()
+        for attempt in range(CLAIM_TRIES):
+            current, seq = await self.read_claim(post)
+            if current is not None and current.claim_id == claim_id:
+                return Held(post, seq, current.attempt)
+            if current is not None and (current.run, current.deliveries) > (run, deliveries):
+                raise Fenced
+            number = (current.attempt if current else 0) + 1
+            body = Claim(claim_id=claim_id, run=run, attempt=number, deliveries=deliveries, holder=holder)
+            headers = {H_EXPECTED_SUBJECT_SEQ: str(seq), H_MSG_ID: claim_id}
+            try:
+                ack = await self.jetstream.publish(
+                    subjects.claim(post), body.model_dump_json().encode(), headers
+                )
+            except BrokerError as error:
+                get_logger().debug("claim not yet decided", post=post, error=str(error))
+                await asyncio.sleep(_delay(attempt))
+                continue
+            if not ack.duplicate:
+                return Held(post, ack.seq, number)
+        raise BrokerError("a claim could not be decided")
+
+    async def append(self, event: Event, held: Held) -> int:
+        """Write one event under a claim; returns its stream sequence. Keeps asking until there is a verdict.
+
+        Raises:
+            Fenced: the claim has been taken by someone else; nothing was written.
+        """
+        headers = {
+            H_EXPECTED_SUBJECT_SEQ: str(held.token),
+            H_EXPECTED_SUBJECT: subjects.claim(held.post),
+            H_MSG_ID: f"{event.post}.{held.token}.{event.seq}",
+        }
+        try:
+            return await self._until_verdict(
+                subjects.post_event(event.owner, event.post, event.type), event, headers
+            )
+        except WrongLastSequence:
+            raise Fenced from None
+
+    async def _until_verdict(self, subject: str, event: Event, headers: dict[str, str]) -> int:
+        """Without bound on purpose: the caller's lease ends it, and a full log only makes writers wait."""
+        payload = encode_event(event)
+        attempt = 0
+        while True:
+            try:
+                return (await self.jetstream.publish(subject, payload, headers)).seq
+            except BrokerError as error:
+                if not error.transient:
+                    raise
+                if attempt == 0:
+                    get_logger().warning("write not yet decided", subject=subject, error=str(error))
+                await asyncio.sleep(_delay(attempt))
+                attempt += 1
+
+
+def requested_event(job: Job, *, seq: int, prev: int, attempt: int) -> GenerateRequested:
+    """The ``requested`` event of a job."""
+    return GenerateRequested(
+        post=job.post,
+        owner=job.owner,
+        run=job.run,
+        attempt=attempt,
+        seq=seq,
+        prev=prev,
+        time=job.time,
+        traceparent=job.traceparent,
+        data=job.request,
+    )
+
+
+def _advance(history: History, events: list[StoredEvent]) -> str | None:
+    for stored in events:
+        outcome = fold(history.snapshot, stored.event)
+        if outcome in (Outcome.GAP, Outcome.INVALID):
+            return f"{outcome} at seq {stored.event.seq}"
+        history.stream_seq = max(history.stream_seq, stored.stream_seq)
+    return None
+
+
+def _stored_event(message: StoredMessage) -> StoredEvent:
+    return StoredEvent(parse_event(message.payload), message.payload, message.seq)
+
+
+def _delay(attempt: int) -> float:
+    return float(min(RETRY_FIRST_S * 2 ** min(attempt, 10), RETRY_MAX_S))

@@ -1,0 +1,42 @@
+"""Liveness and readiness: alive if the loop turns, ready if every named dependency answers in time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+PROBE_TIMEOUT_S = 2.0
+
+Probe = Callable[[], Awaitable[object]]
+
+
+@dataclass
+class Health:
+    """A service's probes by the dependency's name."""
+
+    service: str
+    probes: dict[str, Probe] = field(default_factory=dict)
+    draining: bool = False
+    """Set while stopping: not ready, so that nobody new is sent here."""
+
+    def add(self, name: str, probe: Probe) -> None:
+        """Name a dependency; its probe raises when it is not usable."""
+        self.probes[name] = probe
+
+    async def ready(self) -> tuple[bool, dict[str, str]]:
+        """Ask every dependency at once; returns overall readiness and a word per dependency."""
+        names = list(self.probes)
+        words = await asyncio.gather(*(self._ask(self.probes[name]) for name in names))
+        checks = dict(zip(names, words, strict=True))
+        if self.draining:
+            checks["process"] = "draining"
+        return all(word == "ok" for word in checks.values()), checks
+
+    async def _ask(self, probe: Probe) -> str:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await probe()
+        except TimeoutError:
+            return "no answer"
+        except Exception as error:  # noqa: BLE001 - any failure of a dependency means not ready
+            return type(error).__name__
+        return "ok"

@@ -1,0 +1,211 @@
+"""JetStream, as we use it: pipelined publishes with verdicts, reads by subject, and the JSON API.
+
+nats-py's ``publish_async`` never resolves a refused publish and its history readers leave consumers behind, so
+this file speaks the protocol itself (ADR 0008). Errors are told apart by one question: is it a verdict?
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+PUBLISH_TIMEOUT_S = 1.0
+API_TIMEOUT_S = 2.0
+MAX_IN_FLIGHT = 20_000
+"""Publishes awaiting an acknowledgement in one process; one more is refused as transient."""
+
+WRONG_LAST_SEQUENCE = 10071
+_NOT_FOUND = {404, 10037}
+
+H_MSG_ID = "Nats-Msg-Id"
+H_EXPECTED_SUBJECT_SEQ = "Nats-Expected-Last-Subject-Sequence"
+H_EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+
+
+class BrokerError(Exception):
+    """The broker did not do what was asked. ``transient``: asking again with the same Msg-Id is right."""
+
+    transient = True
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class WrongLastSequence(BrokerError):
+    """The one verdict: somebody else has written since (10071)."""
+
+    transient = False
+
+
+class StreamFull(BrokerError):
+    """No room; transient, because space comes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class PubAck:
+    """Where a message was stored. ``duplicate``: it had been stored before under the same Msg-Id."""
+
+    seq: int
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message of a stream."""
+
+    subject: str
+    seq: int
+    payload: bytes
+
+
+def _error(error: Mapping[str, Any]) -> BrokerError:
+    code = int(error.get("err_code", error.get("code", 0)))
+    text = f"{error.get('description', 'refused')} ({code})"
+    if code == WRONG_LAST_SEQUENCE:
+        return WrongLastSequence(text, code)
+    if code in (10047, 10077, 10023) or "maximum" in text:
+        return StreamFull(text, code)
+    return BrokerError(text, code)
+
+
+class JetStream:
+    """One per process, over the process's one connection. Call :meth:`start` first."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._inbox = client.new_inbox()
+        self._pending: dict[str, asyncio.Future[Msg]] = {}
+        self._next = 0
+
+    async def start(self) -> None:
+        """Open the reply inbox."""
+        await self.client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+
+    async def _on_reply(self, msg: Msg) -> None:
+        future = self._pending.get(msg.subject)
+        if future is not None and not future.done():
+            future.set_result(msg)
+
+    async def _ask(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float
+    ) -> Msg:
+        if len(self._pending) >= MAX_IN_FLIGHT:
+            raise BrokerError("too many requests in flight")
+        self._next += 1
+        reply = f"{self._inbox}.{self._next}"
+        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._pending[reply] = future
+        try:
+            await self.client.publish(subject, payload, reply=reply, headers=headers)
+            async with asyncio.timeout(timeout_s):
+                msg = await future
+        except TimeoutError:
+            raise BrokerError(f"no answer on {subject.split('.', 1)[0]}") from None
+        except NatsError as error:
+            raise BrokerError(str(error) or type(error).__name__) from None
+        finally:
+            del self._pending[reply]
+        if msg.headers and msg.headers.get("Status") == "503":
+            raise BrokerError("no responders", 503)
+        return msg
+
+    async def publish(
+        self, subject: str, payload: bytes, headers: Mapping[str, str], timeout_s: float = PUBLISH_TIMEOUT_S
+    ) -> PubAck:
+        """Store a message; returns once the broker has it.
+
+        Raises:
+            WrongLastSequence: an expectation in the headers did not hold.
+            BrokerError: anything else; the message may or may not be stored.
+        """
+        msg = await self._ask(subject, payload, dict(headers), timeout_s)
+        answer = json.loads(msg.data)
+        if "error" in answer:
+            raise _error(answer["error"])
+        return PubAck(int(answer["seq"]), bool(answer.get("duplicate", False)))
+
+    async def api(
+        self, path: str, body: Mapping[str, Any] | None = None, timeout_s: float = API_TIMEOUT_S
+    ) -> Any:
+        """Call ``$JS.API.<path>`` and return the decoded answer.
+
+        Raises:
+            BrokerError: the answer is an error, or there was none.
+        """
+        payload = json.dumps(body).encode() if body else b""
+        answer = json.loads((await self._ask(f"$JS.API.{path}", payload, None, timeout_s)).data)
+        if "error" in answer:
+            raise _error(answer["error"])
+        return answer
+
+    async def stream_info(self, stream: str) -> dict[str, Any]:
+        """Configuration and state of a stream."""
+        info: dict[str, Any] = await self.api(f"STREAM.INFO.{stream}")
+        return info
+
+    async def leader_last(self, stream: str, subject: str) -> StoredMessage | None:
+        """The last message on a subject, read at the stream's leader."""
+        return await self._leader_get(stream, {"last_by_subj": subject})
+
+    async def leader_get(self, stream: str, seq: int) -> StoredMessage | None:
+        """The message at a stream sequence, read at the leader; ``None`` if it is gone."""
+        return await self._leader_get(stream, {"seq": seq})
+
+    async def _leader_get(self, stream: str, query: Mapping[str, Any]) -> StoredMessage | None:
+        try:
+            message = (await self.api(f"STREAM.MSG.GET.{stream}", query))["message"]
+        except BrokerError as error:
+            if error.code in _NOT_FOUND:
+                return None
+            raise
+        payload = base64.b64decode(message.get("data", ""))
+        return StoredMessage(message["subject"], int(message["seq"]), payload)
+
+    async def direct_batch(
+        self, stream: str, query: Mapping[str, Any], timeout_s: float = API_TIMEOUT_S
+    ) -> tuple[list[StoredMessage], int, int]:
+        """One direct-get batch (any replica may answer): messages, how many are left, and up to which sequence.
+
+        Raises:
+            BrokerError: the batch did not end in time or the query was refused.
+        """
+        inbox = self.client.new_inbox()
+        subscription = await self.client.subscribe(inbox)
+        messages: list[StoredMessage] = []
+        try:
+            await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=inbox)
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    msg = await subscription.next_msg(timeout=timeout_s)
+                    headers = msg.headers or {}
+                    status = headers.get("Status")
+                    if status == "404":
+                        return messages, 0, 0
+                    if status == "204":
+                        return (
+                            messages,
+                            _number(headers, "Nats-Num-Pending"),
+                            _number(headers, "Nats-UpTo-Sequence"),
+                        )
+                    if status is not None:
+                        raise BrokerError(headers.get("Description", "refused"), int(status))
+                    messages.append(
+                        StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), msg.data)
+                    )
+        except TimeoutError:
+            raise BrokerError("a history read did not end in time") from None
+        except NatsError as error:
+            raise BrokerError(str(error) or type(error).__name__) from None
+        finally:
+            await subscription.unsubscribe()
+
+
+def _number(headers: Mapping[str, str], name: str) -> int:
+    return int(headers.get(name, "0"))

@@ -1,0 +1,194 @@
+"""The native WebSocket dialect: every frame a client may send and a server may answer. Prose: docs/protocol.md.
+
+One text frame is one JSON object with a ``type``. Unknown fields are ignored, unknown types from a client refused.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+SUBPROTOCOL = "inkwire.v1"
+"""Offered by clients; a second offered subprotocol ``token.<JWT>`` authenticates the handshake."""
+
+TOKEN_SUBPROTOCOL_PREFIX = "token."
+MAX_CLIENT_FRAME_BYTES = 10_240
+MAX_TEXT_FRAME_BYTES = 64 * 1024
+"""Catch-up text travels in frames of at most this size."""
+
+
+class _Frame(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Position(_Frame):
+    """A place in a post's log. ``epoch`` changes when the log was lost, and then ``seq`` means nothing."""
+
+    epoch: str = Field(max_length=64)
+    seq: int = Field(ge=0)
+
+
+Channel = Annotated[str, Field(min_length=1, max_length=160)]
+FrameId = int | None
+
+
+class Authenticate(_Frame):
+    """The first frame, unless the handshake carried a token."""
+
+    type: Literal["authenticate"]
+    token: str = Field(min_length=1, max_length=4096)
+
+
+class Subscribe(_Frame):
+    """Follow a channel. With ``position`` the server sends only what is newer, if it still can."""
+
+    type: Literal["subscribe"]
+    channel: Channel
+    position: Position | None = None
+    id: FrameId = None
+
+
+class Unsubscribe(_Frame):
+    """Stop following a channel."""
+
+    type: Literal["unsubscribe"]
+    channel: Channel
+    id: FrameId = None
+
+
+class Refresh(_Frame):
+    """Replace the token of this connection by a newer one of the same owner."""
+
+    type: Literal["refresh"]
+    token: str = Field(min_length=1, max_length=4096)
+    id: FrameId = None
+
+
+class Ping(_Frame):
+    """Ask for a ``pong``, for clients that cannot see WebSocket pings."""
+
+    type: Literal["ping"]
+    id: FrameId = None
+
+
+ClientFrame = Annotated[
+    Authenticate | Subscribe | Unsubscribe | Refresh | Ping,
+    Field(discriminator="type"),
+]
+CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(ClientFrame)
+
+
+class Welcome(_Frame):
+    """The connection is authenticated. ``expires_at`` is the token's end; refresh before it."""
+
+    type: Literal["welcome"] = "welcome"
+    connection: str
+    owner: str
+    expires_at: str
+    max_channels: int
+
+
+class Refreshed(_Frame):
+    """The new token is in force."""
+
+    type: Literal["refreshed"] = "refreshed"
+    expires_at: str
+    id: FrameId = None
+
+
+class Subscribed(_Frame):
+    """The channel is followed. ``recovered``: only newer events follow; else a snapshot does."""
+
+    type: Literal["subscribed"] = "subscribed"
+    channel: str
+    recovered: bool
+    id: FrameId = None
+
+
+class SnapshotFrame(_Frame):
+    """The post as it stands, without texts: forget all you had. ``text`` frames and then ``live`` follow."""
+
+    type: Literal["snapshot"] = "snapshot"
+    channel: str
+    epoch: str
+    snapshot: dict[str, Any]
+
+
+class TextFrame(_Frame):
+    """Text ``[start, end)`` of a section of the snapshot, in code points, in order; finished sections first."""
+
+    type: Literal["text"] = "text"
+    channel: str
+    section: str
+    start: int
+    end: int
+    text: str
+
+
+class Live(_Frame):
+    """Catch-up is complete: this position is now yours, and what follows is live."""
+
+    type: Literal["live"] = "live"
+    channel: str
+    position: Position
+
+
+class EventFrame(_Frame):
+    """One event; ``event`` is the log's JSON as it is (a merged chunk has ``first_seq`` too)."""
+
+    type: Literal["event"] = "event"
+    channel: str
+    name: str
+    event: dict[str, Any]
+
+
+class Posts(_Frame):
+    """Answer to a ``user:`` subscription: the owner's newest posts (summaries), newest first."""
+
+    type: Literal["posts"] = "posts"
+    channel: str
+    items: list[dict[str, Any]]
+
+
+class Unsubscribed(_Frame):
+    """The channel is not followed any more; with ``code`` because the server ended it."""
+
+    type: Literal["unsubscribed"] = "unsubscribed"
+    channel: str
+    code: str | None = None
+    message: str | None = None
+    id: FrameId = None
+
+
+class ErrorFrame(_Frame):
+    """A frame was refused; nothing was changed."""
+
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    channel: str | None = None
+    id: FrameId = None
+
+
+class Pong(_Frame):
+    """Answer to ``ping``."""
+
+    type: Literal["pong"] = "pong"
+    id: FrameId = None
+
+
+ServerFrame = Annotated[
+    Welcome
+    | Refreshed
+    | Subscribed
+    | SnapshotFrame
+    | TextFrame
+    | Live
+    | EventFrame
+    | Posts
+    | Unsubscribed
+    | ErrorFrame
+    | Pong,
+    Field(discriminator="type"),
+]
+SERVER_FRAME: TypeAdapter[ServerFrame] = TypeAdapter(ServerFrame)

@@ -1,0 +1,57 @@
+"""Bodies that are not events of a post: jobs, claims and cancel intents."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from inkwire_contracts.events import Priority, RequestedData
+from inkwire_contracts.ids import OwnerToken, PostId
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Job(_Body):
+    """The commit point of a request: once JOBS has acknowledged it, the run will end in exactly one terminal.
+
+    It carries all that ``requested`` needs, so that a worker can write that event when the api died before it did.
+    """
+
+    post: PostId
+    owner: OwnerToken
+    run: int = Field(ge=1)
+    time: str
+    request: RequestedData
+    traceparent: str | None = None
+
+    @property
+    def priority(self) -> Priority:
+        """Priority of the request."""
+        return self.request.priority
+
+    @property
+    def msg_id(self) -> str:
+        """De-duplication id: one job for each run of a post."""
+        return f"{self.post}.{self.run}"
+
+
+class Claim(_Body):
+    """The fenced right to write a post's log. Its stream sequence is the token that every event carries."""
+
+    claim_id: str
+    run: int = Field(ge=0)
+    attempt: int = Field(ge=1)
+    deliveries: int = Field(ge=0)
+    holder: str
+
+
+class CancelIntent(_Body):
+    """Someone with the right to do so wants this run to stop."""
+
+    post: PostId
+    owner: OwnerToken
+    run: int = Field(ge=1)
+    by: str = ""
+    time: str
+    extra: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,175 @@
+"""Error codes that may cross a process boundary, and the one function that renders them in English.
+
+Events, problem documents and frames carry ``code`` and ``params``; text is made here, at the edge. A template says
+what happened and what to do, and names nothing but its own parameters: no key, no prompt, no stack.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """One stable code. ``status`` is the HTTP status where it ends a request."""
+
+    code: str
+    status: int
+    title: str
+    template: str
+
+
+def _table(*rows: tuple[str, int, str, str]) -> dict[str, ErrorCode]:
+    return {row[0]: ErrorCode(*row) for row in rows}
+
+
+ERROR_CODES: Mapping[str, ErrorCode] = _table(
+    # Requests
+    ("invalid_request", 422, "The request is not valid", "{detail}"),
+    (
+        "malformed_body",
+        400,
+        "The body is not JSON",
+        "Send a JSON object with Content-Type: application/json.",
+    ),
+    (
+        "body_too_large",
+        413,
+        "The body is too large",
+        "Send at most {limit_bytes} bytes; put long material into a document instead.",
+    ),
+    ("unsupported_media_type", 415, "Unsupported media type", "Send Content-Type: application/json."),
+    ("unknown_recipe", 422, "Unknown recipe", "Choose one of: {known}."),
+    ("invalid_options", 422, "The options do not fit the recipe", "{detail}"),
+    ("invalid_cursor", 400, "The cursor is not valid", "Start again without a cursor."),
+    ("method_not_allowed", 405, "Method not allowed", "This address does not accept that method."),
+    ("not_acceptable", 406, "Not acceptable", "This address answers {known}."),
+    # Identity
+    ("unauthenticated", 401, "Sign in first", "Send a token as Authorization: Bearer TOKEN."),
+    ("invalid_token", 401, "The token is not valid", "Get a new token and try again."),
+    ("token_expired", 401, "The token has expired", "Get a new token and try again."),
+    ("forbidden", 403, "Not allowed", "This token lacks the scope {scope}."),
+    ("forbidden_origin", 403, "Origin not allowed", "Open the page under its own address."),
+    ("forbidden_channel", 403, "Channel not allowed", "This token may not follow that channel."),
+    ("not_found", 404, "Not found", "There is nothing under this address, or it is not yours."),
+    ("gone", 410, "Deleted", "This post was deleted."),
+    # State
+    (
+        "idempotency_mismatch",
+        422,
+        "Idempotency-Key was used for another request",
+        "Use a new Idempotency-Key for a different body.",
+    ),
+    (
+        "invalid_idempotency_key",
+        400,
+        "Idempotency-Key is not valid",
+        "Use 1 to {limit} visible ASCII characters.",
+    ),
+    ("not_ready", 409, "Not finished yet", "The post is {status}; try again when it is published."),
+    ("too_many_posts", 429, "Too many unfinished posts", "Wait until one of your {limit} posts has ended."),
+    ("rate_limited", 429, "Too many requests", "Try again in {retry_after_s} s."),
+    (
+        "broker_unavailable",
+        503,
+        "Not available at the moment",
+        "Nothing was accepted. Try again in a few seconds.",
+    ),
+    ("store_unavailable", 503, "Not available at the moment", "Try again in a few seconds."),
+    ("log_full", 503, "No room for new posts", "Nothing was accepted. Try again in {retry_after_s} s."),
+    ("internal", 500, "Something went wrong", "It was logged. Try again; if it stays, tell the operator."),
+    # Frames of the WebSocket
+    ("invalid_frame", 400, "The frame is not valid", "{detail}"),
+    ("invalid_channel", 400, "No such channel", "Follow post:<id> or user:<owner>."),
+    ("too_many_channels", 429, "Too many channels", "Follow at most {limit} channels on one connection."),
+    ("already_subscribed", 409, "Already subscribed", "Unsubscribe before subscribing to the channel again."),
+    ("not_subscribed", 409, "Not subscribed", "This connection does not follow that channel."),
+    # Ends of a run
+    (
+        "provider_auth",
+        502,
+        "The model provider refused the key",
+        "Ask the operator to check the provider's key.",
+    ),
+    (
+        "provider_quota",
+        502,
+        "The model provider's quota is used up",
+        "Ask the operator to check the provider's plan.",
+    ),
+    ("provider_rate_limited", 502, "The model provider is rate limiting", "Waiting for the provider."),
+    ("provider_unavailable", 502, "The model provider is not available", "Waiting for the provider."),
+    ("provider_timeout", 504, "The model provider is silent", "Waiting for the provider."),
+    ("provider_cut", 502, "The model provider's answer was cut off", "The section is written again."),
+    (
+        "provider_rejected",
+        502,
+        "The model provider rejected the request",
+        "Ask the operator to check the model's name.",
+    ),
+    (
+        "provider_truncated",
+        502,
+        "The model stopped at its length limit",
+        "Choose a shorter text or a larger limit.",
+    ),
+    ("provider_content_filter", 422, "The model's content filter stopped the text", "Choose another title."),
+    ("provider_invalid_output", 502, "The model's answer could not be used", "The section is written again."),
+    ("section_too_long", 422, "A section grew too long", "Choose a shorter text."),
+    ("deadline_exceeded", 504, "The post took too long", "Try again later, or choose a shorter text."),
+    ("poison", 500, "The post could not be written", "It failed {deliveries} times without coming forward."),
+)
+
+# Progress and notices: no errors, but told to people in the same way.
+MESSAGES: Mapping[str, str] = {
+    "waiting": "Waiting for a writer...",
+    "planning": "Planning the outline...",
+    "planned": "Outline ready: {sections} sections",
+    "writing_section": "Writing section {n} of {total}: {title}",
+    "finishing": "Finishing...",
+    "published": "Published",
+    "retrying": "Retrying in {delay_s} s ({reason})",
+}
+
+REASONS: Mapping[str, str] = {
+    "provider_rate_limited": "rate limited",
+    "provider_unavailable": "provider unavailable",
+    "provider_timeout": "provider silent",
+    "provider_cut": "connection cut",
+    "provider_invalid_output": "unusable answer",
+}
+"""Short reasons for the ``retrying`` message."""
+
+
+class _Tolerant(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def render(code: str, params: Mapping[str, Any] | None = None) -> str:
+    """English for a code of either table. Unknown codes render as themselves; missing parameters as ``?``."""
+    error = ERROR_CODES.get(code)
+    if error is not None:
+        template = error.template if error.template == "{detail}" else f"{error.title}. {error.template}"
+    else:
+        template = MESSAGES.get(code, code)
+    return template.format_map(_Tolerant(params or {}))
+
+
+class InkwireError(Exception):
+    """An error with a stable code, for any edge to render.
+
+    Args:
+        code: a key of :data:`ERROR_CODES`.
+        params: what the template and machines need to know.
+    """
+
+    def __init__(self, code: str, **params: Any) -> None:
+        self.code = code
+        self.params = params
+        super().__init__(render(code, params))
+
+    @property
+    def spec(self) -> ErrorCode:
+        """The code's row in the table."""
+        return ERROR_CODES.get(self.code, ERROR_CODES["internal"])
