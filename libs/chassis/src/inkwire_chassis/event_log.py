@@ -123,9 +123,7 @@ class EventLog:
             await asyncio.sleep(_delay(attempt))
         raise BrokerError("no replica has caught up")
 
-    async def history(
-        self, owner: str, post: str, *, base: History | None = None, at_least: int = 0
-    ) -> History:
+    async def history(self, owner: str, post: str, *, base: History | None = None, at_least: int = 0) -> History:
         """Fold a post up to its newest event, from ``base`` (changed in place) or from nothing.
 
         Raises:
@@ -184,9 +182,7 @@ class EventLog:
             body = Claim(claim_id=claim_id, run=run, attempt=number, deliveries=deliveries, holder=holder)
             headers = {H_EXPECTED_SUBJECT_SEQ: str(seq), H_MSG_ID: claim_id}
             try:
-                ack = await self.jetstream.publish(
-                    subjects.claim(post), body.model_dump_json().encode(), headers
-                )
+                ack = await self.jetstream.publish(subjects.claim(post), body.model_dump_json().encode(), headers)
             except BrokerError as error:
                 get_logger().debug("claim not yet decided", post=post, error=str(error))
                 await asyncio.sleep(_delay(attempt))
@@ -207,9 +203,7 @@ class EventLog:
             H_MSG_ID: f"{event.post}.{held.token}.{event.seq}",
         }
         try:
-            return await self._until_verdict(
-                subjects.post_event(event.owner, event.post, event.type), event, headers
-            )
+            return await self._until_verdict(subjects.post_event(event.owner, event.post, event.type), event, headers)
         except WrongLastSequence:
             raise Fenced from None
 

@@ -93,9 +93,7 @@ class JetStream:
         if future is not None and not future.done():
             future.set_result(msg)
 
-    async def _ask(
-        self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float
-    ) -> Msg:
+    async def _ask(self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float) -> Msg:
         if len(self._pending) >= MAX_IN_FLIGHT:
             raise BrokerError("too many requests in flight")
         self._next += 1
@@ -131,9 +129,7 @@ class JetStream:
             raise _error(answer["error"])
         return PubAck(int(answer["seq"]), bool(answer.get("duplicate", False)))
 
-    async def api(
-        self, path: str, body: Mapping[str, Any] | None = None, timeout_s: float = API_TIMEOUT_S
-    ) -> Any:
+    async def api(self, path: str, body: Mapping[str, Any] | None = None, timeout_s: float = API_TIMEOUT_S) -> Any:
         """Call ``$JS.API.<path>`` and return the decoded answer.
 
         Raises:
@@ -196,9 +192,7 @@ class JetStream:
                         )
                     if status is not None:
                         raise BrokerError(headers.get("Description", "refused"), int(status))
-                    messages.append(
-                        StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), msg.data)
-                    )
+                    messages.append(StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), msg.data))
         except TimeoutError:
             raise BrokerError("a history read did not end in time") from None
         except NatsError as error:

@@ -103,9 +103,7 @@ async def run_until_stopped(compose: Compose, *, stop_timeout_s: float) -> int:
     return EX_SOFTWARE if supervisor.failure is not None else 0
 
 
-async def _life(
-    service: AbstractAsyncContextManager[Any], supervisor: Supervisor, started: asyncio.Event
-) -> None:
+async def _life(service: AbstractAsyncContextManager[Any], supervisor: Supervisor, started: asyncio.Event) -> None:
     async with service:
         started.set()
         await supervisor.stopping.wait()

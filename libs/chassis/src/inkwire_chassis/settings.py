@@ -50,7 +50,7 @@ def variable_name(cls: type[BaseSettings], field_name: str, field: FieldInfo) ->
 
 
 class ServiceSettings(BaseSettings):
-    """What every service needs. Shared variables are ``INKWIRE_<NAME>``, a service's own ``INKWIRE_<SERVICE>_<NAME>``."""
+    """What every service needs: shared variables are ``INKWIRE_<NAME>``, its own ``INKWIRE_<SERVICE>_<NAME>``."""
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
 
@@ -61,9 +61,7 @@ class ServiceSettings(BaseSettings):
     """``kid:secret`` pairs, comma separated; the first signs, all verify. Secrets have at least 32 characters."""
     jwt_issuer: str = Field("inkwire", validation_alias="INKWIRE_JWT_ISSUER")
     log_format: Literal["human", "json"] = Field("json", validation_alias="INKWIRE_LOG_FORMAT")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", validation_alias="INKWIRE_LOG_LEVEL"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="INKWIRE_LOG_LEVEL")
     stop_timeout_s: float = Field(4.0, gt=0, le=300, validation_alias="INKWIRE_STOP_TIMEOUT_S")
     """How long a stopping process may take before it is cut short."""
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 SUBPROTOCOL = "inkwire.v1"
 """Offered by clients; a second offered subprotocol ``token.<JWT>`` authenticates the handshake."""
 
-TOKEN_SUBPROTOCOL_PREFIX = "token."
+TOKEN_SUBPROTOCOL_PREFIX = "token."  # noqa: S105 - a prefix, not a secret
 MAX_CLIENT_FRAME_BYTES = 10_240
 MAX_TEXT_FRAME_BYTES = 64 * 1024
 """Catch-up text travels in frames of at most this size."""

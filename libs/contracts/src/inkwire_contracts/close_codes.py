@@ -1,4 +1,4 @@
-"""Close codes of the WebSocket, one table. The range tells a client what to do (as in Pusher's protocol):
+"""Close codes of the WebSocket, one table, whose ranges tell a client what to do (as in Pusher's protocol).
 
 4000-4099: do not reconnect with the same credentials; 4100-4199: reconnect after a back-off; 4200-4299: at once.
 Of the registered codes (RFC 6455) 1000 means finished; every other one means reconnect after a back-off.

@@ -77,9 +77,7 @@ def topology(
 
     ``ack_wait_s`` is the lease of a job; workers beat several times within it.
     """
-    return Topology(
-        _streams(events_max_bytes, conversations_max_bytes), _consumers(pools, ack_wait_s), replicas
-    )
+    return Topology(_streams(events_max_bytes, conversations_max_bytes), _consumers(pools, ack_wait_s), replicas)
 
 
 def _streams(events_max_bytes: int, conversations_max_bytes: int) -> tuple[StreamSpec, ...]:
