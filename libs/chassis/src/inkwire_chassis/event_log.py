@@ -115,7 +115,7 @@ class EventLog:
             query = {"multi_last": [subjects.post_events(owner, post)], "batch": 64}
             messages, _, up_to = await self.jetstream.direct_batch(EVENTS, query)
             if messages and up_to >= at_least:
-                return _stored_event(max(messages, key=lambda message: message.seq))
+                return max(map(_stored_event, messages), key=lambda stored: stored.event.seq)
             if not messages:
                 last = await self.jetstream.leader_last(EVENTS, subjects.post_events(owner, post))
                 if last is None:

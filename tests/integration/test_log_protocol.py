@@ -1,0 +1,226 @@
+"""The write protocol on a real broker: claims, fences, verdicts, histories."""
+
+import asyncio
+
+import pytest
+from inkwire_chassis.clock import new_id
+from inkwire_chassis.event_log import EventLog, Fenced
+from inkwire_chassis.jetstream import H_EXPECTED_SUBJECT_SEQ, H_MSG_ID, BrokerError, WrongLastSequence
+from inkwire_chassis.provisioning import Drift, provision, verify
+from inkwire_contracts import events, subjects
+from inkwire_contracts.events import ChunkData, ChunkProduced, Started
+from inkwire_contracts.fold import document
+from inkwire_contracts.topology import EVENTS, JOBS, PERSISTER_DURABLE, topology
+
+from tests.support.log import SMALL, TIME, ScriptedWriter, make_job, open_log
+from tests.support.servers import NatsFactory
+
+
+async def test_provisioning_is_repeatable_and_verified(nats_url: str) -> None:
+    """A second run of provisioning changes nothing, and what it made passes verification."""
+    async with open_log(nats_url) as log:
+        assert await provision(log.jetstream, SMALL) == []
+        await verify(log.jetstream, SMALL, consumers=(PERSISTER_DURABLE,))
+
+
+async def test_drift_is_named(nats_url: str) -> None:
+    """A stream that was changed by hand fails verification with its name and the setting."""
+    async with open_log(nats_url) as log:
+        info = await log.jetstream.stream_info(EVENTS)
+        await log.jetstream.api(f"STREAM.UPDATE.{EVENTS}", {**info["config"], "allow_direct": False})
+        with pytest.raises(Drift, match="stream EVENTS differs in allow_direct"):
+            await verify(log.jetstream, SMALL)
+
+
+async def test_missing_streams_are_named(nats_url: str) -> None:
+    """A broker without our streams fails verification and says what to run."""
+    async with open_log(nats_url, topology(events_max_bytes=8 * 1024**2, conversations_max_bytes=1024**2)) as log:
+        await log.jetstream.api("STREAM.DELETE.JOBS")
+        with pytest.raises(Drift, match="stream JOBS is missing: run `inkwire provision`"):
+            await verify(log.jetstream, SMALL)
+
+
+async def test_requested_exists_once_whoever_writes_it(nats_url: str) -> None:
+    """Api and workers may all write ``requested``; one event of seq 1 is stored and the others are content."""
+    async with open_log(nats_url) as log:
+        job = make_job()
+        other = make_job(post=job.post, title="Another body")
+        await asyncio.gather(*(log.ensure_requested(job) for _ in range(5)), log.ensure_requested(other))
+        assert len(await log.read(job.owner, job.post)) == 1
+
+
+async def test_a_zombies_late_write_is_refused(nats_url: str) -> None:
+    """After a take-over the old claim cannot add anything, and the post folds as the new holder wrote it."""
+    async with open_log(nats_url) as log:
+        zombie = await ScriptedWriter.begin(log)
+        await zombie.open("s1")
+        await zombie.chunk("old ")
+        heir = await ScriptedWriter.begin(log, zombie.job, deliveries=2)
+        with pytest.raises(Fenced):
+            await zombie.chunk("late")
+        await heir.section("s1", "new ", "text")
+        await heir.publish()
+        history = await log.history(zombie.job.owner, zombie.job.post)
+        assert document(history.snapshot) == "new text"
+        assert history.snapshot.status == "published"
+
+
+async def test_a_worker_that_stalled_before_its_first_event_is_fenced(nats_url: str) -> None:
+    """A holder that wakes up after another has claimed and finished writes nothing, not even ``started``."""
+    async with open_log(nats_url) as log:
+        job = make_job()
+        await log.ensure_requested(job)
+        stalled = await log.claim(job.post, run=1, deliveries=1, holder="stalled")
+        heir = await ScriptedWriter.begin(log, job, deliveries=2)
+        await heir.section("s1", "text")
+        await heir.publish()
+        late = Started(post=job.post, owner=job.owner, run=1, attempt=1, seq=2, prev=1, time=TIME)
+        with pytest.raises(Fenced):
+            await log.append(late, stalled)
+
+
+async def test_an_older_delivery_cannot_claim_again(nats_url: str) -> None:
+    """Deliveries order the claims of a run: a sleeper with an older one gives up."""
+    async with open_log(nats_url) as log:
+        post = new_id()
+        await log.claim(post, run=1, deliveries=2, holder="new")
+        with pytest.raises(Fenced):
+            await log.claim(post, run=1, deliveries=1, holder="old")
+
+
+async def test_racing_claims_leave_one_writer(nats_url: str) -> None:
+    """Of many claimers of equal rank each gets its own token, and only the last token can write."""
+    async with open_log(nats_url) as log:
+        job = make_job()
+        await log.ensure_requested(job)
+        held = await asyncio.gather(*(log.claim(job.post, run=1, deliveries=1, holder=f"w{n}") for n in range(8)))
+        assert len({h.token for h in held}) == 8
+        wrote = []
+        for claim in sorted(held, key=lambda h: h.token):
+            event = Started(post=job.post, owner=job.owner, run=1, attempt=claim.attempt, seq=2, prev=1, time=TIME)
+            try:
+                wrote.append(await log.append(event, claim))
+            except Fenced:
+                continue
+        assert len(wrote) == 1
+
+
+async def test_a_repeated_write_is_stored_once(nats_url: str) -> None:
+    """A write whose answer was lost is repeated under its Msg-Id and does not double the event."""
+    async with open_log(nats_url) as log:
+        writer = await ScriptedWriter.begin(log)
+        await writer.open("s1")
+        event = await writer.chunk("once")
+        await log.append(event, writer.held)
+        stored = await log.read(writer.job.owner, writer.job.post)
+        assert [s.event.seq for s in stored] == [1, 2, 3, 4]
+
+
+async def test_a_duplicate_beyond_the_window_changes_nothing(nats_url: str) -> None:
+    """The same event stored twice (the broker forgot its Msg-Id) is folded once."""
+    async with open_log(nats_url) as log:
+        writer = await ScriptedWriter.begin(log)
+        await writer.open("s1")
+        event = await writer.chunk("once")
+        subject = subjects.post_event(event.owner, event.post, event.type)
+        await log.jetstream.publish(subject, events.encode_event(event), {H_MSG_ID: new_id()})
+        await writer.chunk(" more")
+        history = await log.history(event.owner, event.post)
+        assert document(history.snapshot) == "once more"
+
+
+async def test_long_histories_are_read_in_batches(nats_url: str) -> None:
+    """A post of more events than one batch, interleaved with another, is read whole and in order."""
+    async with open_log(nats_url) as log:
+        one, two = await ScriptedWriter.begin(log), await ScriptedWriter.begin(log)
+        await asyncio.gather(one.open("s1"), two.open("s1"))
+        for _ in range(1_100):
+            await asyncio.gather(one.chunk("ab"), two.chunk("cd"))
+        history = await log.history(one.job.owner, one.job.post)
+        assert document(history.snapshot) == "ab" * 1_100
+        newest = await log.newest(two.job.owner, two.job.post)
+        assert newest is not None
+        assert newest.event.seq == two.snapshot.seq
+
+
+async def test_a_history_is_continued_from_where_it_ended(nats_url: str) -> None:
+    """A base that was folded earlier is only brought up to date."""
+    async with open_log(nats_url) as log:
+        writer = await ScriptedWriter.begin(log)
+        await writer.section("s1", "a", "b")
+        base = await log.history(writer.job.owner, writer.job.post)
+        await writer.section("s2", "c")
+        again = await log.history(writer.job.owner, writer.job.post, base=base)
+        assert again is base
+        assert document(again.snapshot) == "abc"
+
+
+async def test_a_post_of_another_owner_is_not_there(nats_url: str) -> None:
+    """Reads name the owner: with the wrong one there is nothing."""
+    async with open_log(nats_url) as log:
+        writer = await ScriptedWriter.begin(log)
+        assert await log.newest("somebody", writer.job.post) is None
+        assert (await log.history("somebody", writer.job.post)).snapshot.seq == 0
+
+
+async def test_job_is_committed_once_per_run(nats_url: str) -> None:
+    """The second publish of a run's job is a duplicate that names where the first is stored."""
+    async with open_log(nats_url) as log:
+        job = make_job()
+        subject = subjects.job("general", "normal", job.owner)
+        first = await log.jetstream.publish(subject, job.model_dump_json().encode(), {H_MSG_ID: job.msg_id})
+        second = await log.jetstream.publish(subject, b"{}", {H_MSG_ID: job.msg_id})
+        assert (second.seq, second.duplicate) == (first.seq, True)
+        stored = await log.jetstream.leader_get(JOBS, second.seq)
+        assert stored is not None
+        assert stored.payload == job.model_dump_json().encode()
+
+
+async def test_wrong_expectation_is_the_only_verdict(nats_url: str) -> None:
+    """A refused expectation is told apart from everything that may be asked again."""
+    async with open_log(nats_url) as log:
+        with pytest.raises(WrongLastSequence) as verdict:
+            await log.jetstream.publish(subjects.claim(new_id()), b"{}", {H_EXPECTED_SUBJECT_SEQ: "7"})
+        assert not verdict.value.transient
+        with pytest.raises(BrokerError) as refusal:
+            await log.jetstream.publish("nobody.listens", b"{}", {})
+        assert refusal.value.transient
+
+
+async def test_a_write_waits_out_a_broker_restart(nats_factory: NatsFactory) -> None:
+    """A write begun while the server is away is stored once when it is back, and the log keeps its epoch."""
+    server = nats_factory()
+    async with open_log(server.url) as log:
+        writer = await ScriptedWriter.begin(log)
+        await writer.open("s1")
+        epoch = await log.epoch()
+        server.kill9()
+        writing = asyncio.ensure_future(writer.chunk("through the outage"))
+        await asyncio.sleep(0)
+        server.start()
+        await writing
+        history = await log.history(writer.job.owner, writer.job.post)
+        assert document(history.snapshot) == "through the outage"
+        assert await log.epoch() == epoch
+
+
+async def test_too_large_an_event_is_refused_not_lost(nats_url: str) -> None:
+    """The broker refuses an event above the limit and the post stays as it was."""
+    async with open_log(nats_url) as log:
+        writer = await ScriptedWriter.begin(log)
+        await writer.open("s1")
+        text = "x" * (events.MAX_EVENT_BYTES + 1)
+        event = ChunkProduced(
+            post=writer.job.post,
+            owner=writer.job.owner,
+            run=1,
+            attempt=1,
+            seq=writer.snapshot.seq + 1,
+            time=TIME,
+            data=ChunkData(section="s1", start=0, end=len(text), text=text),
+        )
+        subject = subjects.post_event(event.owner, event.post, event.type)
+        with pytest.raises(BrokerError):
+            await log.jetstream.publish(subject, events.encode_event(event), {})
+        assert isinstance(log, EventLog)
+        assert (await log.history(event.owner, event.post)).snapshot.seq == writer.snapshot.seq
