@@ -338,6 +338,8 @@ def _retrying(snapshot: Snapshot, event: Retrying) -> Outcome:
 
 
 def _paused(snapshot: Snapshot, event: Paused) -> Outcome:
+    if snapshot.open_section is not None:
+        return Outcome.INVALID
     return _ended(snapshot, event, "paused")
 
 
@@ -371,9 +373,10 @@ def _cancelled(snapshot: Snapshot, event: Cancelled) -> Outcome:
 
 
 def _keep_open_text(snapshot: Snapshot, section_id: str, text: str) -> None:
-    section = snapshot.section(section_id) if section_id else None
-    if section is not None and section.status == "writing":
-        section.set_text(text)
+    """The open section holds what the event says, nothing if it says nothing: chunks have no part in it."""
+    section = snapshot.section(snapshot.open_section) if snapshot.open_section else None
+    if section is not None:
+        section.set_text(text if section.section == section_id else "")
 
 
 def _ended(snapshot: Snapshot, event: Event, status: PostStatus) -> Outcome:
@@ -393,6 +396,10 @@ def _deleted(snapshot: Snapshot, _event: Deleted) -> Outcome:
     snapshot.title = ""
     snapshot.options = {}
     snapshot.metadata = {}
+    snapshot.progress = Progress()
+    snapshot.retry = None
+    snapshot.error = None
+    snapshot.sha256 = None
     return Outcome.APPLIED
 
 
