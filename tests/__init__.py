@@ -1,0 +1,1 @@
+"""The test suites; one folder for each kind, named by its mark."""

@@ -1,0 +1,1 @@
+"""What the tests share: throwaway servers, processes, waiting, clocks. Nothing in src imports it."""
