@@ -4,13 +4,16 @@ Only :func:`provision` writes. Services call :func:`verify` and fail fast on dri
 second stream, and nothing else (nats-py, FastStream) may create one on the way.
 """
 
+import asyncio
 from typing import Any
 
 from inkwire_chassis.jetstream import BrokerError, JetStream
+from inkwire_chassis.logs import get_logger
 from inkwire_contracts.topology import ConsumerSpec, StreamSpec, Topology
 
 _NS = 1_000_000_000
 _MISSING = {404, 10059, 10014}
+WAIT_INTERVAL_S = 0.25
 
 
 class Drift(Exception):
@@ -62,6 +65,29 @@ async def verify(jetstream: JetStream, topology: Topology, *, consumers: tuple[s
             want.pop("ack_wait")
             path = f"CONSUMER.INFO.{consumer.stream}.{consumer.durable}"
             _require(f"consumer {consumer.durable}", want, await _config(jetstream, path))
+
+
+async def wait_until_provisioned(
+    jetstream: JetStream, topology: Topology, *, timeout_s: float, consumers: tuple[str, ...] = ()
+) -> None:
+    """:func:`verify`, repeated for ``timeout_s``, because services may start before the broker is provisioned.
+
+    Raises:
+        Drift: it is still missing or different.
+        BrokerError: the broker still does not answer.
+    """
+    deadline_s = asyncio.get_running_loop().time() + timeout_s
+    told = False
+    while True:
+        try:
+            return await verify(jetstream, topology, consumers=consumers)
+        except (Drift, BrokerError) as error:
+            if asyncio.get_running_loop().time() >= deadline_s:
+                raise
+            if not told:
+                get_logger().info("waiting for the broker to be provisioned", reason=str(error))
+                told = True
+        await asyncio.sleep(WAIT_INTERVAL_S)
 
 
 def _require(what: str, want: dict[str, Any], have: dict[str, Any] | None) -> None:

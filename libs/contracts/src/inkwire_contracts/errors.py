@@ -73,10 +73,16 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "broker_unavailable",
         503,
         "Not available at the moment",
-        "Nothing was accepted. Try again in a few seconds.",
+        "Nothing is promised yet. Try again in a few seconds; with the same Idempotency-Key it is done only once.",
     ),
     ("store_unavailable", 503, "Not available at the moment", "Try again in a few seconds."),
     ("log_full", 503, "No room for new posts", "Nothing was accepted. Try again in {retry_after_s} s."),
+    (
+        "corrupt",
+        500,
+        "The stored text is damaged",
+        "It does not match its digest. It was logged; tell the operator.",
+    ),
     ("internal", 500, "Something went wrong", "It was logged. Try again; if it stays, tell the operator."),
     # Frames of the WebSocket
     ("invalid_frame", 400, "The frame is not valid", "{detail}"),
