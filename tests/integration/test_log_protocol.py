@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog, Fenced
 from inkwire_chassis.jetstream import H_EXPECTED_SUBJECT_SEQ, H_MSG_ID, BrokerError, WrongLastSequence
@@ -11,7 +12,6 @@ from inkwire_contracts import events, subjects
 from inkwire_contracts.events import ChunkData, ChunkProduced, Started
 from inkwire_contracts.fold import document
 from inkwire_contracts.topology import EVENTS, JOBS, PERSISTER_DURABLE, topology
-
 from tests.support.log import SMALL, TIME, ScriptedWriter, make_job, open_log
 from tests.support.servers import NatsFactory
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EX_CONFIG = 78
 """Exit code for a wrong configuration (sysexits.h)."""
@@ -17,29 +17,6 @@ S = TypeVar("S", bound=BaseSettings)
 
 class SettingsError(Exception):
     """A variable is missing or wrong; the message is one line and names it."""
-
-
-class _FileSource(EnvSettingsSource):
-    """Reads ``NAME_FILE`` where ``NAME`` is a setting: the way containers hand over secrets."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        name = variable_name(type_of(self), field_name, field)
-        path = os.environ.get(f"{name}_FILE")
-        if path is None:
-            return None, field_name, False
-        try:
-            return (
-                Path(path).read_text(encoding="utf-8").strip(),
-                str(field.validation_alias or field_name),
-                False,
-            )
-        except OSError as error:
-            raise SettingsError(f"{name}_FILE: cannot read {path}: {error.strerror}") from None
-
-
-def type_of(source: PydanticBaseSettingsSource) -> type[BaseSettings]:
-    """The settings class that a source fills."""
-    return source.settings_cls
 
 
 def variable_name(cls: type[BaseSettings], field_name: str, field: FieldInfo) -> str:
@@ -65,17 +42,20 @@ class ServiceSettings(BaseSettings):
     stop_timeout_s: float = Field(4.0, gt=0, le=300, validation_alias="INKWIRE_STOP_TIMEOUT_S")
     """How long a stopping process may take before it is cut short."""
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then ``*_FILE``."""
-        return init_settings, env_settings, _FileSource(settings_cls)
+
+def _secrets_from_files(cls: type[BaseSettings]) -> dict[str, str]:
+    """What stands in the files named by ``NAME_FILE``, where ``NAME`` itself is not set: how containers give secrets."""
+    found: dict[str, str] = {}
+    for field_name, field in cls.model_fields.items():
+        name = variable_name(cls, field_name, field)
+        path = os.environ.get(f"{name}_FILE")
+        if path is None or name in os.environ:
+            continue
+        try:
+            found[field_name] = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(f"{name}_FILE: cannot read {path}: {error.strerror}") from None
+    return found
 
 
 def load(cls: type[S], **overrides: Any) -> S:
@@ -85,7 +65,7 @@ def load(cls: type[S], **overrides: Any) -> S:
         SettingsError: a variable is missing or wrong.
     """
     try:
-        return cls(**overrides)
+        return cls(**{**_secrets_from_files(cls), **overrides})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else cls.__name__
