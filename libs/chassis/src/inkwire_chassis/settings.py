@@ -44,7 +44,7 @@ class ServiceSettings(BaseSettings):
 
 
 def _secrets_from_files(cls: type[BaseSettings]) -> dict[str, str]:
-    """What stands in the files named by ``NAME_FILE``, where ``NAME`` itself is not set: how containers give secrets."""
+    """What stands in the files that ``NAME_FILE`` names, where ``NAME`` is not set: how containers give secrets."""
     found: dict[str, str] = {}
     for field_name, field in cls.model_fields.items():
         name = variable_name(cls, field_name, field)
