@@ -37,11 +37,12 @@ CLOCK_READS = frozenset({"now", "today", "utcnow"})
 
 # --- who may import what ----------------------------------------------------------------------------------------------
 MONGO = ("libs/stores/src/inkwire_stores/mongo.py", "libs/stores/src/inkwire_stores/mongo/*")
+MONGO_AND_INDEXES = (*MONGO, "libs/stores/src/inkwire_stores/indexes.py")
 ONLY_IMPORTERS = {
     "bson": MONGO,
     "gridfs": MONGO,
     "motor": MONGO,
-    "pymongo": MONGO,
+    "pymongo": MONGO_AND_INDEXES,
     "fastapi": ("services/api/*",),
     "starlette": ("services/api/*",),
     "faststream": ("services/api/*", "services/persister/*"),
@@ -372,10 +373,15 @@ def settings_units(module: Module) -> Iterator[Finding]:
 
 
 def no_sleep(module: Module) -> Iterator[Finding]:
-    """Tests wait for what they mean (tests/support/wait.py), never for time to pass."""
+    """Tests wait for what they mean (tests/support/wait.py), never for time to pass.
+
+    A sleep that is not awaited but handed on (a task to be cancelled) waits for nothing; sleep(0) is a turn of the loop.
+    """
+    awaited = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Await)}
     for node, before, name in calls(module):
-        yields = node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0
-        if (name == "sleep" and before in {"time", "asyncio", "anyio"} and not yields) or name == "wait_for_timeout":
+        turn = bool(node.args) and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0
+        asleep = before == "time" or (before == "asyncio" and id(node) in awaited)
+        if (name == "sleep" and asleep and not turn) or name == "wait_for_timeout":
             yield module.at(node, f"{name}(): poll for the state with tests.support.wait instead")
 
 

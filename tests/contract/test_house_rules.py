@@ -48,7 +48,7 @@ BREACHES = [
     ("settings_units", SETTINGS, "class S:\n    send_queue_size: int | None = 1\n", 2),
     ("settings_units", SETTINGS, "class S:\n    weight: int = 1\n", 2),
     ("no_sleep", TEST, "import time\ntime.sleep(1)\n", 2),
-    ("no_sleep", TEST, "import asyncio as a\na.sleep(0.1)\n", 2),
+    ("no_sleep", TEST, "import asyncio as a\nasync def f():\n    await a.sleep(0.1)\n", 3),
     ("no_sleep", TEST, "page.wait_for_timeout(500)\n", 1),
     ("test_docstrings", TEST, "async def test_a():\n    assert f()\n", 1),
 ]
@@ -68,7 +68,7 @@ FINE = [
         SETTINGS,
         "class S:\n    ack_timeout_s: float = 1\n    posts: int = 2\n    port: int = 0\n",
     ),
-    ("no_sleep", TEST, "import asyncio\nasyncio.sleep(0)\n"),
+    ("no_sleep", TEST, "import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    spawn(asyncio.sleep(9))\n"),
 ]
 
 
