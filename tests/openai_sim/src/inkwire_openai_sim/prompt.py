@@ -1,0 +1,120 @@
+"""Read what a chat request asks for: title, section heading, word target, points. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+MAX_TITLE_CHARS: Final = 160
+MAX_TARGET_WORDS: Final = 6_000  # a larger wish is cut to this
+MAX_POINTS: Final = 12
+
+_QUOTED = r"[“\"«'](?P<q>[^\n]{2,160}?)[”\"»'](?=[\s,.;:!?)]|$)"
+_TITLE_PATTERNS: Final = tuple(
+    re.compile(pattern, re.IGNORECASE | re.MULTILINE)
+    for pattern in (
+        r"<(?:title|post_title|article_title)>\s*(?P<q>[^<]{1,160}?)\s*</",
+        r"^[\s>*#-]*(?:(?:article|post|blog|course|working|document)(?:'s)?[ _]*)?(?:title|topic)(?:\*\*)?\s*[:=]\s*"
+        r"(?P<q>.+?)\s*$",
+        rf"\b(?:titled|entitled|called|title|title is|article|post|course|about|on)\s+{_QUOTED}",
+    )
+)
+_HEADING_PATTERNS: Final = tuple(
+    re.compile(pattern, re.IGNORECASE | re.MULTILINE)
+    for pattern in (
+        r"<(?:section|heading|section_title|current_section)>\s*(?P<q>[^<\n]{1,160}?)\s*</",
+        rf"\b(?:section|heading|part|chapter)(?:\s+\d+(?:\s*(?:of|/)\s*\d+)?)?(?:\s+(?:titled|called|headed|heading|"
+        rf"title|named))?\s*[:,]?\s*{_QUOTED}",
+        r"^[\s>*#-]*(?:(?:current|this|your|write|next)[ _]+)*(?:section|heading|section[ _]title|section[ _]heading)"
+        r"(?:\s+\d+(?:\s*(?:of|/)\s*\d+)?)?(?:\*\*)?\s*[:=]\s*(?P<q>\S.*?)\s*$",
+    )
+)
+_WORD_PATTERNS: Final = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?:about|around|roughly|approximately|aim for|target(?: of| is)?|write|at most|circa|~)\s*"
+        r"(?P<n>\d{2,5})\s*(?:-\s*)?words?\b",
+        r"(?:target|length|budget|count)[ _]*(?:in[ _])?(?:words?)?\W{1,6}(?P<n>\d{2,5})\b(?!\s*%)",
+        r"\b(?P<n>\d{2,5})[ -]words?\b",
+    )
+)
+_WORD_RANGE: Final = re.compile(r"\b(\d{2,5})\s*(?:-|–|to|and)\s*(\d{2,5})\s+words?\b", re.IGNORECASE)
+_POINTS: Final = re.compile(
+    r"(?:points|cover|covering|key ideas|topics)[^\n:]{0,40}:\s*\n?(?P<list>(?:\s*(?:[-*•]|\d+[.)])\s+[^\n]+\n?)+)",
+    re.IGNORECASE,
+)
+_BULLET: Final = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+(.+?)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What to write. `heading` is None where no section was named; `target_words` None where no length was."""
+
+    title: str
+    heading: str | None = None
+    target_words: int | None = None
+    points: tuple[str, ...] = ()
+    explicit_title: bool = False
+
+
+def message_text(message: dict[str, Any]) -> str:
+    """The text of one chat message, text parts joined; other parts (images, audio) count as nothing."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return ""
+
+
+def prompt_text(messages: list[dict[str, Any]]) -> str:
+    """All messages as one text, in order."""
+    return "\n".join(message_text(message) for message in messages)
+
+
+def read_brief(messages: list[dict[str, Any]]) -> Brief:
+    """What the conversation asks for; newest message first, down to its bare first line if no pattern fits."""
+    newest_first = [message_text(m) for m in reversed(messages) if m.get("role") != "assistant"]
+    last_user = next((message_text(m) for m in reversed(messages) if m.get("role") == "user"), "")
+    title = _first(_TITLE_PATTERNS, newest_first)
+    heading = _first(_HEADING_PATTERNS, newest_first[:1])
+    first_line = next((line.strip() for line in last_user.splitlines() if line.strip()), "")
+    return Brief(
+        title=title or _clean(first_line) or "Notes",
+        heading=heading,
+        target_words=_target_words(newest_first),
+        points=_points(last_user),
+        explicit_title=title is not None,
+    )
+
+
+def _first(patterns: tuple[re.Pattern[str], ...], texts: list[str]) -> str | None:
+    for text in texts:
+        for pattern in patterns:
+            match = pattern.search(text)
+            if match and (found := _clean(match["q"])):
+                return found
+    return None
+
+
+def _clean(text: str) -> str:
+    text = re.sub(r"\s+", " ", text).strip(' *#`>“”"«»')
+    return text[:MAX_TITLE_CHARS].rstrip()
+
+
+def _target_words(texts: list[str]) -> int | None:
+    for text in texts:
+        if bounds := _WORD_RANGE.search(text):
+            return min(MAX_TARGET_WORDS, (int(bounds[1]) + int(bounds[2])) // 2)
+        for pattern in _WORD_PATTERNS:
+            if matches := list(pattern.finditer(text)):
+                return min(MAX_TARGET_WORDS, int(matches[-1]["n"]))
+    return None
+
+
+def _points(text: str) -> tuple[str, ...]:
+    found = list(_POINTS.finditer(text))
+    if not found:
+        return ()
+    return tuple(_clean(item) for item in _BULLET.findall(found[-1]["list"])[:MAX_POINTS])

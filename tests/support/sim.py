@@ -1,0 +1,202 @@
+"""The OpenAI-compatible simulator as a process of its own, for tests, benchmarks and demos."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+START_S: Final = 20.0
+STOP_S: Final = 5.0
+CALL_S: Final = 10.0
+
+
+class SimServer:
+    """Starts `python -m inkwire_openai_sim` on a free port; a context manager. It only ever ends its own process.
+
+    The defaults are quick: as fast as possible, no wait for the first token. All calls block for a few milliseconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens_per_s: float = 0,
+        ttft_ms: float = 0,
+        seed: int = 1,
+        api_key: str | None = None,
+        models: str = "",
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self._args = [
+            f"--host={host}", f"--port={port}", f"--tokens-per-s={tokens_per_s}", f"--ttft-ms={ttft_ms}",
+            f"--seed={seed}", f"--models={models}",
+        ]  # fmt: skip
+        if api_key is not None:
+            self._args.append(f"--api-key={api_key}")
+        self.host, self.port = host, port
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def base_url(self) -> str:
+        """For an OpenAI client."""
+        return f"{self.origin}/v1"
+
+    @property
+    def origin(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("the simulator is not running")
+        return self._process.pid
+
+    def start(self) -> SimServer:
+        """Start and wait until it listens. Raises RuntimeError with the last of its error output."""
+        if self._process is not None:
+            raise RuntimeError("the simulator is already running")
+        self._folder = tempfile.TemporaryDirectory(prefix="inkwire-sim-", ignore_cleanup_errors=True)
+        folder = Path(self._folder.name)
+        command = [sys.executable, "-m", "inkwire_openai_sim", *self._args, f"--port-file={folder / 'port'}"]
+        with (folder / "stderr").open("w") as stderr:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        line = self._first_line(self._process)
+        if not line.startswith("listening on "):
+            complaint = (folder / "stderr").read_text()[-2000:]
+            self.stop()
+            raise RuntimeError(f"the simulator did not start: {line or complaint or 'no output'}")
+        self.port = int((folder / "port").read_text())
+        return self
+
+    @staticmethod
+    def _first_line(process: subprocess.Popen[str]) -> str:
+        stdout = process.stdout
+        if stdout is None:
+            return ""
+        deadline_s = time.monotonic() + START_S
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            if select.select([stdout], [], [], left_s)[0]:
+                return stdout.readline()
+        return ""
+
+    def stop(self) -> int | None:
+        """End the process (SIGTERM, then SIGKILL); its exit status. Idempotent."""
+        process, self._process = self._process, None
+        status: int | None = None
+        if process is not None:
+            process.terminate()
+            try:
+                status = process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                status = process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+        return status
+
+    def __enter__(self) -> SimServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """One call to the control API; its JSON, or None. Raises RuntimeError with the simulator's own message."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.origin}/control/{path}", data, method=method)  # noqa: S310
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: never through a proxy
+        try:
+            with opener.open(request, timeout=CALL_S) as answer:
+                content = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                message = json.loads(error.read())["error"]["message"]
+            raise RuntimeError(f"{method} /control/{path}: {message}") from None
+        return json.loads(content) if content else None
+
+    def set_speed(self, *, tokens_per_s: float | None = None, ttft_ms: float | None = None) -> None:
+        """Change the speed, for running streams too; without arguments back to the one at the start."""
+        wanted = {"tokens_per_s": tokens_per_s, "ttft_ms": ttft_ms}
+        self.control("PUT", "speed", {name: value for name, value in wanted.items() if value is not None})
+
+    def set_limits(self, **limits: Any) -> None:
+        """requests_per_min, tokens_per_min, enforce."""
+        self.control("PUT", "limits", limits)
+
+    def add_fault(
+        self,
+        kind: str,
+        *,
+        count: int | None = 1,
+        after_chunks: int | None = None,
+        probability: float = 1.0,
+        match: str = "",
+        **params: Any,
+    ) -> dict[str, Any]:
+        """Add a rule (by default for one request); `params` are the kind's own. The rule with its id."""
+        rule = {
+            "kind": kind, "count": count, "after_chunks": after_chunks, "probability": probability, "match": match,
+            "params": params,
+        }  # fmt: skip
+        added: dict[str, Any] = self.control("POST", "faults", rule)
+        return added
+
+    def faults(self) -> list[dict[str, Any]]:
+        """All rules with their hits."""
+        listed: list[dict[str, Any]] = self.control("GET", "faults")["faults"]
+        return listed
+
+    def clear_faults(self) -> None:
+        self.control("DELETE", "faults")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The request log, oldest first."""
+        listed: list[dict[str, Any]] = self.control("GET", "requests")["requests"]
+        return listed
+
+    def clear_requests(self) -> None:
+        self.control("DELETE", "requests")
+
+    def record_chunk_times(self, on: bool = True) -> None:
+        self.control("PUT", "recording", {"chunk_times": on})
+
+    def chunk_times(self, request_id: str) -> tuple[list[float], list[int]]:
+        """When each delta of a request left (milliseconds since 1970), and how many characters it had."""
+        found = self.control("GET", f"requests/{request_id}/chunks")
+        return found["sent_at_ms"], found["chars"]
+
+    def refuse(self, seconds: float) -> None:
+        """Refuse new connections for so long, control calls included."""
+        self.control("POST", "refuse", {"seconds": seconds})
+
+    def reset(self) -> None:
+        """Back to the state after the start, the log emptied."""
+        self.clear_faults()
+        self.set_speed()
+        self.set_limits(requests_per_min=10_000, tokens_per_min=2_000_000, enforce=False)
+        self.clear_requests()
+
+    def environment(self, model: str = "gpt-4o-mini") -> dict[str, str]:
+        """The environment that makes a service use this simulator."""
+        return {
+            **os.environ,
+            "OPENAI_BASE_URL": self.base_url,
+            "OPENAI_API_KEY": "sk-simulator",
+            "OPENAI_MODEL": model,
+        }
