@@ -66,8 +66,7 @@ def test_page_fold() -> None:
     """The page's fold.js answers every event of every vector as the Python fold does."""
     lines = "\n".join(json.dumps({"post": _post_of(vector), "events": vector["events"]}) for vector in VECTORS)
     printed = run_node(HERE / "fold_vectors.mjs", STATIC / "fold.js", stdin=lines)
-    answers = [json.loads(line) for line in printed.strip().split("
-")]  # not splitlines: texts hold U+2028
+    answers = [json.loads(line) for line in printed.strip().split("\n")]  # not splitlines: texts hold U+2028
     assert len(answers) == len(VECTORS)
     for vector, answer in zip(VECTORS, answers, strict=True):
         assert answer["outcomes"] == vector["outcomes"], vector["name"]
