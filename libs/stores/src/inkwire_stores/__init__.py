@@ -1,1 +1,14 @@
-"""Where posts are kept: the ports, and their MongoDB and SQLite adapters."""
+"""Where posts are kept: ports, and their MongoDB and SQLite adapters. Open one with :func:`open_store`."""
+
+from inkwire_stores.opening import StoreUrlError, check_store_url, open_store
+from inkwire_stores.ports import PostStore, PostTooLarge, StoredPost, StoreUnavailable
+
+__all__ = [
+    "PostStore",
+    "PostTooLarge",
+    "StoreUnavailable",
+    "StoreUrlError",
+    "StoredPost",
+    "check_store_url",
+    "open_store",
+]

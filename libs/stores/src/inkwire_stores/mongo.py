@@ -1,0 +1,137 @@
+"""Posts in MongoDB, one document each, so that compare-and-set is one atomic write. The only importer of motor.
+
+Only operations that FerretDB 1.24 has too, for it stands in where there is no MongoDB.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from pymongo import DESCENDING, WriteConcern
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
+
+from inkwire_contracts.fold import ACTIVE
+from inkwire_contracts.views import PostSummary
+from inkwire_stores.documents import from_document, summary_of, to_document
+from inkwire_stores.indexes import POST_INDEXES, POSTS
+from inkwire_stores.ports import MAX_POST_BYTES, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+
+DEFAULT_DATABASE: Final = "inkwire"
+CONNECT_TIMEOUT_MS: Final = 2_000
+SELECT_TIMEOUT_MS: Final = 2_000
+"""How long a call waits for a server that is away."""
+SOCKET_TIMEOUT_MS: Final = 10_000
+WRITE_TIMEOUT_MS: Final = 8_000
+"""How long a majority may take to confirm a write."""
+MAX_CONNECTIONS: Final = 20
+_TOO_LARGE_CODES: Final = frozenset({10334, 17419, 17420})
+
+Document = dict[str, Any]
+
+
+@asynccontextmanager
+async def open_mongo(url: str) -> AsyncIterator["MongoPostStore"]:
+    """The store at a MongoDB URL; returns at once, whether or not a server is there.
+
+    Raises:
+        StoreUnavailable: the driver cannot read the URL.
+    """
+    with _driver_errors():
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url,
+            io_loop=asyncio.get_running_loop(),
+            appname="inkwire",
+            connectTimeoutMS=CONNECT_TIMEOUT_MS,
+            serverSelectionTimeoutMS=SELECT_TIMEOUT_MS,
+            socketTimeoutMS=SOCKET_TIMEOUT_MS,
+            maxPoolSize=MAX_CONNECTIONS,
+            waitQueueTimeoutMS=SOCKET_TIMEOUT_MS,
+        )
+        database = client.get_default_database(DEFAULT_DATABASE)
+    concern = WriteConcern(w="majority", j=True, wtimeout=WRITE_TIMEOUT_MS)
+    try:
+        yield MongoPostStore(database.get_collection(POSTS, write_concern=concern))
+    finally:
+        client.close()
+
+
+class MongoPostStore:
+    """See :class:`inkwire_stores.ports.PostStore`."""
+
+    def __init__(self, posts: "AsyncIOMotorCollection[Document]") -> None:
+        self._posts = posts
+        self._has_indexes = False
+
+    async def get(self, post: str) -> StoredPost | None:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        with _driver_errors():
+            document = await self._posts.find_one({"_id": post})
+        return None if document is None else from_document(document)
+
+    async def put(self, stored: StoredPost, *, expected_seq: int) -> bool:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        document = to_document(stored)
+        with _driver_errors():
+            await self._make_indexes()
+            if expected_seq == 0:
+                return await self._insert(document)
+            result = await self._posts.replace_one({"_id": document["_id"], "seq": expected_seq}, document)
+            return result.matched_count == 1
+
+    async def _make_indexes(self) -> None:
+        """Once per process. Only what is missing: FerretDB drops the connection when asked for one that is there."""
+        if self._has_indexes:
+            return
+        there = await self._posts.index_information()
+        if missing := [index for index in POST_INDEXES if index.document["name"] not in there]:
+            await self._posts.create_indexes(missing)
+        self._has_indexes = True
+
+    async def _insert(self, document: Document) -> bool:
+        try:
+            await self._posts.insert_one(document)
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def list_posts(
+        self, owner: str, *, limit: int, before: tuple[str, str] | None = None, status: str | None = None
+    ) -> list[PostSummary]:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        check_limit(limit)
+        query: Document = {"owner": owner, "status": {"$ne": "deleted"} if status is None else status}
+        if before is not None:
+            created_at, post = before
+            older = {"created_at": {"$lt": created_at}}
+            query["$or"] = [older, {"created_at": created_at, "_id": {"$lt": post}}]
+        order = [("created_at", DESCENDING), ("_id", DESCENDING)]
+        with _driver_errors():
+            found = await self._posts.find(query, {"summary": 1}).sort(order).limit(limit).to_list(limit)
+        return [summary_of(document) for document in found]
+
+    async def count_active(self, owner: str) -> int:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        with _driver_errors():
+            return int(await self._posts.count_documents({"owner": owner, "status": {"$in": sorted(ACTIVE)}}))
+
+    async def ping(self) -> None:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        with _driver_errors():
+            await self._posts.database.command("ping")
+
+
+@contextmanager
+def _driver_errors() -> Iterator[None]:
+    """The driver's exceptions stop here; their texts name hosts, so only the kind goes on."""
+    try:
+        yield
+    except DocumentTooLarge:
+        raise PostTooLarge(f"the post takes more than {MAX_POST_BYTES} bytes") from None
+    except OperationFailure as error:
+        if error.code in _TOO_LARGE_CODES:
+            raise PostTooLarge(f"the post takes more than {MAX_POST_BYTES} bytes") from None
+        raise StoreUnavailable(f"MongoDB: {type(error).__name__} {error.code}") from None
+    except PyMongoError as error:
+        raise StoreUnavailable(f"MongoDB: {type(error).__name__}") from None

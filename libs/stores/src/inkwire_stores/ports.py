@@ -1,0 +1,101 @@
+"""What a store of posts promises, whichever database is behind it; tests/contract/test_stores.py holds both to it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from inkwire_contracts.fold import Snapshot
+from inkwire_contracts.views import PostSummary
+
+MAX_LIST = 500
+"""Most summaries that one call of :meth:`PostStore.list_posts` gives."""
+
+MAX_POST_BYTES = 15 * 1024 * 1024
+"""Most that one stored post may take, its Markdown included: MongoDB's limit of 16 MiB with room for the frame."""
+
+
+class StoreUnavailable(Exception):
+    """The store did not do what was asked, or did not say whether it did; ask again later.
+
+    The message names the kind of failure and never an address, a user or a password.
+    """
+
+
+class PostTooLarge(Exception):
+    """The post is beyond MAX_POST_BYTES and was not stored; asking again will not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPost:
+    """A post as the store holds it.
+
+    Attributes:
+        snapshot: the fold of the post's key events.
+        stream_seq: where the last of them is in the EVENTS stream.
+        epoch: which EVENTS stream that was; ``stream_seq`` means nothing in another.
+        markdown: the document's text once the run has ended, else ``None``.
+        corrupt: the log contradicts itself (or its own digest), so this text is not proven.
+    """
+
+    snapshot: Snapshot
+    stream_seq: int
+    epoch: str
+    markdown: str | None = None
+    corrupt: bool = False
+
+
+class PostStore(Protocol):
+    """Posts by id and by owner. Every method may raise :class:`StoreUnavailable`."""
+
+    async def get(self, post: str) -> StoredPost | None:
+        """The post, deleted ones (tombstones) included; ``None`` if nothing of it was ever stored."""
+        ...
+
+    async def put(self, stored: StoredPost, *, expected_seq: int) -> bool:
+        """Compare-and-set on ``snapshot.seq``; when this returns, the post is on disk.
+
+        Args:
+            stored: what to store.
+            expected_seq: the seq that the stored post has now; 0 means that it must not exist.
+
+        Returns:
+            False if somebody else was there, and then nothing was changed.
+
+        Raises:
+            PostTooLarge: it does not fit; nothing was changed.
+            StoreUnavailable: it may or may not be stored; the next ``get`` tells.
+        """
+        ...
+
+    async def list_posts(
+        self, owner: str, *, limit: int, before: tuple[str, str] | None = None, status: str | None = None
+    ) -> list[PostSummary]:
+        """An owner's posts, newest first by (created_at, id); deleted ones only if ``status`` asks for them.
+
+        Args:
+            owner: whose posts.
+            limit: 1 to MAX_LIST.
+            before: only posts older than this (created_at, id), the last line of the page before.
+            status: only posts in this status.
+
+        Raises:
+            ValueError: ``limit`` is out of range.
+        """
+        ...
+
+    async def count_active(self, owner: str) -> int:
+        """How many of an owner's posts have not ended yet, as far as the store knows."""
+        ...
+
+    async def ping(self) -> None:
+        """A round trip to the data; returns if the store is usable."""
+        ...
+
+
+def check_limit(limit: int) -> None:
+    """Refuse a page size that no adapter serves.
+
+    Raises:
+        ValueError: ``limit`` is not in 1 to MAX_LIST.
+    """
+    if not 1 <= limit <= MAX_LIST:
+        raise ValueError(f"limit must be 1 to {MAX_LIST}, not {limit}")

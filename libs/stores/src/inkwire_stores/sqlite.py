@@ -1,0 +1,222 @@
+"""Posts in one SQLite file: the embedded store, for a machine without MongoDB.
+
+The persister writes, api and gateway read the same file from their own processes (WAL). SQLite's calls block, so they
+run in threads: one for writing, a few for reading, each with a connection of its own.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+from inkwire_contracts.fold import ACTIVE, Snapshot
+from inkwire_contracts.views import PostSummary, summary
+from inkwire_stores.ports import MAX_POST_BYTES, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+
+T = TypeVar("T")
+
+READERS: Final = 4
+BUSY_TIMEOUT_MS: Final = 5_000
+"""How long a statement waits for another process's lock."""
+MAX_WAITING: Final = 2_000
+"""Calls that may wait for a thread; one more is refused as unavailable."""
+OPEN_TRIES: Final = 50
+OPEN_WAIT_S: Final = 0.05
+SCHEMA_VERSION: Final = 1
+
+_SCHEMA: Final = (
+    # The short columns stand first, so that a list does not read past the texts.
+    """CREATE TABLE IF NOT EXISTS posts (
+        post TEXT PRIMARY KEY NOT NULL,
+        owner TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        corrupt INTEGER NOT NULL,
+        stream_seq INTEGER NOT NULL,
+        epoch TEXT NOT NULL,
+        summary TEXT NOT NULL,
+        snapshot TEXT NOT NULL,
+        markdown TEXT
+    ) STRICT""",
+    "CREATE INDEX IF NOT EXISTS posts_of_owner ON posts (owner, created_at DESC, post DESC)",
+    "CREATE INDEX IF NOT EXISTS posts_of_owner_by_status ON posts (owner, status, created_at DESC, post DESC)",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+_GET: Final = "SELECT snapshot, stream_seq, epoch, markdown, corrupt FROM posts WHERE post = ?"
+_INSERT: Final = """INSERT INTO posts
+    (owner, seq, status, created_at, corrupt, stream_seq, epoch, summary, snapshot, markdown, post)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (post) DO NOTHING"""
+_UPDATE: Final = """UPDATE posts SET owner = ?, seq = ?, status = ?, created_at = ?, corrupt = ?, stream_seq = ?,
+    epoch = ?, summary = ?, snapshot = ?, markdown = ? WHERE post = ? AND seq = ?"""
+_NEWEST: Final = "ORDER BY created_at DESC, post DESC LIMIT :limit"
+_COUNT: Final = f"SELECT count(*) FROM posts WHERE owner = ? AND status IN ({', '.join('?' * len(ACTIVE))})"  # noqa: S608
+
+
+@asynccontextmanager
+async def open_sqlite(path: Path) -> AsyncIterator["SqlitePostStore"]:
+    """The store in a file, which is made with its folder if missing.
+
+    Raises:
+        StoreUnavailable: the file cannot be opened, or a newer version of Inkwire wrote it.
+    """
+    store = SqlitePostStore(path)
+    try:
+        await store.create()
+        yield store
+    finally:
+        await store.close()
+
+
+class SqlitePostStore:
+    """See :class:`inkwire_stores.ports.PostStore`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._waiting = 0
+
+    async def create(self) -> None:
+        """Make folder, file and tables where they are missing."""
+        await self._run(self._writer, self._create_tables)
+
+    async def close(self) -> None:
+        """Let what runs end, then close every connection."""
+        await asyncio.to_thread(self._close)
+
+    async def get(self, post: str) -> StoredPost | None:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        return await self._run(self._readers, lambda: self._get(post))
+
+    async def put(self, stored: StoredPost, *, expected_seq: int) -> bool:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        return await self._run(self._writer, lambda: self._put(stored, expected_seq))
+
+    async def list_posts(
+        self, owner: str, *, limit: int, before: tuple[str, str] | None = None, status: str | None = None
+    ) -> list[PostSummary]:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        check_limit(limit)
+        created_at, post = before or (None, None)
+        query = {"owner": owner, "status": status, "created_at": created_at, "post": post, "limit": limit}
+        return await self._run(self._readers, lambda: self._list(query))
+
+    async def count_active(self, owner: str) -> int:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        return await self._run(self._readers, lambda: self._count(owner))
+
+    async def ping(self) -> None:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        await self._run(self._readers, lambda: self._connection().execute("SELECT count(*) FROM posts WHERE 0"))
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        if self._waiting >= MAX_WAITING:
+            raise StoreUnavailable("SQLite: too many calls are waiting")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"SQLite: {error}") from None
+        finally:
+            self._waiting -= 1
+
+    # -- in threads --------------------------------------------------------------------------------------------
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection. A failed one is not kept, so that the next call tries anew."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self._path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
+            )
+            self._opened.append(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            self._local.connection = connection
+        return connection
+
+    def _create_tables(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"SQLite: cannot make the folder of {self._path}: {error.strerror}") from None
+        connection = self._connection()
+        _switch_to_wal(connection)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise StoreUnavailable(f"SQLite: {self._path} was written by a newer version of Inkwire; update this one")
+        if version < SCHEMA_VERSION:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute("COMMIT")
+
+    def _close(self) -> None:
+        self._writer.shutdown()
+        self._readers.shutdown()
+        for connection in self._opened:
+            connection.close()
+
+    def _get(self, post: str) -> StoredPost | None:
+        row = self._connection().execute(_GET, (post,)).fetchone()
+        if row is None:
+            return None
+        snapshot, stream_seq, epoch, markdown, corrupt = row
+        return StoredPost(Snapshot.model_validate_json(snapshot), stream_seq, epoch, markdown, bool(corrupt))
+
+    def _put(self, stored: StoredPost, expected_seq: int) -> bool:
+        snapshot = stored.snapshot
+        text = snapshot.model_dump_json()
+        if len(text.encode()) + len((stored.markdown or "").encode()) > MAX_POST_BYTES:
+            raise PostTooLarge(f"post {snapshot.post} takes more than {MAX_POST_BYTES} bytes")
+        values = (
+            snapshot.owner,
+            snapshot.seq,
+            snapshot.status,
+            snapshot.created_at,
+            int(stored.corrupt),
+            stored.stream_seq,
+            stored.epoch,
+            summary(snapshot).model_dump_json(),
+            text,
+            stored.markdown,
+            snapshot.post,
+        )
+        if expected_seq == 0:
+            return self._connection().execute(_INSERT, values).rowcount == 1
+        return self._connection().execute(_UPDATE, (*values, expected_seq)).rowcount == 1
+
+    def _list(self, query: Mapping[str, object]) -> list[PostSummary]:
+        rows = self._connection().execute(_list_statement(query), query).fetchall()
+        return [PostSummary.model_validate_json(row[0]) for row in rows]
+
+    def _count(self, owner: str) -> int:
+        (count,) = self._connection().execute(_COUNT, (owner, *sorted(ACTIVE))).fetchone()
+        return int(count)
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Readers beside a writer. The switch itself does not wait for other openers of a new file, so it is repeated."""
+    for attempt in range(OPEN_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if attempt == OPEN_TRIES - 1:
+                raise
+            time.sleep(OPEN_WAIT_S)
+
+
+def _list_statement(query: Mapping[str, object]) -> str:
+    """Made of constants only; written so that each form has its index."""
+    conditions = ["owner = :owner", "status <> 'deleted'" if query["status"] is None else "status = :status"]
+    if query["created_at"] is not None:
+        conditions.append("(created_at, post) < (:created_at, :post)")
+    return f"SELECT summary FROM posts WHERE {' AND '.join(conditions)} {_NEWEST}"  # noqa: S608
