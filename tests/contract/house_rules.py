@@ -61,7 +61,8 @@ QUANTITY_WORDS = frozenset(
     "age backoff body buffer delay deadline duration grace interval lease length memory period size timeout ttl wait "
     "water".split()
 )
-COUNT_NAMES = frozenset({"port", "seed", "in_flight", "max_in_flight"})
+COUNT_NAMES = frozenset({"port", "seed"})
+COUNT_ENDINGS = ("s", "burst", "flight")
 
 SOURCES = ("libs/*/src/*.py", "services/*/src/*.py", "web/src/*.py", "tests/openai_sim/src/*.py")
 EVERYTHING = ("libs/*.py", "services/*.py", "web/*.py", "tests/*.py", "benchmarks/*.py", "deploy/*.py", "run")
@@ -357,7 +358,7 @@ def _needs_unit(name: str, kind: str) -> bool:
         return False
     if kind == "float" or set(name.split("_")) & QUANTITY_WORDS:
         return True
-    return not (name in COUNT_NAMES or name.rpartition("_")[2].endswith("s"))
+    return not (name in COUNT_NAMES or name.endswith(COUNT_ENDINGS))
 
 
 def settings_units(module: Module) -> Iterator[Finding]:
@@ -375,7 +376,7 @@ def settings_units(module: Module) -> Iterator[Finding]:
 def no_sleep(module: Module) -> Iterator[Finding]:
     """Tests wait for what they mean (tests/support/wait.py), never for time to pass.
 
-    A sleep that is not awaited but handed on (a task to be cancelled) waits for nothing; sleep(0) is a turn of the loop.
+    A sleep that is not awaited but handed on (a task to be cancelled) waits for nothing; sleep(0) is a loop turn.
     """
     awaited = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Await)}
     for node, before, name in calls(module):
