@@ -19,9 +19,9 @@ MAX_FUNCTION_LINES = 70
 MAX_FILE_LINES = 500
 
 # --- what is pure -----------------------------------------------------------------------------------------------------
-# Everything in the root of a service is pure, but for these names. At most one orchestrator a service: it awaits ports.
+# Everything in the root of a service is pure, but for these names. Orchestrators await ports and do no I/O themselves.
 PROCESS_MODULES = frozenset({"__main__", "app", "main", "settings"})
-ORCHESTRATORS = {"inkwire_api": "posts", "inkwire_generator": "runner"}
+ORCHESTRATORS = {"inkwire_api": {"posts", "reading"}, "inkwire_generator": {"runner"}}
 IMPURE_FOLDERS = frozenset({"adapters", "routes"})
 PURE_CHASSIS = frozenset({"auth"})
 PURE_PACKAGES = ("libs/contracts/src/*", "libs/recipes/src/*")
@@ -221,7 +221,7 @@ def role(path: str) -> str:
     stem = PurePosixPath(path).stem
     if len(inside) == 1 and stem in PROCESS_MODULES:
         return "free"
-    return "orchestrator" if len(inside) == 1 and ORCHESTRATORS.get(package) == stem else "pure"
+    return "orchestrator" if len(inside) == 1 and stem in ORCHESTRATORS.get(package, ()) else "pure"
 
 
 # --- the checks -------------------------------------------------------------------------------------------------------
