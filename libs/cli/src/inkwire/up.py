@@ -13,13 +13,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+
+from inkwire.data_dir import DataDir, Running
+from inkwire.launcher import Launcher, Program, Ready, StartFailed, Terminal, base_environment
 from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.provisioning import provision
 from inkwire_contracts.topology import topology
-
-from inkwire.data_dir import DataDir, Running
-from inkwire.launcher import Launcher, Program, Ready, StartFailed, Terminal, base_environment
 
 EVENTS_MAX_BYTES = 256 * 1024**2
 """Reserved on disk for the log of a local Inkwire."""
