@@ -54,8 +54,8 @@ def _engine_lacks(image: str) -> str | None:
 
 def _asked_engine(image: str) -> str | None:
     try:
-        import docker
-        from docker.errors import DockerException, ImageNotFound
+        import docker  # type: ignore[import-untyped]
+        from docker.errors import DockerException, ImageNotFound  # type: ignore[import-untyped]
     except ImportError:
         return "the Python package docker is not installed"
     try:
@@ -67,6 +67,19 @@ def _asked_engine(image: str) -> str | None:
     except (DockerException, OSError) as error:
         return f"no Docker engine answers ({type(error).__name__})"
     return None
+
+
+def start(container: Any) -> None:
+    """Start a container; testcontainers warns about its own code when it does, and warnings are errors in our runs."""
+    with _quiet():
+        container.start()
+
+
+def remove(container: Any) -> None:
+    """Stop a container and remove it with its data."""
+    with _quiet():
+        container.stop()
+        gc.collect()  # sockets that the client has not closed
 
 
 def container(image: str) -> Any:
@@ -88,7 +101,7 @@ def nats_container(image: str) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # These packages warn about themselves while they are imported; warnings are errors in our runs.
+    # These packages warn about themselves, some of it while they are imported.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -130,21 +130,22 @@ class MongoContainer:
 
     def __init__(self, image: str) -> None:
         self._port = free_port()
-        self._container = docker.container(image).with_bind_ports("27017/tcp", (LOOPBACK, self._port))
+        self._container = docker.container(image)
+        # with_bind_ports knows no address, and a server without a password belongs on loopback alone.
+        self._container.ports["27017/tcp"] = (LOOPBACK, self._port)
         self._started = False
 
     @property
     def url(self) -> str:
-        """mongodb://HOST:PORT/"""
-        host = self._container.get_container_host_ip() if self._started else LOOPBACK
-        return f"mongodb://{host}:{self._port}/"
+        """mongodb://127.0.0.1:PORT/"""
+        return f"mongodb://{LOOPBACK}:{self._port}/"
 
     def start(self) -> Self:
         """Start it and wait until it answers."""
         if self._started:
             self._container.get_wrapped_container().start()
         else:
-            self._container.start()
+            docker.start(self._container)
             self._started = True
         await_ping(self.url)
         return self
@@ -162,7 +163,7 @@ class MongoContainer:
     def remove(self) -> None:
         """Remove the container with its data."""
         if self._started:
-            self._container.stop()
+            docker.remove(self._container)
             self._started = False
 
 

@@ -5,10 +5,11 @@ import json
 import shutil
 import sys
 import urllib.parse
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import nats
 from nats.js.errors import NotFoundError
@@ -17,6 +18,8 @@ from tests.support.ports import LOOPBACK
 from tests.support.processes import READY_TIMEOUT_S, ManagedProcess, http_status
 from tests.support.report import Unavailable
 from tests.support.wait import eventually_sync, scaled_s
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT_S: Final = 5.0
 _MOST_STREAMS: Final = 1_000
@@ -168,7 +171,7 @@ def delete_streams(url: str) -> None:
     _apart(_delete_streams(url))
 
 
-def _apart(work: Any) -> Any:
+def _apart(work: Coroutine[Any, Any, T]) -> T:
     # In a thread of its own, so that it can be called with and without an event loop on this one.
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
@@ -206,5 +209,12 @@ async def _names(stream: Any) -> list[str]:
 
 
 async def _connect(url: str) -> Any:
-    # No reconnecting: a server that is not there is an error now, not a wait.
-    return await nats.connect(url, connect_timeout=scaled_s(CONNECT_TIMEOUT_S), allow_reconnect=False)
+    # A server that is not there is an error now: allow_reconnect=False alone still tries for two minutes, and
+    # max_reconnect_attempts=0 for ever.
+    return await nats.connect(
+        url,
+        connect_timeout=scaled_s(CONNECT_TIMEOUT_S),
+        allow_reconnect=False,
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0,
+    )

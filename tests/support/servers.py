@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import nats.errors
 import pytest
+from pymongo.errors import PyMongoError
 
 from tests.support import docker, mongo_server
-from tests.support.mongo_server import FerretDB, MongoContainer, Mongod, MongoEndpoint, MongoServer, identify
+from tests.support.mongo_server import FerretDB, MongoContainer, Mongod, MongoEndpoint, MongoServer, host_of, identify
 from tests.support.nats_server import NatsEndpoint, NatsServer, stream_names
 from tests.support.report import RunReport, Unavailable
 
@@ -32,8 +34,12 @@ def open_nats(folder: Path) -> Iterator[NatsEndpoint]:
         return
     against = docker.reason_against(NATS_IMAGE)
     if against is None:
-        with docker.nats_container(NATS_IMAGE) as started:
-            yield NatsEndpoint(started.nats_uri(), started.nats_management_uri(), f"container of {NATS_IMAGE}")
+        container = docker.nats_container(NATS_IMAGE)
+        try:
+            docker.start(container)
+            yield NatsEndpoint(container.nats_uri(), container.nats_management_uri(), f"container of {NATS_IMAGE}")
+        finally:
+            docker.remove(container)
         return
     server = NatsServer(folder).start()
     try:
@@ -44,7 +50,11 @@ def open_nats(folder: Path) -> Iterator[NatsEndpoint]:
 
 def _given_nats(url: str) -> NatsEndpoint:
     # The tests delete every stream between them, so a server that somebody uses is refused.
-    if streams := stream_names(url):
+    try:
+        streams = stream_names(url)
+    except (nats.errors.Error, OSError) as error:
+        raise _no_answer("TEST_NATS_URL", url) from error
+    if streams:
         raise pytest.UsageError(
             f"the server at TEST_NATS_URL has streams ({', '.join(streams[:5])}); the tests delete all streams, "
             "so give them a server of their own"
@@ -59,7 +69,10 @@ def open_mongo(folder: Path) -> Iterator[MongoEndpoint]:
     Raises Unavailable, with every reason, where there is none of them.
     """
     if url := os.environ.get("TEST_MONGO_URL"):
-        name, is_mongodb = identify(url)
+        try:
+            name, is_mongodb = identify(url)
+        except PyMongoError as error:
+            raise _no_answer("TEST_MONGO_URL", url) from error
         yield MongoEndpoint(url, f"{name} at TEST_MONGO_URL", is_mongodb)
         return
     make, where = mongo_maker()
@@ -70,6 +83,10 @@ def open_mongo(folder: Path) -> Iterator[MongoEndpoint]:
         yield MongoEndpoint(server.url, f"{name}; {where}", is_mongodb)
     finally:
         discard(server)
+
+
+def _no_answer(variable: str, url: str) -> pytest.UsageError:
+    return pytest.UsageError(f"no server answers at {variable} ({host_of(url)}): start it, or unset {variable}")
 
 
 def mongo_maker() -> tuple[Callable[[Path], MongoServer], str]:

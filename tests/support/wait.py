@@ -5,7 +5,7 @@ import inspect
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -36,14 +36,36 @@ def scaled_s(seconds: float) -> float:
     return seconds * time_factor()
 
 
+@overload
 async def eventually(
-    probe: Callable[[], T | Awaitable[T]],
+    probe: Callable[[], Awaitable[T | None]],
+    *,
+    what: str,
+    timeout_s: float = ...,
+    interval_s: float = ...,
+    ignoring: tuple[type[Exception], ...] = ...,
+) -> T: ...
+
+
+@overload
+async def eventually(
+    probe: Callable[[], T | None],
+    *,
+    what: str,
+    timeout_s: float = ...,
+    interval_s: float = ...,
+    ignoring: tuple[type[Exception], ...] = ...,
+) -> T: ...
+
+
+async def eventually(
+    probe: Callable[[], Any],
     *,
     what: str,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     interval_s: float = INTERVAL_S,
     ignoring: tuple[type[Exception], ...] = (),
-) -> T:
+) -> Any:
     """Call `probe` until it returns something true, and return that.
 
     `probe` may be sync or async. An AssertionError inside it, or an error of a type in `ignoring`, means "not yet".
@@ -51,6 +73,7 @@ async def eventually(
     the last thing seen.
     """
     attempt = _Attempt(what, timeout_s)
+    not_yet: tuple[type[Exception], ...] = (AssertionError, *ignoring)
     while not attempt.over:
         limit = asyncio.timeout(attempt.left_s)
         try:
@@ -61,7 +84,7 @@ async def eventually(
             if not limit.expired() and not issubclass(TimeoutError, ignoring):
                 raise
             attempt.saw(error)
-        except (AssertionError, *ignoring) as error:
+        except not_yet as error:
             attempt.saw(error)
         else:
             if value:
@@ -72,7 +95,7 @@ async def eventually(
 
 
 def eventually_sync(
-    probe: Callable[[], T],
+    probe: Callable[[], T | None],
     *,
     what: str,
     timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -81,10 +104,11 @@ def eventually_sync(
 ) -> T:
     """Like `eventually` for code without an event loop; it cannot interrupt a hanging probe."""
     attempt = _Attempt(what, timeout_s)
+    not_yet: tuple[type[Exception], ...] = (AssertionError, *ignoring)
     while not attempt.over:
         try:
             value = probe()
-        except (AssertionError, *ignoring) as error:
+        except not_yet as error:
             attempt.saw(error)
         else:
             if value:
