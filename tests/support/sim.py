@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import select
-import subprocess
 import sys
-import tempfile
-import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-START_S: Final = 20.0
-STOP_S: Final = 5.0
+from tests.support.processes import ManagedProcess
+from tests.support.wait import scaled_s
+
 CALL_S: Final = 10.0
 
 
@@ -44,8 +39,7 @@ class SimServer:
         if api_key is not None:
             self._args.append(f"--api-key={api_key}")
         self.host, self.port = host, port
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._process: subprocess.Popen[str] | None = None
+        self.process = ManagedProcess("openai_sim", [sys.executable, "-m", "inkwire_openai_sim", *self._args])
 
     @property
     def base_url(self) -> str:
@@ -56,57 +50,17 @@ class SimServer:
     def origin(self) -> str:
         return f"http://{self.host}:{self.port}"
 
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise RuntimeError("the simulator is not running")
-        return self._process.pid
-
     def start(self) -> SimServer:
-        """Start and wait until it listens. Raises RuntimeError with the last of its error output."""
-        if self._process is not None:
-            raise RuntimeError("the simulator is already running")
-        self._folder = tempfile.TemporaryDirectory(prefix="inkwire-sim-", ignore_cleanup_errors=True)
-        folder = Path(self._folder.name)
-        command = [sys.executable, "-m", "inkwire_openai_sim", *self._args, f"--port-file={folder / 'port'}"]
-        with (folder / "stderr").open("w") as stderr:
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        line = self._first_line(self._process)
-        if not line.startswith("listening on "):
-            complaint = (folder / "stderr").read_text()[-2000:]
-            self.stop()
-            raise RuntimeError(f"the simulator did not start: {line or complaint or 'no output'}")
-        self.port = int((folder / "port").read_text())
+        """Start and wait until it listens. Raises ProcessEnded with the end of its log."""
+        self.process.start()
+        match = self.process.wait_line(r"^listening on http://.+:(\d+)/v1$")
+        self.port = int(match[1])
         return self
 
-    @staticmethod
-    def _first_line(process: subprocess.Popen[str]) -> str:
-        stdout = process.stdout
-        if stdout is None:
-            return ""
-        deadline_s = time.monotonic() + START_S
-        while (left_s := deadline_s - time.monotonic()) > 0:
-            if select.select([stdout], [], [], left_s)[0]:
-                return stdout.readline()
-        return ""
-
-    def stop(self) -> int | None:
-        """End the process (SIGTERM, then SIGKILL); its exit status. Idempotent."""
-        process, self._process = self._process, None
-        status: int | None = None
-        if process is not None:
-            process.terminate()
-            try:
-                status = process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                status = process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
-        return status
+    def stop(self) -> None:
+        """End the process; nothing happens if it is not running. Raises AssertionError if it does not end in time."""
+        if self.process.running:
+            self.process.term()
 
     def __enter__(self) -> SimServer:
         return self.start()
@@ -122,7 +76,7 @@ class SimServer:
         request = urllib.request.Request(f"{self.origin}/control/{path}", data, method=method)  # noqa: S310
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: never through a proxy
         try:
-            with opener.open(request, timeout=CALL_S) as answer:
+            with opener.open(request, timeout=scaled_s(CALL_S)) as answer:
                 content = answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -193,10 +147,5 @@ class SimServer:
         self.clear_requests()
 
     def environment(self, model: str = "gpt-4o-mini") -> dict[str, str]:
-        """The environment that makes a service use this simulator."""
-        return {
-            **os.environ,
-            "OPENAI_BASE_URL": self.base_url,
-            "OPENAI_API_KEY": "sk-simulator",
-            "OPENAI_MODEL": model,
-        }
+        """The settings that make a service use this simulator."""
+        return {"OPENAI_BASE_URL": self.base_url, "OPENAI_API_KEY": "sk-simulator", "OPENAI_MODEL": model}

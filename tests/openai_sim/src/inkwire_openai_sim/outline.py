@@ -78,7 +78,7 @@ class OutlineSection:
 
 def understand(title: str) -> Topic:
     """The topic of a title such as "Top 10 Laravel tips" or "How to brew better coffee"."""
-    plain = title.strip().rstrip(".!?…:")
+    plain = title.strip().rstrip(".!?…:") or title.strip() or "Notes"
     words = set(re.findall(r"[a-z]+", plain.lower()))
     pack = next((tips for name, tips in PACKS.items() if name in words), ())
     technical = bool(words & TECHNICAL_WORDS) and not words & {"botox", "training", "awareness"}

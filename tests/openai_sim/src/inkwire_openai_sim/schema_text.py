@@ -189,7 +189,7 @@ class _Generator:
         low, high = int(schema.get("minLength", 0)), schema.get("maxLength")
         while len(text) < low:
             text += " " + field_text.sentence(self.topic, self.rng)
-        return text if high is None or len(text) <= high else _shortened(text, int(high))
+        return text if high is None or len(text) <= high else _shortened(text, low, int(high))
 
     def _outline_text(self, name: str, depth: int) -> str | None:
         plain = name.lower()
@@ -248,9 +248,10 @@ def _distinct(made: list[Any], schema: Schema, name: str) -> list[Any]:
     return unique
 
 
-def _shortened(text: str, high: int) -> str:
+def _shortened(text: str, low: int, high: int) -> str:
     cut = text[:high]
-    return cut.rsplit(" ", 1)[0] if " " in cut and high > 20 else cut
+    whole_words = cut.rsplit(" ", 1)[0]
+    return whole_words if len(whole_words) >= max(low, high // 2) else cut
 
 
 def _matching(pattern: str, name: str, text: str, rng: Random) -> str:
