@@ -24,6 +24,7 @@ PROCESS_MODULES = frozenset({"__main__", "app", "main", "settings"})
 ORCHESTRATORS = {"inkwire_api": {"posts", "reading"}, "inkwire_generator": {"runner"}}
 IMPURE_FOLDERS = frozenset({"adapters", "routes"})
 PURE_CHASSIS = frozenset({"auth"})
+PURE_NAMES = frozenset({"inkwire_chassis.clock.rfc3339"})  # pure functions of modules that are not
 PURE_PACKAGES = ("libs/contracts/src/*", "libs/recipes/src/*")
 PORT_MODULES = ("libs/stores/src/inkwire_stores/ports.py", "services/*/src/*/ports.py")
 
@@ -253,7 +254,9 @@ def _impure_import(kind: str, name: str, package: str) -> str | None:
     if kind == "orchestrator" and top in {"asyncio", "inkwire_chassis"}:
         return None
     if top == "inkwire_chassis":
-        return None if first in PURE_CHASSIS else f"imports {name}, which does I/O or reads a clock"
+        return (
+            None if first in PURE_CHASSIS or name in PURE_NAMES else f"imports {name}, which does I/O or reads a clock"
+        )
     if top == "inkwire_stores":
         return None if first == "ports" else f"imports {name}: take a port of inkwire_stores.ports instead"
     if top.startswith("inkwire"):
