@@ -21,6 +21,7 @@ MAX_FILE_LINES = 500
 # --- what is pure -----------------------------------------------------------------------------------------------------
 # Everything in the root of a service is pure, but for these names. Orchestrators await ports and do no I/O themselves.
 PROCESS_MODULES = frozenset({"__main__", "app", "main", "settings"})
+HTTP_LAYER = {"inkwire_api": {"error_handlers", "middleware", "openapi", "services"}}  # FastAPI around the core
 ORCHESTRATORS = {"inkwire_api": {"posts", "reading"}, "inkwire_generator": {"runner"}}
 IMPURE_FOLDERS = frozenset({"adapters", "routes"})
 PURE_CHASSIS = frozenset({"auth"})
@@ -220,7 +221,7 @@ def role(path: str) -> str:
     if set(inside[:-1]) & IMPURE_FOLDERS:
         return "free"
     stem = PurePosixPath(path).stem
-    if len(inside) == 1 and stem in PROCESS_MODULES:
+    if len(inside) == 1 and stem in PROCESS_MODULES | HTTP_LAYER.get(package, set()):
         return "free"
     return "orchestrator" if len(inside) == 1 and stem in ORCHESTRATORS.get(package, ()) else "pure"
 
@@ -249,7 +250,7 @@ def _impure_import(kind: str, name: str, package: str) -> str | None:
     top, _, rest = name.partition(".")
     first = rest.partition(".")[0]
     if top == package:
-        inner = first in IMPURE_FOLDERS or (first in PROCESS_MODULES and rest)
+        inner = first in IMPURE_FOLDERS | PROCESS_MODULES | HTTP_LAYER.get(package, set())
         return f"imports {name}: the core sees ports, not what is built on it" if inner else None
     if kind == "orchestrator" and top in {"asyncio", "inkwire_chassis"}:
         return None
@@ -392,8 +393,9 @@ def no_sleep(module: Module) -> Iterator[Finding]:
 def test_docstrings(module: Module) -> Iterator[Finding]:
     """A test says in one sentence what must hold."""
     for node in ast.walk(module.tree):
-        is_test = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-        if is_test and not (ast.get_docstring(node) or "").strip():
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.name.startswith("test_"):
+            continue
+        if not (ast.get_docstring(node) or "").strip():
             yield module.at(node, f"{node.name}() has no docstring: one sentence of behaviour")
 
 
