@@ -1,1 +1,3 @@
-"""The HTTP door: accepts, lists, reads and cancels posts."""
+"""The HTTP door: accepts, lists and reads posts, and serves the page."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,97 @@
+"""The log, as the api reads and writes it: the chassis' EventLog behind the port."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inkwire_api.ports import BrokerUnavailable, Folded, Known
+from inkwire_chassis.clock import Clock
+from inkwire_chassis.event_log import EventLog, History
+from inkwire_chassis.jetstream import BrokerError, StoredMessage
+from inkwire_contracts import subjects
+from inkwire_contracts.commands import Job
+from inkwire_contracts.events import Deleted, Event, GenerateRequested, parse_event
+from inkwire_contracts.fold import Snapshot
+from inkwire_contracts.topology import EVENTS, JOBS
+from inkwire_stores.ports import StoredPost
+
+INFO_MAX_AGE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Info:
+    epoch: str
+    fill_ratio: float
+    read_at_s: float
+
+
+class JetStreamLog:
+    """EVENTS, and JOBS by sequence."""
+
+    def __init__(self, log: EventLog, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._info: _Info | None = None
+
+    async def ensure_requested(self, job: Job) -> None:
+        with _asking():
+            await self._log.ensure_requested(job)
+
+    async def stored_job(self, stream_seq: int) -> Job | None:
+        with _asking():
+            stored = await self._log.jetstream.leader_get(JOBS, stream_seq)
+        return None if stored is None else Job.model_validate_json(stored.payload)
+
+    async def look_up(self, owner: str, post: str) -> Known | None:
+        newest = await self._last(subjects.post_events(owner, post))
+        if newest is None:
+            return None
+        if isinstance(_event(newest), Deleted):
+            return Known("", deleted=True)
+        requested = await self._last(subjects.post_event(owner, post, "requested"))
+        event = None if requested is None else _event(requested)
+        return Known(event.data.fingerprint, deleted=False) if isinstance(event, GenerateRequested) else None
+
+    async def fold(self, owner: str, post: str, stored: StoredPost | None) -> Folded | None:
+        with _asking():
+            epoch = (await self._stream_info()).epoch
+            newest = await self._log.newest(owner, post)
+            if newest is None:
+                return None if stored is None else Folded(stored.snapshot, stored.epoch, stored.corrupt)
+            if isinstance(newest.event, Deleted):
+                return Folded(Snapshot(post=post, owner=owner, status="deleted", seq=newest.event.seq), epoch)
+            if stored is None or stored.epoch != epoch:
+                return Folded((await self._log.history(owner, post)).snapshot, epoch)
+            if stored.snapshot.seq >= newest.event.seq:
+                return Folded(stored.snapshot, epoch, stored.corrupt)
+            base = History(stored.snapshot, stored.stream_seq)
+            return Folded((await self._log.history(owner, post, base=base)).snapshot, epoch, stored.corrupt)
+
+    async def fill_ratio(self) -> float:
+        with _asking():
+            return (await self._stream_info()).fill_ratio
+
+    async def _last(self, subject: str) -> StoredMessage | None:
+        with _asking():
+            return await self._log.jetstream.leader_last(EVENTS, subject)
+
+    async def _stream_info(self) -> _Info:
+        now_s = self._clock.monotonic_s()
+        if self._info is None or now_s - self._info.read_at_s >= INFO_MAX_AGE_S:
+            info = await self._log.jetstream.stream_info(EVENTS)
+            max_bytes = int(info["config"].get("max_bytes", -1))
+            ratio = int(info["state"]["bytes"]) / max_bytes if max_bytes > 0 else 0.0
+            self._info = _Info(str(info["created"]), ratio, now_s)
+        return self._info
+
+
+def _event(message: StoredMessage) -> Event:
+    return parse_event(message.payload)
+
+
+@contextlib.contextmanager
+def _asking() -> Iterator[None]:
+    try:
+        yield
+    except BrokerError as error:
+        raise BrokerUnavailable(str(error)) from None

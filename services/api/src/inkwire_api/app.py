@@ -1,0 +1,170 @@
+"""Composition: the application, and the process around it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from faststream.nats import NatsBroker
+
+from inkwire_api import __version__
+from inkwire_api.adapters.assets import load_assets
+from inkwire_api.adapters.log import JetStreamLog
+from inkwire_api.adapters.middleware import BodyLimit, RequestContext
+from inkwire_api.adapters.publisher import FastStreamJobs
+from inkwire_api.posts import Limits, Posts
+from inkwire_api.problems import Fault, Problem
+from inkwire_api.rate_limit import RateLimiter
+from inkwire_api.reading import Reader
+from inkwire_api.routes import error_handlers, health, page, posts, recipes, tokens
+from inkwire_api.routes.services import Services
+from inkwire_api.schemas import PublicConfig
+from inkwire_api.settings import Settings
+from inkwire_chassis.auth import KeyRing
+from inkwire_chassis.clock import SystemClock, new_id
+from inkwire_chassis.event_log import EventLog
+from inkwire_chassis.health import Health
+from inkwire_chassis.http import serve_asgi
+from inkwire_chassis.jetstream import JetStream
+from inkwire_chassis.lifecycle import Supervisor
+from inkwire_chassis.logs import get_logger
+from inkwire_chassis.nats_connection import connection_options, probe
+from inkwire_chassis.provisioning import verify, wait_until_provisioned
+from inkwire_contracts.topology import EVENTS, JOBS, Topology, topology
+from inkwire_recipes.registry import load_recipes
+from inkwire_stores import open_store
+from inkwire_stores.ports import PostStore
+
+SERVICE = "api"
+CORS_MAX_AGE_S = 600
+
+
+def bare_app() -> FastAPI:
+    """Routes and error handlers alone: enough for the OpenAPI document, not for serving."""
+    app = FastAPI(
+        title="Inkwire",
+        version=__version__,
+        description=(
+            "Have an article written and follow it live. Errors are problem documents (RFC 9457) with a stable "
+            "`code`; times are RFC 3339 in UTC; lists go on with an opaque `cursor`."
+        ),
+        docs_url=None,
+        redoc_url=None,
+    )
+    for module in (posts, tokens, recipes, health, page):
+        app.include_router(module.router)
+    error_handlers.install(app)
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schemas = document["components"]["schemas"]
+        for model in (Problem, Fault):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schema.pop("$defs", None)
+            schemas.setdefault(model.__name__, schema)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application as it is served."""
+    app = bare_app()
+    app.state.services = services
+    app.add_middleware(BodyLimit, max_bytes=services.settings.max_body_bytes)
+    if services.settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(services.settings.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
+            expose_headers=["Location", "Idempotency-Replayed", "Retry-After", "ETag", "X-Request-Id"],
+            max_age=CORS_MAX_AGE_S,
+        )
+    app.add_middleware(RequestContext, clock=services.clock, new_id=services.new_id)
+    return app
+
+
+@asynccontextmanager
+async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[int]:
+    """The api while it serves; yields its port. Waits for NATS and its streams, in whatever order things start."""
+    streams = topology()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings.store_url))
+        broker, jetstream = await stack.enter_async_context(_broker(settings.nats_url))
+        await wait_until_provisioned(jetstream, streams, timeout_s=settings.provision_timeout_s)
+        services = compose(settings, broker, jetstream, store, streams)
+        port = await stack.enter_async_context(
+            serve_asgi(create_app(services), host=settings.host, port=settings.port, supervisor=supervisor)
+        )
+        get_logger().info("ready", host=settings.host, port=port, simulated=settings.simulated)
+        yield port
+        services.health.draining = True
+
+
+@asynccontextmanager
+async def _broker(url: str) -> AsyncIterator[tuple[NatsBroker, JetStream]]:
+    broker = NatsBroker(url, logger=None, **connection_options(SERVICE))
+    client = await broker.connect()
+    try:
+        jetstream = JetStream(client)
+        await jetstream.start()
+        yield broker, jetstream
+    finally:
+        # Not broker.stop(): it drains, and that waits for a server that may be gone.
+        await client.close()
+
+
+def compose(
+    settings: Settings, broker: NatsBroker, jetstream: JetStream, store: PostStore, streams: Topology
+) -> Services:
+    """Wire the parts together."""
+    clock = SystemClock()
+    log = JetStreamLog(EventLog(jetstream, new_id), clock)
+    known = load_recipes()
+    return Services(
+        settings=settings,
+        posts=Posts(
+            jobs=FastStreamJobs(broker),
+            log=log,
+            store=store,
+            recipes=known,
+            limiter=RateLimiter(per_s=settings.posts_per_s, burst=settings.posts_burst),
+            limits=Limits(settings.max_open_posts, settings.commit_timeout_s),
+            clock=clock,
+            new_id=new_id,
+        ),
+        reader=Reader(log=log, store=store, timeout_s=settings.read_timeout_s),
+        keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),
+        recipes=known,
+        assets=load_assets(),
+        config=_config(settings),
+        health=_health(jetstream, store, streams),
+        clock=clock,
+        new_id=new_id,
+    )
+
+
+def _config(settings: Settings) -> PublicConfig:
+    return PublicConfig(
+        simulated=settings.simulated,
+        model=settings.openai_model,
+        dev_sign_in=settings.dev_sign_in,
+        version=__version__,
+    )
+
+
+def _health(jetstream: JetStream, store: PostStore, streams: Topology) -> Health:
+    health = Health(SERVICE)
+    health.add("nats", probe(jetstream.client))
+    health.add("streams", lambda: verify(jetstream, _own(streams)))
+    health.add("store", store.ping)
+    return health
+
+
+def _own(streams: Topology) -> Topology:
+    """The streams that the api writes to."""
+    return Topology(tuple(s for s in streams.streams if s.name in (JOBS, EVENTS)), (), streams.replicas)

@@ -1,0 +1,69 @@
+"""Bounds on what people send: titles that can be shown, JSON of a bounded size and depth. Pure."""
+
+import math
+import unicodedata
+from typing import Any
+
+MAX_TITLE_CHARS = 200
+MAX_JSON_DEPTH = 6
+MAX_JSON_NODES = 200
+MAX_JSON_STRING_CHARS = 10_000
+MAX_JSON_INTEGER = 2**53 - 1
+"""Beyond it JavaScript would silently read another number."""
+
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_INVISIBLE = frozenset({"Cf", "Zs"})
+
+
+def clean_title(value: str) -> str:
+    """The title without blanks around it.
+
+    Raises:
+        ValueError: empty, too long, or with characters that cannot be shown on one line.
+    """
+    title = value.strip()
+    categories = {unicodedata.category(character) for character in title}
+    if not categories - _INVISIBLE:
+        raise ValueError("must not be empty")
+    if len(title) > MAX_TITLE_CHARS:
+        raise ValueError(f"must have at most {MAX_TITLE_CHARS} characters")
+    if categories & _UNPRINTABLE:
+        raise ValueError("must not contain control characters or line breaks")
+    return title
+
+
+def check_json(value: dict[str, Any]) -> dict[str, Any]:
+    """The value itself, if it is JSON of a bounded size.
+
+    Raises:
+        ValueError: too deep, too many values, a string too long or not Unicode, a number that is not finite or safe.
+    """
+    left = MAX_JSON_NODES
+    pending: list[tuple[Any, int]] = [(value, 1)]
+    while pending:
+        node, depth = pending.pop()
+        left -= 1
+        if left < 0:
+            raise ValueError(f"must have at most {MAX_JSON_NODES} values")
+        if isinstance(node, dict | list) and depth > MAX_JSON_DEPTH:
+            raise ValueError(f"must be nested at most {MAX_JSON_DEPTH} deep")
+        if isinstance(node, dict):
+            pending.extend((child, depth + 1) for child in node.values())
+            pending.extend((key, depth + 1) for key in node)
+        elif isinstance(node, list):
+            pending.extend((child, depth + 1) for child in node)
+        else:
+            _check_scalar(node)
+    return value
+
+
+def _check_scalar(value: Any) -> None:
+    if isinstance(value, str):
+        if len(value) > MAX_JSON_STRING_CHARS:
+            raise ValueError(f"a text must have at most {MAX_JSON_STRING_CHARS} characters")
+        if any(unicodedata.category(character) == "Cs" for character in value):
+            raise ValueError("a text must be Unicode without lone surrogates")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number must be finite")
+    elif isinstance(value, int) and abs(value) > MAX_JSON_INTEGER:
+        raise ValueError("a whole number must be below 2 to the power of 53")

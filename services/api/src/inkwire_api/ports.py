@@ -1,0 +1,78 @@
+"""What the api needs from the world outside, as it sees it; the adapters keep the drivers' errors to themselves."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from inkwire_contracts.commands import Job
+from inkwire_contracts.fold import Snapshot
+from inkwire_stores.ports import StoredPost
+
+
+class BrokerUnavailable(Exception):
+    """No verdict: the broker did not answer, or not in time. Asking again in the same words is right."""
+
+
+class NoRoom(Exception):
+    """The broker refused for lack of space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The job is stored at ``stream_seq``. ``duplicate``: it had been stored before under the same Msg-Id."""
+
+    stream_seq: int
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is on record of a post that was requested before."""
+
+    fingerprint: str
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A post as far as it is known, and the epoch of the log that its ``seq`` belongs to."""
+
+    snapshot: Snapshot
+    epoch: str
+    corrupt: bool = False
+
+
+class JobPublisher(Protocol):
+    """The commit point."""
+
+    async def publish(self, job: Job) -> Receipt:
+        """Store a job once, however often it is asked for under its Msg-Id.
+
+        Raises:
+            BrokerUnavailable: no verdict; it may or may not be stored.
+            NoRoom: refused, not stored.
+        """
+        ...
+
+
+class PostLog(Protocol):
+    """The log and the queue, as far as the api reads and writes them. All methods raise BrokerUnavailable."""
+
+    async def ensure_requested(self, job: Job) -> None:
+        """Have ``requested`` of run 1 in the log, whoever writes it; keeps asking until there is a verdict."""
+        ...
+
+    async def stored_job(self, stream_seq: int) -> Job | None:
+        """The job at a stream sequence, read at the leader; None once a worker has finished it."""
+        ...
+
+    async def look_up(self, owner: str, post: str) -> Known | None:
+        """What the log's leader knows of a post; None if it has nothing (any more)."""
+        ...
+
+    async def fold(self, owner: str, post: str, stored: StoredPost | None) -> Folded | None:
+        """The post up to the log's newest event, starting from ``stored``; None where neither knows it."""
+        ...
+
+    async def fill_ratio(self) -> float:
+        """How full the log is, 0 to 1; at most a second old."""
+        ...

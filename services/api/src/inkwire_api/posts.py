@@ -1,0 +1,237 @@
+"""Accept a request for a post: the commit rules of docs/architecture.md over ports.
+
+The acknowledged job is the only commit point; ``requested`` follows it, and 202 follows both. Where an
+Idempotency-Key was used, or the broker says "duplicate", the answer comes from what is stored, never from the
+request's own body.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from inkwire_api import problems
+from inkwire_api.ports import BrokerUnavailable, JobPublisher, Known, NoRoom, PostLog
+from inkwire_api.rate_limit import RateLimiter
+from inkwire_chassis.clock import Clock, rfc3339
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts.commands import Job
+from inkwire_contracts.errors import InkwireError
+from inkwire_contracts.events import Priority, RequestedData
+from inkwire_contracts.ids import idempotent_post_id
+from inkwire_recipes.recipe import Recipe
+from inkwire_stores.ports import PostStore, StoreUnavailable
+
+LOG_FULL_RATIO = 0.8
+LOG_FULL_RETRY_AFTER_S = 30
+MAX_KEY_CHARS = 255
+FIRST_RUN = 1
+ASK_TRIES = 100
+"""Bound on asking the broker again; the commit time-out is usually nearer."""
+ASK_FIRST_S = 0.05
+ASK_MAX_S = 0.5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A request for a post as it was sent, its form already checked."""
+
+    title: str
+    recipe: str
+    options: Mapping[str, Any]
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A post that will end in exactly one terminal state. ``replayed``: it had been accepted before."""
+
+    post: str
+    run: int
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Policy of accepting."""
+
+    max_open_posts: int
+    commit_timeout_s: float
+
+
+class Posts:
+    """Accepts posts."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobPublisher,
+        log: PostLog,
+        store: PostStore,
+        recipes: Mapping[str, Recipe],
+        limiter: RateLimiter,
+        limits: Limits,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._jobs = jobs
+        self._log = log
+        self._store = store
+        self._recipes = recipes
+        self._limiter = limiter
+        self._limits = limits
+        self._clock = clock
+        self._new_id = new_id
+
+    async def accept(self, owner: str, wish: Wish, *, key: str | None, traceparent: str | None = None) -> Accepted:
+        """Commit a run for a new post, or find the one that the key has made before.
+
+        Raises:
+            InkwireError: the request is refused, or nothing can be promised at the moment.
+            StoreUnavailable: the key cannot be looked up at the moment.
+        """
+        self._limiter.take(owner, self._clock.monotonic_s())
+        request = self._resolve(wish)
+        post = self._new_id() if key is None else idempotent_post_id(owner, check_key(key))
+        job = Job(
+            post=post,
+            owner=owner,
+            run=FIRST_RUN,
+            time=rfc3339(self._clock.now()),
+            request=request,
+            traceparent=traceparent,
+        )
+        try:
+            async with asyncio.timeout(self._limits.commit_timeout_s):
+                return await self._accept(job, keyed=key is not None)
+        except TimeoutError:
+            raise InkwireError("broker_unavailable") from None
+
+    async def _accept(self, job: Job, *, keyed: bool) -> Accepted:
+        if keyed:
+            known = await self._on_record(job)
+            if known is not None:
+                return _replay(known, job)
+        await self._admit(job.owner)
+        return await self._commit(job, keyed=keyed)
+
+    def _resolve(self, wish: Wish) -> RequestedData:
+        """The request with the recipe's options complete, so that a later default changes nothing accepted."""
+        recipe = self._recipes.get(wish.recipe)
+        if recipe is None:
+            raise InkwireError("unknown_recipe", known=", ".join(sorted(self._recipes)))
+        try:
+            options = recipe.inputs.model_validate(dict(wish.options)).model_dump(mode="json")
+        except ValidationError as error:
+            raise problems.from_options(error.errors(include_url=False, include_input=False)) from None
+        return RequestedData(
+            title=wish.title,
+            recipe=wish.recipe,
+            options=options,
+            priority=wish.priority,
+            fingerprint=fingerprint(wish),
+        )
+
+    async def _admit(self, owner: str) -> None:
+        if await _answered(self._log.fill_ratio) >= LOG_FULL_RATIO:
+            raise InkwireError("log_full", retry_after_s=LOG_FULL_RETRY_AFTER_S)
+        try:
+            active = await self._store.count_active(owner)
+        except StoreUnavailable:
+            # Policy, not safety: a store that is down must not stop new posts.
+            get_logger().warning("open posts not counted: the store does not answer")
+            return
+        if active >= self._limits.max_open_posts:
+            raise InkwireError("too_many_posts", limit=self._limits.max_open_posts)
+
+    async def _commit(self, job: Job, *, keyed: bool) -> Accepted:
+        try:
+            receipt = await _answered(lambda: self._jobs.publish(job))
+        except NoRoom:
+            raise InkwireError("log_full", retry_after_s=LOG_FULL_RETRY_AFTER_S) from None
+        if receipt.duplicate:
+            return await self._finish_stored(job, receipt.stream_seq)
+        await _answered(lambda: self._log.ensure_requested(job))
+        if not keyed:
+            return Accepted(job.post, job.run, replayed=False)
+        # Another body under the same key may have been faster, when the broker had forgotten its job.
+        return _replay(await self._must_be_on_record(job), job, replayed=False)
+
+    async def _finish_stored(self, job: Job, stream_seq: int) -> Accepted:
+        """The job had been stored before, by an api that died, a request at the same time, or our own first try."""
+        stored = await _answered(lambda: self._log.stored_job(stream_seq))
+        replayed = stored is None or stored.time != job.time
+        known = await self._on_record(job)
+        if known is None and stored is not None:
+            _check_same(stored.request.fingerprint, job)
+            await _answered(lambda: self._log.ensure_requested(stored))
+        return _replay(known or await self._must_be_on_record(job), job, replayed=replayed)
+
+    async def _must_be_on_record(self, job: Job) -> Known:
+        known = await self._on_record(job)
+        if known is None:
+            raise InkwireError("broker_unavailable")
+        return known
+
+    async def _on_record(self, job: Job) -> Known | None:
+        """The log first, then the store: a post is purged from the log only once the store holds it."""
+        known = await _answered(lambda: self._log.look_up(job.owner, job.post))
+        if known is not None:
+            return known
+        stored = await self._store.get(job.post)
+        if stored is None or stored.snapshot.owner != job.owner:
+            return None
+        return Known(stored.snapshot.fingerprint, stored.snapshot.status == "deleted")
+
+
+def check_key(key: str) -> str:
+    """The Idempotency-Key, if it is one.
+
+    Raises:
+        InkwireError: ``invalid_idempotency_key``.
+    """
+    if not 1 <= len(key) <= MAX_KEY_CHARS or not all("!" <= character <= "~" for character in key):
+        raise InkwireError("invalid_idempotency_key", limit=MAX_KEY_CHARS)
+    return key
+
+
+def fingerprint(wish: Wish) -> str:
+    """SHA-256 over the canonical JSON of a request as it was sent: the same for the same request, always."""
+    body = {
+        "title": wish.title,
+        "recipe": wish.recipe,
+        "options": dict(wish.options),
+        "priority": wish.priority,
+    }
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _replay(known: Known, job: Job, *, replayed: bool = True) -> Accepted:
+    if known.deleted:
+        raise InkwireError("gone")
+    _check_same(known.fingerprint, job)
+    return Accepted(job.post, FIRST_RUN, replayed)
+
+
+def _check_same(stored_fingerprint: str, job: Job) -> None:
+    if stored_fingerprint != job.request.fingerprint:
+        raise InkwireError("idempotency_mismatch")
+
+
+async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until the broker answers; every question here may be repeated."""
+    for attempt in range(ASK_TRIES):
+        try:
+            return await ask()
+        except BrokerUnavailable as error:
+            if attempt == 0:
+                get_logger().warning("the broker did not answer; asking again", error=str(error))
+            await asyncio.sleep(min(ASK_FIRST_S * 2 ** min(attempt, 10), ASK_MAX_S))
+    raise InkwireError("broker_unavailable")

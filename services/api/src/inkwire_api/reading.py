@@ -1,0 +1,120 @@
+"""Read posts: the stored document, folded forward with what is newer in the log."""
+
+import asyncio
+import base64
+import re
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from inkwire_api import pagination
+from inkwire_api.ports import BrokerUnavailable, Folded, PostLog
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts.errors import InkwireError
+from inkwire_contracts.fold import digest, document
+from inkwire_contracts.views import PostSummary
+from inkwire_stores.ports import PostStore, StoredPost, StoreUnavailable
+
+MAX_NAME_CHARS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list, and where the next one begins (None: there is none)."""
+
+    items: list[PostSummary]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Markdown:
+    """A finished document, the SHA-256 of its bytes, and a title to name a file by."""
+
+    text: str
+    sha256: str
+    title: str
+
+
+class Reader:
+    """Reads the posts of an owner. A post of somebody else is not found."""
+
+    def __init__(self, *, log: PostLog, store: PostStore, timeout_s: float) -> None:
+        self._log = log
+        self._store = store
+        self._timeout_s = timeout_s
+
+    async def post(self, owner: str, post: str) -> Folded:
+        """The post as it stands.
+
+        Raises:
+            InkwireError: ``not_found``, ``gone``, or what is missing to tell.
+        """
+        folded = await self._fold(owner, post)
+        if folded.snapshot.status == "deleted":
+            raise InkwireError("gone")
+        return folded
+
+    async def markdown(self, owner: str, post: str) -> Markdown:
+        """The document of a run that has ended; a published one only if it matches its digest.
+
+        Raises:
+            InkwireError: as :meth:`post`, ``not_ready`` or ``corrupt``.
+        """
+        folded = await self.post(owner, post)
+        snapshot = folded.snapshot
+        if not snapshot.is_final:
+            raise InkwireError("not_ready", status=snapshot.status)
+        text = document(snapshot)
+        sha256 = digest(text)
+        if folded.corrupt or (snapshot.status == "published" and sha256 != snapshot.sha256):
+            get_logger().error("text does not match its digest", post=post, seq=snapshot.seq)
+            raise InkwireError("corrupt")
+        return Markdown(text, sha256, snapshot.title)
+
+    async def page(self, owner: str, *, limit: int, cursor: str | None, status: str | None) -> Page:
+        """The owner's posts, newest first.
+
+        Raises:
+            InkwireError: ``invalid_cursor``.
+            StoreUnavailable: lists come from the store alone.
+        """
+        before = None if cursor is None else pagination.decode_cursor(cursor, status)
+        found = await self._store.list_posts(owner, limit=limit + 1, before=before, status=status)
+        items = found[:limit]
+        more = len(found) > limit
+        following = pagination.encode_cursor(items[-1].created_at, items[-1].id, status) if more else None
+        return Page(items, following)
+
+    async def _fold(self, owner: str, post: str) -> Folded:
+        stored, store_answered = await self._stored(owner, post)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                folded = await self._log.fold(owner, post, stored)
+        except (BrokerUnavailable, TimeoutError):
+            if stored is None:
+                raise InkwireError("broker_unavailable") from None
+            # The stored document is a true earlier state, and its position says which.
+            return Folded(stored.snapshot, stored.epoch, stored.corrupt)
+        if folded is not None:
+            return folded
+        raise InkwireError("not_found" if store_answered else "store_unavailable")
+
+    async def _stored(self, owner: str, post: str) -> tuple[StoredPost | None, bool]:
+        try:
+            stored = await self._store.get(post)
+        except StoreUnavailable:
+            return None, False
+        return (stored if stored is not None and stored.snapshot.owner == owner else None), True
+
+
+def content_disposition(title: str) -> str:
+    """The header that names the downloaded file after the post (RFC 6266)."""
+    kept = "".join(c if unicodedata.category(c)[0] in "LN" or c in "-_" else " " for c in title)
+    name = "-".join(kept.lower().split())[:MAX_NAME_CHARS].strip("-") or "post"
+    plain = re.sub(r"[^a-z0-9_-]+", "-", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode())
+    return f"attachment; filename=\"{plain.strip('-') or 'post'}.md\"; filename*=UTF-8''{quote(name)}.md"
+
+
+def repr_digest(sha256_hex: str) -> str:
+    """A Repr-Digest header (RFC 9530)."""
+    return f"sha-256=:{base64.b64encode(bytes.fromhex(sha256_hex)).decode()}:"

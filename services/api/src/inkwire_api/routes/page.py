@@ -1,0 +1,59 @@
+"""The page and its files; the same page for a post's own address."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from inkwire_api.adapters.assets import Asset
+from inkwire_api.docs_page import render
+from inkwire_api.routes.services import Here
+from inkwire_contracts.errors import InkwireError
+from inkwire_contracts.ids import is_id
+
+router = APIRouter(include_in_schema=False)
+INDEX = "index.html"
+_METHODS = ["GET", "HEAD"]
+
+
+@router.api_route("/", methods=_METHODS)
+async def index(here: Here, request: Request) -> Response:
+    """The page."""
+    return _serve(here.assets, INDEX, request)
+
+
+@router.api_route("/p/{post}", methods=_METHODS)
+async def post_page(post: str, here: Here, request: Request) -> Response:
+    """The page, showing a post."""
+    if not is_id(post):
+        raise InkwireError("not_found")
+    return _serve(here.assets, INDEX, request)
+
+
+@router.api_route("/static/{path:path}", methods=_METHODS)
+async def static(path: str, here: Here, request: Request) -> Response:
+    """A file of the page."""
+    return _serve(here.assets, path, request)
+
+
+@router.api_route("/favicon.ico", methods=_METHODS)
+async def favicon(here: Here, request: Request) -> Response:
+    """Where browsers look by themselves."""
+    return _serve(here.assets, "favicon.svg" if "favicon.svg" in here.assets else "favicon.ico", request)
+
+
+@router.api_route("/docs", methods=_METHODS)
+async def docs(request: Request) -> HTMLResponse:
+    """The OpenAPI document for people, without scripts."""
+    return HTMLResponse(render(request.app.openapi()))
+
+
+def _serve(assets: Mapping[str, Asset], path: str, request: Request) -> Response:
+    asset = assets.get(path)
+    if asset is None:
+        raise InkwireError("not_found")
+    # Asked again each time and answered 304: an update shows at once, and no file is ever an old one.
+    headers = {"ETag": asset.etag, "Cache-Control": "no-cache"}
+    if asset.etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
+        return Response(status_code=304, headers=headers)
+    return Response(asset.body, headers={**headers, "Content-Type": asset.content_type})

@@ -1,0 +1,30 @@
+"""What can be written, and what the page needs to know."""
+
+from fastapi import APIRouter
+
+from inkwire_api.routes.services import Here
+from inkwire_api.schemas import PublicConfig, RecipeList, RecipeView
+
+router = APIRouter(tags=["about"])
+
+
+@router.get("/recipes", summary="List what can be written")
+async def list_recipes(here: Here) -> RecipeList:
+    """Each kind of content with the JSON Schema of its options."""
+    return RecipeList(
+        items=[
+            RecipeView(
+                name=recipe.name,
+                title=recipe.title,
+                description=recipe.description,
+                inputs=recipe.inputs.model_json_schema(),
+            )
+            for _, recipe in sorted(here.recipes.items())
+        ]
+    )
+
+
+@router.get("/config", summary="What the page needs to know")
+async def get_config(here: Here) -> PublicConfig:
+    """No secrets: who writes (a model or the simulator) and whether signing in is needed."""
+    return here.config

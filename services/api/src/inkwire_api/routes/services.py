@@ -1,0 +1,53 @@
+"""What the routes call, made once by the composition and carried in the application's state."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from inkwire_api.adapters.assets import Asset
+from inkwire_api.identity import bearer_token
+from inkwire_api.posts import Posts
+from inkwire_api.reading import Reader
+from inkwire_api.schemas import PublicConfig
+from inkwire_api.settings import Settings
+from inkwire_chassis.auth import KeyRing, Principal
+from inkwire_chassis.clock import Clock
+from inkwire_chassis.health import Health
+from inkwire_recipes.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Typed state of the application."""
+
+    settings: Settings
+    posts: Posts
+    reader: Reader
+    keys: KeyRing
+    recipes: Mapping[str, Recipe]
+    assets: Mapping[str, Asset]
+    config: PublicConfig
+    health: Health
+    clock: Clock
+    new_id: Callable[[], str]
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+Here = Annotated[Services, Depends(_services)]
+
+# For the OpenAPI document alone; the check is ours, so that its errors are.
+_scheme = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of `POST /tokens`.")
+
+
+def _principal(request: Request, here: Here, _documented: Annotated[Any, Depends(_scheme)]) -> Principal:
+    token = bearer_token(request.headers.getlist("authorization"))
+    return here.keys.verify(token, now=here.clock.now())
+
+
+Caller = Annotated[Principal, Depends(_principal)]

@@ -1,0 +1,153 @@
+"""Bodies of requests and answers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from inkwire_api.bounds import MAX_TITLE_CHARS, check_json, clean_title
+from inkwire_chassis.auth import MAX_LIFETIME_S
+from inkwire_contracts.client_frames import Position
+from inkwire_contracts.events import Metrics, Priority
+from inkwire_contracts.fold import Problem as RunProblem
+from inkwire_contracts.fold import Snapshot
+from inkwire_contracts.views import PostSummary, summary
+
+EXAMPLE_ID = "k3v5q7wz2m4n6bacbd2f4g6haj"
+
+Title = Annotated[
+    str,
+    AfterValidator(clean_title),
+    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TITLE_CHARS}, examples=["Top 10 Laravel tips"]),
+]
+RecipeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Scope = Literal["post:read", "post:write", "post:cancel", "ops"]
+FilterStatus = Literal["queued", "generating", "recovering", "retrying", "paused", "published", "failed", "cancelled"]
+
+
+class CreatePost(BaseModel):
+    """What to write."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Title
+    recipe: RecipeName = "blog"
+    options: Annotated[dict[str, Any], AfterValidator(check_json)] = Field(default_factory=dict)
+    """The recipe's inputs; `GET /recipes` has their JSON Schema."""
+    priority: Priority = "normal"
+
+
+class AcceptedPost(BaseModel):
+    """The post will be written, whatever dies meanwhile. `token` can read this post and nothing else."""
+
+    id: str = Field(examples=[EXAMPLE_ID])
+    run: int
+    status: Literal["queued"] = "queued"
+    status_url: str = Field(examples=[f"http://127.0.0.1:8080/posts/{EXAMPLE_ID}"])
+    channel: str = Field(examples=[f"post:{EXAMPLE_ID}"])
+    websocket_url: str = Field(examples=["ws://127.0.0.1:8080/ws"])
+    token: str
+    token_expires_at: str = Field(examples=["2026-11-21T12:00:00.000Z"])
+
+
+class PostList(BaseModel):
+    """Own posts, newest first. `next_cursor` is null at the end."""
+
+    items: list[PostSummary]
+    next_cursor: str | None
+
+
+class SectionView(BaseModel):
+    """A section as far as it is written. `length` counts code points of `text`."""
+
+    section: str
+    title: str
+    status: Literal["pending", "writing", "done"]
+    in_document: bool
+    target_words: int
+    length: int
+    text: str
+
+
+class PostDetail(PostSummary):
+    """A post with its text. `position` is where a WebSocket subscription can go on from."""
+
+    sections: list[SectionView]
+    options: dict[str, Any]
+    metadata: dict[str, Any]
+    metrics: Metrics | None
+    error: RunProblem | None
+    position: Position
+
+
+def detail(snapshot: Snapshot, epoch: str) -> PostDetail:
+    """The view of a folded post."""
+    return PostDetail(
+        **summary(snapshot).model_dump(),
+        sections=[SectionView.model_validate(section.model_dump()) for section in snapshot.sections],
+        options=snapshot.options,
+        metadata=snapshot.metadata,
+        metrics=snapshot.metrics,
+        error=snapshot.error,
+        position=Position(epoch=epoch, seq=snapshot.seq),
+    )
+
+
+class TokenRequest(BaseModel):
+    """Less than the caller's own token allows; what is absent stays as it is there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scopes: list[Scope] | None = Field(None, min_length=1, max_length=10)
+    channels: list[Annotated[str, Field(min_length=1, max_length=160)]] | None = Field(
+        None, min_length=1, max_length=50
+    )
+    lifetime_s: int | None = Field(None, ge=1, le=MAX_LIFETIME_S, strict=True)
+
+
+class Token(BaseModel):
+    """A bearer token."""
+
+    token: str
+    expires_at: str = Field(examples=["2026-11-21T12:00:00.000Z"])
+    owner: str
+    scopes: list[str]
+    channels: list[str]
+
+
+class RecipeView(BaseModel):
+    """A kind of content. `inputs` is the JSON Schema of its options."""
+
+    name: str
+    title: str
+    description: str
+    inputs: dict[str, Any]
+
+
+class RecipeList(BaseModel):
+    """What can be written."""
+
+    items: list[RecipeView]
+
+
+class PublicConfig(BaseModel):
+    """What the page needs to know. `simulated`: a built-in simulator writes, no model is asked."""
+
+    simulated: bool
+    model: str
+    dev_sign_in: bool
+    version: str
+
+
+class Liveness(BaseModel):
+    """The process turns."""
+
+    service: str
+    status: str
+
+
+class Readiness(BaseModel):
+    """Each dependency by name."""
+
+    service: str
+    status: str
+    checks: dict[str, str]
