@@ -1,0 +1,67 @@
+"""The whole product, as `inkwire up` starts it, for tests that meet it as a user does."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.support.processes import ManagedProcess
+
+ROOT: Final = Path(__file__).parents[2]
+READY: Final = r"Inkwire is ready: (http://\S+)"
+
+
+class Stack:
+    """A running Inkwire: its launcher, its public address and its data folder."""
+
+    def __init__(self, data: Path, *options: str, env: dict[str, str] | None = None) -> None:
+        self.data = data
+        argv = [sys.executable, "-m", "inkwire", "up", "--port", "0", "--data", str(data), *options]
+        self.process = ManagedProcess("up", argv, env=env, cwd=ROOT)
+        self.url = ""
+
+    def start(self) -> "Stack":
+        """Start it and wait until it is ready."""
+        self.process.start()
+        self.url = self.process.wait_line(READY, timeout_s=60).group(1)
+        return self
+
+    @property
+    def state(self) -> dict[str, str]:
+        """What the running one tells other commands."""
+        return dict(json.loads((self.data / "running.json").read_text()))
+
+    def pid_of(self, part: str) -> int:
+        """Process id of the first part whose command line holds a word, such as ``inkwire_gateway``."""
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except (OSError, ValueError):
+                continue
+            if part in command and parent == self.process.pid:
+                return int(entry.name)
+        raise LookupError(part)
+
+    def kill9(self, part: str) -> None:
+        """Kill one part of ours, by its process id."""
+        os.kill(self.pid_of(part), 9)
+
+
+@contextmanager
+def running_stack(data: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[Stack]:
+    """Start Inkwire for the length of a block; its log is printed if the block fails."""
+    stack = Stack(data, *options, env=env)
+    try:
+        yield stack.start()
+    except BaseException:
+        print(stack.process.log)
+        raise
+    finally:
+        if stack.process.running:
+            stack.process.term()
