@@ -46,7 +46,7 @@ def compose(request: ChatRequest, seed: int) -> Completion:
 def _text(request: ChatRequest, seed: int) -> str:
     brief = read_brief(request.messages)
     if request.format == "text":
-        return write(brief, seed)
+        return write(brief, seed, request.prompt)
     schema = request.schema if request.schema is not None else JSON_OBJECT_SCHEMA
     rng = seeded(seed, brief.title, request.prompt, json.dumps(schema, sort_keys=True))
     try:

@@ -35,9 +35,12 @@ def seeded(*parts: object) -> Random:
     return Random(int.from_bytes(digest[:8], "big"))
 
 
-def write(brief: Brief, seed: int) -> str:
-    """Markdown for the brief: the body of its section, or a whole text where no section is named."""
-    rng = seeded(seed, brief.title, brief.heading, brief.target_words, brief.points)
+def write(brief: Brief, seed: int, prompt: str = "") -> str:
+    """Markdown for the brief: the body of its section, or a whole text where no section is named.
+
+    `prompt` only varies the text, so that different requests for one section get different words.
+    """
+    rng = seeded(seed, brief.title, brief.heading, brief.target_words, brief.points, prompt)
     topic = understand(brief.title)
     target = brief.target_words or DEFAULT_WORDS
     if brief.heading is not None:
