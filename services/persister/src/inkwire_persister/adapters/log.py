@@ -1,0 +1,49 @@
+"""The EVENTS stream as the persister needs it, and the place for what is no event."""
+
+from collections.abc import Sequence
+
+from inkwire_chassis.event_log import EventLog, LogDamaged
+from inkwire_chassis.jetstream import H_MSG_ID, BrokerError
+from inkwire_contracts import subjects
+from inkwire_persister.intake import Delivery, is_key
+from inkwire_persister.ports import LogUnavailable, LogUnreadable
+
+H_REASON = "Inkwire-Reason"
+
+
+class EventsLog:
+    """See :class:`inkwire_persister.ports.Log`."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    async def epoch(self) -> str:
+        """See :class:`inkwire_persister.ports.Log`."""
+        try:
+            return await self._log.epoch()
+        except BrokerError as error:
+            raise LogUnavailable(str(error)) from None
+
+    async def key_events(self, owner: str, post: str, *, after: int, at_least: int) -> Sequence[Delivery]:
+        """See :class:`inkwire_persister.ports.Log`."""
+        try:
+            events = await self._log.read(owner, post, after_stream_seq=after)
+        except BrokerError as error:
+            raise LogUnavailable(str(error)) from None
+        except (LogDamaged, ValueError, TypeError) as error:
+            raise LogUnreadable(type(error).__name__) from None
+        if not events or events[-1].stream_seq < at_least:
+            raise LogUnavailable("the log's replica has not caught up")
+        return [Delivery(stored.event, stored.stream_seq) for stored in events if is_key(stored.event)]
+
+    async def dead_letter(self, subject: str, payload: bytes, *, stream_seq: int, reason: str) -> None:
+        """Put a message aside where an operator finds it (``inkwire dlq``), once however often this is called.
+
+        Raises:
+            LogUnavailable: the broker has not confirmed it.
+        """
+        headers = {H_MSG_ID: f"events.{stream_seq}", H_REASON: reason}
+        try:
+            await self._log.jetstream.publish(subjects.dead_event(subject), payload, headers)
+        except BrokerError as error:
+            raise LogUnavailable(str(error)) from None

@@ -1,0 +1,193 @@
+"""Key events from the provisioned durable, through FastStream in batches; an ack follows what is on disk, never else.
+
+FastStream would end a whole batch for one message that it cannot decode, and its automatic acknowledgements would
+drop what a handler failed on: so messages pass through undecoded and every one is acknowledged here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, PullSub
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.api import ConsumerConfig
+
+from inkwire_chassis.jetstream import BrokerError, JetStream
+from inkwire_chassis.logs import get_logger
+from inkwire_chassis.nats_connection import connection_options
+from inkwire_contracts.events import KEY_TYPES
+from inkwire_contracts.subjects import post_event
+from inkwire_contracts.topology import EVENTS, PERSISTER_DURABLE
+from inkwire_persister.adapters.log import EventsLog
+from inkwire_persister.counters import Counters
+from inkwire_persister.intake import Delivery, Undecodable, decode, retry_delay_s
+from inkwire_persister.keeper import Contended, HistoryLost, Keeper
+from inkwire_persister.ports import LogUnavailable
+from inkwire_stores import PostTooLarge, StoreUnavailable
+
+BATCH_TIMEOUT_S: Final = 0.2
+"""How long a batch is collected when it is not full: the most that storing waits for company."""
+POSTS_AT_ONCE: Final = 8
+WATCH_EVERY_S: Final = 2.0
+HOPELESS_DELAY_S: Final = 60.0
+"""How long a post beyond the store's bound waits before it is tried, and reported, again."""
+
+
+class ConsumerLost(Exception):
+    """The durable, or the broker for a long time, is gone: the process must start anew and wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A delivery and the message to acknowledge."""
+
+    msg: Msg
+    delivery: Delivery
+
+
+def make_broker(url: str, *, stop_timeout_s: float) -> NatsBroker:
+    """FastStream's broker on our connection options. It declares nothing and acknowledges nothing."""
+    return NatsBroker(
+        url,
+        **connection_options("persister"),
+        graceful_timeout=stop_timeout_s,
+        logger=logging.getLogger("faststream"),
+        log_level=logging.DEBUG,
+        apply_types=False,
+    )
+
+
+class KeyEventSubscriber:
+    """Takes batches, brings each post up to its events, and answers every message."""
+
+    def __init__(
+        self,
+        broker: NatsBroker,
+        jetstream: JetStream,
+        keeper: Keeper,
+        log: EventsLog,
+        counters: Counters,
+        *,
+        batch_messages: int,
+        longest_retry_s: float,
+    ) -> None:
+        self._broker = broker
+        self._jetstream = jetstream
+        self._keeper = keeper
+        self._log = log
+        self._counters = counters
+        self._longest_retry_s = longest_retry_s
+        subscriber = broker.subscriber(
+            # FastStream wants filters; the durable was verified before, so they are never used to make one.
+            config=ConsumerConfig(filter_subjects=[post_event("*", "*", key_type) for key_type in KEY_TYPES]),
+            stream=JStream(EVENTS, declare=False),
+            durable=PERSISTER_DURABLE,
+            pull_sub=PullSub(batch_messages, timeout=BATCH_TIMEOUT_S, batch=True),
+            ack_policy=AckPolicy.MANUAL,
+            decoder=_undecoded,
+            no_reply=True,
+        )
+        subscriber(self.handle)
+
+    async def handle(self, messages: list[Msg]) -> None:
+        """One batch. Never raises for a message's sake: what cannot be stored now is given back with a delay."""
+        try:
+            epoch = await self._log.epoch()
+        except LogUnavailable as error:
+            await self._give_back(messages, str(error))
+            return
+        waiting = list((await self._by_post(messages)).values())
+        while waiting:
+            now, waiting = waiting[:POSTS_AT_ONCE], waiting[POSTS_AT_ONCE:]
+            failures = await asyncio.gather(*(self._store(received, epoch) for received in now))
+            if any(isinstance(failure, StoreUnavailable) for failure in failures) and waiting:
+                # Each more would only wait for the same time-out.
+                await self._give_back([each.msg for received in waiting for each in received], "store unavailable")
+                return
+
+    async def _by_post(self, messages: Sequence[Msg]) -> dict[str, list[Received]]:
+        posts: dict[str, list[Received]] = {}
+        for msg in messages:
+            stream_seq = msg.metadata.sequence.stream
+            try:
+                delivery = decode(msg.subject, msg.data, stream_seq)
+            except Undecodable as error:
+                get_logger().error("not an event", subject=msg.subject, stream_seq=stream_seq, error=str(error))
+                await self._put_aside([msg], str(error))
+            else:
+                posts.setdefault(delivery.event.post, []).append(Received(msg, delivery))
+        return posts
+
+    async def _store(self, received: Sequence[Received], epoch: str) -> Exception | None:
+        messages = [each.msg for each in received]
+        post = received[0].delivery.event.post
+        try:
+            await self._keeper.keep([each.delivery for each in received], epoch)
+        except (StoreUnavailable, LogUnavailable, Contended) as error:
+            await self._give_back(messages, str(error))
+            return error
+        except PostTooLarge as error:
+            get_logger().error("post cannot be stored", post=post, error=str(error))
+            await self._give_back(messages, str(error), at_least_s=HOPELESS_DELAY_S)
+            return error
+        except HistoryLost as error:
+            self._counters.lost_posts += 1
+            get_logger().error("events cannot be stored: their history is gone", post=post, error=str(error))
+            await self._put_aside(messages, str(error))
+            return error
+        except Exception as error:  # noqa: BLE001 - a bug at one post must neither stop the others nor be acknowledged
+            get_logger().error("storing failed", post=post, exc_info=error)
+            await self._give_back(messages, type(error).__name__)
+            return error
+        self._counters.events_stored += len(messages)
+        await _answer(msg.ack() for msg in messages)
+        return None
+
+    async def _put_aside(self, messages: Sequence[Msg], reason: str) -> None:
+        for msg in messages:
+            stream_seq = msg.metadata.sequence.stream
+            try:
+                await self._log.dead_letter(msg.subject, msg.data, stream_seq=stream_seq, reason=reason)
+            except LogUnavailable as error:
+                await self._give_back([msg], str(error))
+            else:
+                self._counters.dead_letters += 1
+                await _answer([msg.ack()])
+
+    async def _give_back(self, messages: Sequence[Msg], why: str, *, at_least_s: float = 0.0) -> None:
+        self._counters.retries += len(messages)
+        get_logger().warning("not stored yet, will be tried again", events=len(messages), reason=why)
+        for msg in messages:
+            delay_s = max(at_least_s, retry_delay_s(msg.metadata.num_delivered, self._longest_retry_s))
+            await _answer([msg.nak(delay=delay_s)])
+
+    async def watch(self, *, outage_s: float) -> None:
+        """Ends with ConsumerLost where FastStream would spin: no durable any more, or no broker for very long."""
+        away_s = 0.0
+        while away_s < outage_s:
+            await asyncio.sleep(WATCH_EVERY_S)
+            try:
+                await self._jetstream.api(f"CONSUMER.INFO.{EVENTS}.{PERSISTER_DURABLE}")
+                away_s = 0.0
+            except BrokerError as error:
+                if error.code in (404, 10014, 10059):
+                    raise ConsumerLost(f"consumer {PERSISTER_DURABLE} is gone: run `inkwire provision`") from None
+                away_s += WATCH_EVERY_S
+        raise ConsumerLost(f"no answer from NATS for {outage_s:.0f} s")
+
+
+async def _undecoded(message: Any) -> Any:
+    return message.raw_message
+
+
+async def _answer(answers: Any) -> None:
+    """Send acks or naks; one that is lost with the connection only means one more delivery."""
+    for answer in answers:
+        try:
+            await answer
+        except NatsError as error:
+            get_logger().debug("an answer was lost", error=type(error).__name__)

@@ -1,0 +1,151 @@
+"""Composition of the persister: what it is made of, started in order, stopped in reverse."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from faststream.nats import NatsBroker
+from nats.errors import Error as NatsError
+
+from inkwire_chassis.clock import new_id
+from inkwire_chassis.event_log import EventLog
+from inkwire_chassis.health import Health
+from inkwire_chassis.http import AsgiApp, health_app, serve_asgi
+from inkwire_chassis.jetstream import BrokerError, JetStream
+from inkwire_chassis.lifecycle import Supervisor
+from inkwire_chassis.logs import get_logger
+from inkwire_chassis.nats_connection import probe
+from inkwire_chassis.provisioning import Drift, verify
+from inkwire_contracts.topology import PERSISTER_DURABLE, topology
+from inkwire_persister.adapters.log import EventsLog
+from inkwire_persister.adapters.subscriber import KeyEventSubscriber, make_broker
+from inkwire_persister.counters import Counters
+from inkwire_persister.keeper import Keeper
+from inkwire_persister.settings import Settings
+from inkwire_stores import PostStore, open_store
+
+PROVISION_POLL_S = 0.5
+CLOSE_TIMEOUT_S = 1.0
+
+
+@dataclass
+class Persister:
+    """A running persister, for its tests."""
+
+    counters: Counters = field(default_factory=Counters)
+    health: Health = field(default_factory=lambda: Health("persister"))
+    port: int = 0
+
+
+@asynccontextmanager
+async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[Persister]:
+    """The service for the length of a block; entered once it takes events.
+
+    Raises:
+        Drift: the broker was not provisioned in time, or differently.
+        StoreUnavailable: the SQLite file cannot be opened.
+    """
+    persister = Persister()
+    health = persister.health
+    health.add("nats", _not_yet)
+    health.add("store", _not_yet)
+    app = _http_app(persister)
+    async with serve_asgi(app, host=settings.health_host, port=settings.health_port, supervisor=supervisor) as port:
+        persister.port = port
+        async with open_store(settings.store_url) as store, _connected(settings) as (broker, jetstream):
+            await _provisioned(jetstream, settings.provision_timeout_s)
+            async with _consuming(settings, supervisor, broker, jetstream, store, persister.counters):
+                health.add("nats", probe(jetstream.client))
+                health.add("store", store.ping)
+                get_logger().info("persister takes events", port=port)
+                yield persister
+                health.draining = True
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[tuple[NatsBroker, JetStream]]:
+    """The process's one connection, FastStream's; waits for the server for as long as it takes."""
+    broker = make_broker(settings.nats_url, stop_timeout_s=settings.stop_timeout_s / 2)
+    client = await broker.connect()
+    try:
+        jetstream = JetStream(client)
+        await jetstream.start()
+        yield broker, jetstream
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _consuming(
+    settings: Settings,
+    supervisor: Supervisor,
+    broker: NatsBroker,
+    jetstream: JetStream,
+    store: PostStore,
+    counters: Counters,
+) -> AsyncIterator[None]:
+    log = EventsLog(EventLog(jetstream, new_id))
+    subscriber = KeyEventSubscriber(
+        broker,
+        jetstream,
+        Keeper(store, log, counters),
+        log,
+        counters,
+        batch_messages=settings.batch_messages,
+        longest_retry_s=settings.longest_retry_s,
+    )
+    await broker.start()
+    watch = supervisor.spawn("consumer-watch", subscriber.watch(outage_s=settings.outage_timeout_s))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await _stopped(broker, settings.stop_timeout_s / 2 + CLOSE_TIMEOUT_S)
+
+
+async def _stopped(broker: NatsBroker, timeout_s: float) -> None:
+    """Let the batch in hand end, then drain; what is not acknowledged comes again."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await broker.stop()
+    except (NatsError, TimeoutError) as error:
+        get_logger().info("not drained; unacknowledged events come again", error=type(error).__name__)
+
+
+async def _provisioned(jetstream: JetStream, timeout_s: float) -> None:
+    """Wait until streams and consumer are there; a difference is an error at once, an absence only in the end."""
+    waited_s = 0.0
+    while True:
+        try:
+            await verify(jetstream, topology(), consumers=(PERSISTER_DURABLE,))
+            return
+        except Drift as drift:
+            if "missing" not in str(drift) or waited_s >= timeout_s:
+                raise
+            reason = str(drift)
+        except BrokerError as error:
+            reason = str(error)
+        if waited_s == 0.0:
+            get_logger().info("waiting for the broker", reason=reason)
+        await asyncio.sleep(PROVISION_POLL_S)
+        waited_s += PROVISION_POLL_S
+
+
+def _http_app(persister: Persister) -> AsgiApp:
+    health: Callable[[Any, Any, Any], Awaitable[None]] = health_app(persister.health)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["path"] != "/metrics":
+            await health(scope, receive, send)
+            return
+        headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": persister.counters.render().encode()})
+
+    return app
+
+
+async def _not_yet() -> None:
+    raise ConnectionError("not connected yet")

@@ -1,0 +1,32 @@
+"""Settings of the persister: ``INKWIRE_PERSISTER_<NAME>``, and the shared ones."""
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from inkwire_chassis.settings import ServiceSettings
+from inkwire_stores import check_store_url
+
+
+class Settings(ServiceSettings):
+    """See .env.example."""
+
+    model_config = SettingsConfigDict(env_prefix="INKWIRE_PERSISTER_", extra="ignore", populate_by_name=True)
+
+    jwt_keys: SecretStr = Field(SecretStr(""), validation_alias="INKWIRE_JWT_KEYS")
+    """Not used: this service sees no token and needs no key."""
+    health_host: str = "127.0.0.1"
+    health_port: int = Field(8083, ge=0, le=65_535)
+    """``/livez``, ``/readyz`` and ``/metrics``."""
+    batch_messages: int = Field(200, ge=1, le=1_000)
+    """Key events taken at once; those of one post become one write."""
+    longest_retry_s: float = Field(15.0, gt=0, le=300)
+    """Longest wait before an event that could not be stored is tried again; retries have no end."""
+    provision_timeout_s: float = Field(60.0, gt=0, le=3_600)
+    """How long to wait for streams and the consumer to be provisioned before giving up."""
+    outage_timeout_s: float = Field(600.0, gt=0, le=86_400)
+    """How long NATS may be away before the process ends, to be started anew."""
+
+    @field_validator("store_url")
+    @classmethod
+    def _known_store(cls, url: str) -> str:
+        return check_store_url(url)
