@@ -123,6 +123,12 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ("provider_invalid_output", 502, "The model's answer could not be used", "The section is written again."),
     ("section_too_long", 422, "A section grew too long", "Choose a shorter text."),
     ("deadline_exceeded", 504, "The post took too long", "Try again later, or choose a shorter text."),
+    (
+        "corrupt",
+        500,
+        "The text is not proven",
+        "Its log and its digest do not agree; nothing was deleted. Tell the operator.",
+    ),
     ("poison", 500, "The post could not be written", "It failed {deliveries} times without coming forward."),
 )
 

@@ -70,6 +70,11 @@ def bucket_of(owner: str) -> int:
     return hashlib.sha256(owner.encode()).digest()[0] % BUCKETS
 
 
+def dead_event(subject: str) -> str:
+    """Where a message from the EVENTS stream is put aside that is no event of the post it claims."""
+    return f"dlq.events.{subject}"
+
+
 def job(pool: str, priority: Priority, owner: str) -> str:
     """Subject of a job in the JOBS stream."""
     return f"jobs.{pool}.{priority}.{bucket_of(owner)}.{owner}"

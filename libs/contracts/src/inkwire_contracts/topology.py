@@ -107,7 +107,7 @@ def _streams(events_max_bytes: int, conversations_max_bytes: int) -> tuple[Strea
         allow_direct=True,
         republish=RePublish("conversations.>", "live.conversations.>"),
     )
-    dlq = StreamSpec(DLQ, ("dlq.jobs.>",), max_age_s=14 * 86_400.0)
+    dlq = StreamSpec(DLQ, ("dlq.jobs.>", "dlq.events.>"), max_age_s=14 * 86_400.0)
     return jobs, events, conversations, dlq
 
 
