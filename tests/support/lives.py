@@ -35,6 +35,8 @@ class Life:
     open_section: str | None = None
     open_text: str = ""
     status: str = "unknown"
+    documents: list[str] = field(default_factory=list)
+    """The document before each event, and at the end."""
 
     @property
     def document(self) -> str:
@@ -87,10 +89,11 @@ class _Writer:
         if event_type in KEY_TYPES if key is None else key:
             body["prev"] = self.prev
             self.prev = seq
+        self.life.documents.append(self.life.document)
         self.life.events.append(event_from_dict(body))
 
     def noise(self) -> None:
-        kind = self.draw(st.sampled_from(["none", "none", "none", "progress", "unknown", "unknown_key"]))
+        kind = self.draw(st.sampled_from(["none", "none", "progress", "unknown_key", "unknown", "none"]))
         if kind == "progress":
             self.emit("progress", {"percent": self.draw(st.integers(0, 100)), "message": "on the way"})
         elif kind != "none":
@@ -102,6 +105,11 @@ class _Writer:
         self.life.open_section, self.life.open_text, self.life.status = None, "", "active"
 
     def whole(self) -> Life:
+        self.all_runs()
+        self.life.documents.append(self.life.document)
+        return self.life
+
+    def all_runs(self) -> None:
         while self.run < MAX_RUNS and not self.over:
             self.one_run()
             if self.life.status == "published" or self.chance(3):
@@ -110,7 +118,6 @@ class _Writer:
             self.emit("deleted", {})
             self.life.order, self.life.finished, self.life.open_section = [], {}, None
             self.life.status = "deleted"
-        return self.life
 
     def one_run(self) -> None:
         self.run += 1
@@ -161,15 +168,17 @@ class _Writer:
             start = len(self.life.open_text)
             self.emit("chunk", {"section": section, "start": start, "end": start + len(text), "text": text})
             self.life.open_text += text
-            if self.chance(10):
+            if self.chance(6):
                 return self.interrupt(section, may_break=may_break)
         return "written"
 
     def interrupt(self, section: str, *, may_break: bool) -> str:
         kinds = ["failed", "failed_unnamed", "cancelled", "unfinished"]
-        kind = self.draw(st.sampled_from([*kinds, "take_over", "take_over", "retrying"] if may_break else kinds))
+        kind = self.draw(st.sampled_from([*kinds, "take_over", "retrying", "again"] if may_break else kinds))
         if kind == "take_over":
             self.start()
+            return "broken"
+        if kind == "again":
             return "broken"
         if kind == "retrying":
             self.emit("retrying", {"section": section, "code": "provider_cut", "delay_ms": 10})
