@@ -34,7 +34,7 @@ def encode_id(raw: bytes) -> str:
 
 def is_id(value: str) -> bool:
     """Whether ``value`` has the shape of an opaque id."""
-    return _ID.match(value) is not None
+    return _ID.fullmatch(value) is not None
 
 
 def idempotent_post_id(owner: str, key: str) -> str:
@@ -48,6 +48,6 @@ def owner_token(issuer: str, subject: str) -> str:
     A subject claim that is already a safe token is used as it is. Anything else, and anything that looks like our
     own hashes (so that nobody can choose to be somebody's hash), becomes ``h`` and 26 characters of a SHA-256.
     """
-    if _OWNER.match(subject) and not _LOOKS_HASHED.match(subject):
+    if _OWNER.fullmatch(subject) and not _LOOKS_HASHED.fullmatch(subject):
         return subject
     return "h" + encode_id(hashlib.sha256(f"{issuer}\n{subject}".encode()).digest())
