@@ -13,6 +13,8 @@ from inkwire_contracts.ids import is_id
 
 router = APIRouter(include_in_schema=False)
 INDEX = "index.html"
+STATIC = "static/"
+"""The folder of the package that is served; what lies beside it is not."""
 _METHODS = ["GET", "HEAD"]
 
 
@@ -33,13 +35,14 @@ async def post_page(post: str, here: Here, request: Request) -> Response:
 @router.api_route("/static/{path:path}", methods=_METHODS)
 async def static(path: str, here: Here, request: Request) -> Response:
     """A file of the page."""
-    return _serve(here.assets, path, request)
+    return _serve(here.assets, STATIC + path, request)
 
 
 @router.api_route("/favicon.ico", methods=_METHODS)
 async def favicon(here: Here, request: Request) -> Response:
     """Where browsers look by themselves."""
-    return _serve(here.assets, "favicon.svg" if "favicon.svg" in here.assets else "favicon.ico", request)
+    names = (f"{STATIC}favicon.ico", f"{STATIC}favicon.svg")
+    return _serve(here.assets, next((name for name in names if name in here.assets), names[0]), request)
 
 
 @router.api_route("/docs", methods=_METHODS)

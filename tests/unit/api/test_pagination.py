@@ -1,0 +1,53 @@
+"""Cursors."""
+
+import base64
+import json
+
+import pytest
+
+from inkwire_api.pagination import decode_cursor, encode_cursor
+from inkwire_contracts.errors import InkwireError
+from inkwire_contracts.ids import idempotent_post_id
+
+TIME = "2026-11-21T09:00:00.000Z"
+POST = idempotent_post_id("ana", "post")
+
+
+def packed(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("status", [None, "published", "failed"])
+def test_a_cursor_leads_back(status: str | None) -> None:
+    """What was encoded is decoded, under the same filter."""
+    cursor = encode_cursor(TIME, POST, status)
+    assert decode_cursor(cursor, status) == (TIME, POST)
+    assert "=" not in cursor and "/" not in cursor and "+" not in cursor
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "%%%",
+        "é",
+        "A" * 257,
+        packed("text"),
+        packed([TIME, POST]),
+        packed([TIME, POST, None, 1]),
+        packed([1, POST, None]),
+        packed([TIME, 2, None]),
+        packed([TIME, POST, 3]),
+        packed(["yesterday", POST, None]),
+        packed([TIME, "not an id", None]),
+        packed({"$gt": ""}),
+        packed([{"$gt": ""}, POST, None]),
+        encode_cursor(TIME, POST, "published"),
+        base64.urlsafe_b64encode(b"\xff\xfe").decode(),
+    ],
+)
+def test_anything_else_is_refused(cursor: str) -> None:
+    """A cursor of another filter, of another shape, or of no shape at all."""
+    with pytest.raises(InkwireError, match="cursor is not valid"):
+        decode_cursor(cursor, None)
