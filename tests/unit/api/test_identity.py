@@ -38,7 +38,9 @@ def test_a_bearer_token_is_found(header: str) -> None:
     assert bearer_token([header]) == "abc"
 
 
-@pytest.mark.parametrize("headers", [[], [""], ["Bearer"], ["Bearer "], ["Basic abc"], ["abc"], ["Bearer a", "Bearer b"]])
+@pytest.mark.parametrize(
+    "headers", [[], [""], ["Bearer"], ["Bearer "], ["Basic abc"], ["abc"], ["Bearer a", "Bearer b"]]
+)
 def test_anything_else_is_no_sign_in(headers: list[str]) -> None:
     """No header, two of them, another scheme, or nothing behind it."""
     with pytest.raises(InkwireError, match="Sign in first"):

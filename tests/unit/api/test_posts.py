@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from inkwire_api.posts import MAX_KEY_CHARS, Limits, Posts, Wish, check_key, fingerprint
 from inkwire_api.ports import Receipt
+from inkwire_api.posts import MAX_KEY_CHARS, Limits, Posts, Wish, check_key, fingerprint
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_contracts.commands import Job
 from inkwire_contracts.errors import InkwireError

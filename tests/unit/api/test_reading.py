@@ -148,7 +148,7 @@ async def test_lists_need_the_store(reader: Reader, store: FakeStore) -> None:
     ("title", "plain", "encoded"),
     [
         ("Top 10 Laravel tips", "top-10-laravel-tips", "top-10-laravel-tips"),
-        ("Naïve café: \"quotes\"; and\\slashes/..", "naive-cafe-quotes-and-slashes", "na%C3%AFve-caf%C3%A9-quotes"),
+        ('Naïve café: "quotes"; and\\slashes/..', "naive-cafe-quotes-and-slashes", "na%C3%AFve-caf%C3%A9-quotes"),
         ("שלום", "post", "%D7%A9%D7%9C%D7%95%D7%9D"),
         ("!!!", "post", "post"),
         ("a" * 300, "a" * 80, "a" * 80),
@@ -157,7 +157,7 @@ async def test_lists_need_the_store(reader: Reader, store: FakeStore) -> None:
 def test_files_are_named_after_the_title(title: str, plain: str, encoded: str) -> None:
     """A name that every system takes, and the real one beside it; no title can end the header."""
     header = content_disposition(title)
-    assert header.startswith(f'attachment; filename="{plain}.md"; filename*=UTF-8\'\'{encoded}')
+    assert header.startswith(f"attachment; filename=\"{plain}.md\"; filename*=UTF-8''{encoded}")
     assert header.isascii() and header.count('"') == 2
 
 

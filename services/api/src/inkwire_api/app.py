@@ -64,10 +64,23 @@ def bare_app() -> FastAPI:
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema.pop("$defs", None)
             schemas.setdefault(model.__name__, schema)
+        _drop_unused_validation_answers(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+def _drop_unused_validation_answers(document: dict[str, Any]) -> None:
+    """FastAPI promises a 422 of its own shape for every parameter; ours are problem documents, where there are any."""
+    theirs = "#/components/schemas/HTTPValidationError"
+    for item in document["paths"].values():
+        for operation in item.values():
+            content = operation["responses"].get("422", {}).get("content", {})
+            if content.get("application/json", {}).get("schema", {}).get("$ref") == theirs:
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
 
 
 def create_app(services: Services) -> FastAPI:

@@ -20,7 +20,7 @@ from inkwire_contracts.ids import is_id
 
 router = APIRouter(tags=["posts"])
 
-PostPath = Annotated[str, Path(max_length=64, examples=[EXAMPLE_ID])]
+PostPath = Annotated[str, Path(examples=[EXAMPLE_ID])]
 _TRACEPARENT = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$", re.ASCII)
 _IDENTITY = ("unauthenticated", "invalid_token", "token_expired", "forbidden")
 _KEY_HEADER = {
