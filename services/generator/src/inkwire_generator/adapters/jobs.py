@@ -1,0 +1,182 @@
+"""The work queue: takes jobs one at a time from all lanes, woken by bells, with a slow poll behind them.
+
+``nc.request`` cannot be used for MSG.NEXT (the reply keeps the job's subject and its inbox drops it), and a prefetch
+would start leases of jobs that nobody works on. So: one inbox, one outstanding ``no_wait`` pull, one job.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from inkwire_chassis.jetstream import H_MSG_ID, BrokerError, JetStream
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts import subjects
+from inkwire_contracts.commands import Job
+from inkwire_contracts.topology import JOBS
+from inkwire_generator.schedule import Lane, TakeOrder
+
+SLOW_POLL_S = 0.5
+"""Bells may be lost, and neither nak nor an expired lease rings one."""
+
+PULL_TIMEOUT_S = 2.0
+SETTLE_TIMEOUT_S = 1.0
+SETTLE_TRIES = 3
+_PULL = json.dumps({"batch": 1, "no_wait": True}).encode()
+_SECOND_NS = 1_000_000_000
+
+
+class TakenJob:
+    """A job whose lease is ours. Settle it once: acknowledged, handed back, or set aside."""
+
+    def __init__(self, jetstream: JetStream, lane: Lane, job: Job, msg: Msg) -> None:
+        self.job = job
+        self.lane = lane
+        self.deliveries = msg.metadata.num_delivered or 1
+        self._jetstream = jetstream
+        self._msg = msg
+
+    async def beat(self) -> None:
+        """Keep the lease."""
+        await self._jetstream.client.publish(self._msg.reply, b"+WPI")
+
+    async def ack(self) -> None:
+        """The run has ended. A lost acknowledgement only means that the job comes back and finds it ended."""
+        await _settle(self._jetstream, self._msg, b"+ACK")
+
+    async def later(self, delay_s: float) -> None:
+        """Hand the job back; it is delivered again after the delay."""
+        await _settle(self._jetstream, self._msg, _nak(delay_s))
+
+    async def release(self) -> None:
+        """Hand the job back at once and tell the other workers, because a nak rings no bell."""
+        await _settle(self._jetstream, self._msg, b"-NAK", tries=1)
+        bell = subjects.bell(self.lane.pool, self.lane.priority, self.job.owner)
+        await self._jetstream.client.publish(bell, b"")
+
+    async def copy_to_dead_letters(self, reason: str) -> None:
+        """Keep a copy where operators look; the caller settles the job itself.
+
+        Raises:
+            BrokerError: it could not be stored.
+        """
+        await _dead_letter(self._jetstream, self._msg, reason, self.job.msg_id)
+
+
+class JobQueue:
+    """All lanes of the pools this worker serves."""
+
+    def __init__(self, jetstream: JetStream, pools: Sequence[str]) -> None:
+        self._jetstream = jetstream
+        self._pools = tuple(pools)
+        self._order = TakeOrder(pools)
+        self._bell = asyncio.Event()
+        self._inbox: Subscription | None = None
+
+    @property
+    def durables(self) -> tuple[str, ...]:
+        """Names of the consumers it takes from."""
+        return tuple(subjects.jobs_durable(lane.pool, lane.priority, lane.bucket) for lane in self._order.lanes)
+
+    async def start(self) -> None:
+        """Listen to the pools' bells. The subscriptions end with the connection."""
+        for pool in self._pools:
+            await self._jetstream.client.subscribe(subjects.bells_filter(pool), cb=self._on_bell)
+        self._order.ring_all()
+
+    async def _on_bell(self, msg: Msg) -> None:
+        try:
+            priority, bucket = subjects.parse_bell(msg.subject)
+        except ValueError:
+            return
+        self._order.ring(Lane(msg.subject.split(".")[2], priority, bucket))
+        self._bell.set()
+
+    def wake(self) -> None:
+        """Look again now, for example because the process stops."""
+        self._bell.set()
+
+    async def wait(self) -> None:
+        """Until a bell rings, or it is time to look into every lane."""
+        try:
+            async with asyncio.timeout(SLOW_POLL_S):
+                await self._bell.wait()
+        except TimeoutError:
+            self._order.ring_all()
+        self._bell.clear()
+
+    async def take(self) -> TakenJob | None:
+        """One job by weighted credit, or ``None`` once every lane that might hold one is known to be empty."""
+        while (lane := self._order.next()) is not None:
+            msg = await self._pull(lane)
+            if msg is None:
+                continue
+            self._order.took(lane)
+            try:
+                job = Job.model_validate_json(msg.data)
+            except ValidationError as error:
+                await self._set_aside(msg, f"not a job: {error.errors()[0]['msg']}")
+                continue
+            return TakenJob(self._jetstream, lane, job, msg)
+        return None
+
+    async def _pull(self, lane: Lane) -> Msg | None:
+        client = self._jetstream.client
+        if self._inbox is None:
+            self._inbox = await client.subscribe(client.new_inbox())
+        durable = subjects.jobs_durable(lane.pool, lane.priority, lane.bucket)
+        try:
+            await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{JOBS}.{durable}", _PULL, reply=self._inbox.subject)
+            msg = await self._inbox.next_msg(timeout=PULL_TIMEOUT_S)
+        except (NatsError, TimeoutError) as error:
+            # The answer may still come; on a fresh inbox it cannot be taken for that of another pull.
+            get_logger().warning("no answer from the work queue", error=type(error).__name__)
+            await self._forget_inbox()
+            return None
+        status = (msg.headers or {}).get("Status")
+        if status is None:
+            return msg
+        if status == "503":
+            get_logger().warning("a consumer of JOBS is missing", durable=durable)
+        return None
+
+    async def _forget_inbox(self) -> None:
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            try:
+                await inbox.unsubscribe()
+            except NatsError:
+                return  # the connection is gone, and the subscription with it
+
+    async def _set_aside(self, msg: Msg, reason: str) -> None:
+        get_logger().error("job set aside", subject=msg.subject, reason=reason)
+        try:
+            await _dead_letter(self._jetstream, msg, reason, "")
+        except BrokerError as error:
+            get_logger().warning("dead letter not stored", error=str(error))
+            await _settle(self._jetstream, msg, _nak(SLOW_POLL_S))
+        else:
+            await _settle(self._jetstream, msg, b"+TERM " + reason.encode()[:200])
+
+
+def _nak(delay_s: float) -> bytes:
+    return b"-NAK " + json.dumps({"delay": int(delay_s * _SECOND_NS)}).encode()
+
+
+async def _settle(jetstream: JetStream, msg: Msg, verb: bytes, tries: int = SETTLE_TRIES) -> None:
+    """Say what became of a job and wait for the server's word. Without it the lease runs out, which is safe."""
+    for _ in range(tries):
+        try:
+            await jetstream.client.request(msg.reply, verb, timeout=SETTLE_TIMEOUT_S)
+            return
+        except (NatsError, TimeoutError) as error:
+            get_logger().warning("a job's end is not confirmed", verb=verb[:4].decode(), error=type(error).__name__)
+
+
+async def _dead_letter(jetstream: JetStream, msg: Msg, reason: str, msg_id: str) -> None:
+    headers = {"Inkwire-Reason": reason, H_MSG_ID: msg_id or f"{msg.metadata.sequence.stream}"}
+    await jetstream.publish(f"dlq.{msg.subject}", msg.data, headers)

@@ -1,0 +1,75 @@
+"""A post's log and, behind it, the store: claims, history, writers."""
+
+from contextlib import AbstractAsyncContextManager
+
+from inkwire_chassis.clock import Clock
+from inkwire_chassis.event_log import EventLog, Held, History, LogDamaged
+from inkwire_contracts import subjects
+from inkwire_contracts.commands import Job
+from inkwire_contracts.events import GenerateRequested, Planned, SectionCompleted, parse_event
+from inkwire_contracts.fold import Snapshot
+from inkwire_contracts.topology import EVENTS
+from inkwire_generator import ports
+from inkwire_generator.adapters.log_writer import LogWriter, open_writer
+from inkwire_generator.claim import Standing
+from inkwire_generator.composing import Author
+from inkwire_generator.pulse import Pulse
+from inkwire_stores.ports import PostStore
+
+PROGRESS_TYPES = ("requested", "chunk", "planned", "section_completed")
+FINISHING = (GenerateRequested, Planned, SectionCompleted)
+
+
+class PostLog:
+    """See :class:`inkwire_generator.ports.Log`."""
+
+    def __init__(self, events: EventLog, store: PostStore, clock: Clock, holder: str) -> None:
+        self._events = events
+        self._store = store
+        self._clock = clock
+        self._holder = holder
+
+    async def open(self, job: Job) -> None:
+        if await self._events.newest(job.owner, job.post) is not None:
+            return
+        # It may have been written, published and purged long ago; then the store has it, and nothing is begun anew.
+        if job.run == 1 and await self._store.get(job.post) is None:
+            await self._events.ensure_requested(job)
+
+    async def claim(self, job: Job, deliveries: int) -> Held:
+        return await self._events.claim(job.post, run=job.run, deliveries=deliveries, holder=self._holder)
+
+    async def snapshot(self, job: Job, held: ports.Held | None) -> Snapshot:
+        token = held.token if held is not None else 0
+        try:
+            history = await self._events.history(job.owner, job.post, at_least=token)
+        except LogDamaged:
+            history = None  # its beginning may be purged: what the store has may be the base
+        if history is not None and history.snapshot.seq:
+            return history.snapshot
+        stored = await self._store.get(job.post)
+        if stored is None:
+            raise LogDamaged(f"post {job.post} is in neither the log nor the store, or does not fold")
+        base = History(stored.snapshot, stored.stream_seq if history is None else 0)
+        return (await self._events.history(job.owner, job.post, base=base, at_least=token)).snapshot
+
+    async def standing(self, job: Job, held: ports.Held) -> Standing:
+        filters = [subjects.post_event(job.owner, job.post, kind) for kind in PROGRESS_TYPES]
+        messages, _, _ = await self._events.jetstream.direct_batch(EVENTS, {"multi_last": filters, "batch": 64})
+        wrote = finished = 0
+        for message in messages:
+            event = parse_event(message.payload)
+            wrote = max(wrote, event.attempt)
+            if isinstance(event, FINISHING):
+                finished = max(finished, event.attempt)
+        return Standing(held.attempt, wrote, finished)
+
+    def writer(
+        self, job: Job, held: ports.Held, snapshot: Snapshot, pulse: Pulse
+    ) -> AbstractAsyncContextManager[LogWriter]:
+        author = Author(job.owner, job.run, held.attempt, job.traceparent)
+        ours = Held(held.post, held.token, held.attempt)
+        return open_writer(LogWriter(self._events.append, ours, snapshot, author, self._clock, pulse))
+
+    async def cancel_wanted(self, job: Job) -> bool:
+        return await self._events.cancel_intent(job.owner, job.post, job.run) is not None

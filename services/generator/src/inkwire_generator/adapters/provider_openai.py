@@ -1,0 +1,163 @@
+"""Any server that speaks OpenAI's chat completions, over the official SDK's client and our own reader of its bytes.
+
+The SDK gives authentication, connections and errors before the stream; it makes no retries (one owner of retries:
+us) and parses nothing. Its read time-out is switched off: comments would feed it. Our watchdogs count text alone.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+
+from inkwire_chassis.clock import Clock
+from inkwire_chassis.logs import get_logger
+from inkwire_generator.completion import CompletionStream
+from inkwire_generator.errors import ProviderError
+from inkwire_generator.ports import Finish
+from inkwire_generator.provider_errors import from_status
+from inkwire_recipes.recipe import Prompt
+
+OPENAI_HOST = "api.openai.com"
+CONNECT_TIMEOUT_S = 5.0
+MAX_CONNECTIONS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """Where the model is and how long its silences may be; durations in seconds."""
+
+    base_url: str
+    api_key: str
+    model: str
+    max_tokens: int | None = None
+    first_token_timeout_s: float = 60.0
+    inter_token_timeout_s: float = 30.0
+    total_timeout_s: float = 600.0
+
+
+class OpenAIProvider:
+    """See :class:`inkwire_generator.ports.Provider`. Close it with :meth:`close`."""
+
+    def __init__(self, config: ProviderConfig, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._schemas = True
+        self._is_openai = urlsplit(config.base_url).hostname == OPENAI_HOST
+        self._client = openai.AsyncOpenAI(
+            api_key=config.api_key or "none",
+            base_url=config.base_url,
+            max_retries=0,
+            timeout=openai.Timeout(None, connect=CONNECT_TIMEOUT_S),
+            http_client=openai.DefaultAioHttpClient(
+                limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+            ),
+        )
+
+    @property
+    def patience_s(self) -> float:
+        return max(self._config.first_token_timeout_s + CONNECT_TIMEOUT_S, self._config.inter_token_timeout_s)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    @asynccontextmanager
+    async def stream(self, prompt: Prompt) -> AsyncIterator[AsyncIterator[str | Finish]]:
+        started_s = self._clock.monotonic_s()
+        async with (
+            self._opened(prompt, started_s) as received,
+            aclosing(self._read(prompt, received, started_s)) as pieces,
+        ):
+            yield pieces
+
+    @asynccontextmanager
+    async def _opened(self, prompt: Prompt, started_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send the request; a server that does not know structured output is asked again without it."""
+        with_schema = prompt.schema is not None and self._schemas
+        request = self._request(prompt, with_schema=with_schema)
+        try:
+            response = await self._send(request, started_s)
+        except ProviderError as error:
+            if not (with_schema and error.params.get("status") == 400):
+                raise
+            get_logger().warning("asking without structured output", detail=error.detail)
+            response = await self._send(self._request(prompt, with_schema=False), started_s)
+            self._schemas = False
+        try:
+            yield response.iter_bytes()
+        finally:
+            await response.close()
+
+    def _request(self, prompt: Prompt, *, with_schema: bool) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._config.model,
+            "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if self._is_openai:
+            body["stream_options"]["include_obfuscation"] = False
+        if self._config.max_tokens is not None:
+            body["max_completion_tokens" if self._is_openai else "max_tokens"] = self._config.max_tokens
+        if with_schema:
+            schema = {"name": prompt.schema_name, "schema": dict(prompt.schema or {}), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return body
+
+    async def _send(self, request: Mapping[str, Any], started_s: float) -> Any:
+        deadline_s = started_s + self._config.first_token_timeout_s
+        try:
+            async with asyncio.timeout(max(0.0, deadline_s - self._clock.monotonic_s())):
+                context = self._client.chat.completions.with_streaming_response.create(**request)
+                return await context.__aenter__()
+        except TimeoutError:
+            raise _silent("no answer") from None
+        except openai.APIStatusError as error:
+            mapped = from_status(error.status_code, error.response.headers, error.body, self._clock.now())
+            mapped.params["status"] = error.status_code
+            raise mapped from None
+        except (openai.APIConnectionError, httpx2.HTTPError, OSError) as error:
+            raise ProviderError("provider_unavailable", retryable=True, detail=_name(error)) from None
+
+    async def _read(
+        self, prompt: Prompt, received: AsyncIterator[bytes], started_s: float
+    ) -> AsyncGenerator[str | Finish, None]:
+        config, clock = self._config, self._clock
+        answer = CompletionStream(config.model, len(prompt.system) + len(prompt.user))
+        end_s = started_s + config.total_timeout_s
+        silence_s = started_s + config.first_token_timeout_s
+        while not answer.done:
+            data = await self._next(received, min(silence_s, end_s))
+            if data is None:
+                break
+            if text := answer.feed(data):
+                yield text
+                silence_s = clock.monotonic_s() + config.inter_token_timeout_s
+        text, finish = answer.end()
+        if text:
+            yield text
+        yield finish
+
+    async def _next(self, received: AsyncIterator[bytes], deadline_s: float) -> bytes | None:
+        try:
+            async with asyncio.timeout(max(0.0, deadline_s - self._clock.monotonic_s())):
+                return await anext(received)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError:
+            raise _silent("no text") from None
+        except (httpx2.HTTPError, openai.APIConnectionError, OSError) as error:
+            raise ProviderError("provider_cut", retryable=True, detail=_name(error)) from None
+
+
+def _silent(what: str) -> ProviderError:
+    return ProviderError("provider_timeout", retryable=True, detail=what)
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__

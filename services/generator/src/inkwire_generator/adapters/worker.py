@@ -1,0 +1,181 @@
+"""Takes jobs while a slot is free and keeps each one's lease while its post comes forward. One task per post.
+
+A post's failure ends nothing but its own task. A lease is kept by heartbeats that follow the post's own progress: a
+task that hangs loses its job even though the process lives.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nats.errors import Error as NatsError
+
+from inkwire_chassis.clock import Clock
+from inkwire_chassis.event_log import LogDamaged
+from inkwire_chassis.jetstream import BrokerError
+from inkwire_chassis.lifecycle import spawn
+from inkwire_chassis.logs import bound_contextvars, get_logger
+from inkwire_contracts.commands import Job
+from inkwire_generator.adapters.jobs import JobQueue, TakenJob
+from inkwire_generator.ports import Log
+from inkwire_generator.pulse import Pulse
+from inkwire_generator.runner import Ending, Runner
+from inkwire_stores.ports import StoreUnavailable
+
+BEATS_PER_LEASE = 5
+LATER_DELAY_S = 1.0
+FAILED_DELAY_S = 2.0
+ABANDON_TIMEOUT_S = 1.0
+"""How long a task may take to notice that it was cancelled, before it is left behind."""
+
+MakeRunner = Callable[[Job, int, Pulse], Runner]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """``lease_s`` is JOBS' ack_wait; ``stall_limit_s`` how long a post may make no step at all."""
+
+    posts: int
+    lease_s: float
+    stall_limit_s: float
+
+
+class Worker:
+    """The take loop and its posts."""
+
+    def __init__(self, queue: JobQueue, log: Log, make_runner: MakeRunner, clock: Clock, limits: WorkerLimits) -> None:
+        self._queue = queue
+        self._log = log
+        self._make_runner = make_runner
+        self._clock = clock
+        self._limits = limits
+        self._slots = asyncio.Semaphore(limits.posts)
+        self._posts: set[asyncio.Task[None]] = set()
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._stopping = asyncio.Event()
+
+    @property
+    def active_count(self) -> int:
+        """Posts being written now."""
+        return len(self._posts)
+
+    async def take_loop(self) -> None:
+        """Until :meth:`stop`: take a job whenever a slot is free."""
+        while not self._stopping.is_set():
+            await self._slots.acquire()
+            taken = await self._next()
+            if taken is None:
+                self._slots.release()
+                return
+            task = spawn(f"post {taken.job.post}", self._serve(taken))
+            self._posts.add(task)
+            task.add_done_callback(self._over)
+
+    async def _next(self) -> TakenJob | None:
+        while not self._stopping.is_set():
+            try:
+                taken = await self._queue.take()
+            except (NatsError, BrokerError) as error:
+                get_logger().warning("cannot take jobs", error=type(error).__name__)
+                taken = None
+            if taken is not None:
+                return taken
+            await self._queue.wait()
+        return None
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._posts.discard(task)
+        self._slots.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            get_logger().error("a post's task broke", task=task.get_name(), exc_info=error)
+
+    async def stop(self) -> None:
+        """Take nothing more and hand every post over at once; returns when all are released."""
+        self._stopping.set()
+        self._queue.wake()
+        if self._posts:
+            get_logger().info("releasing", posts=len(self._posts))
+            await asyncio.wait(set(self._posts))
+
+    def look_for_cancel(self, post: str) -> None:
+        """Somebody says that a cancel intent was stored for the post: its task reads the log now."""
+        if post in self._wakes:
+            self._wakes[post].set()
+
+    async def _serve(self, taken: TakenJob) -> None:
+        job = taken.job
+        with bound_contextvars(post=job.post, run=job.run):
+            pulse = Pulse(self._clock.monotonic_s(), self._limits.stall_limit_s)
+            runner = self._make_runner(job, taken.deliveries, pulse)
+            wake = self._wakes[job.post] = asyncio.Event()
+            work = spawn(f"run {job.post}.{job.run}", runner.run())
+            try:
+                if await self._keep_lease(taken, runner, work, pulse, wake):
+                    await _settle(taken, work)
+                else:
+                    await _abandon(work)
+                    await taken.release()
+            finally:
+                await _abandon(work)
+                if self._wakes.get(job.post) is wake:
+                    del self._wakes[job.post]
+
+    async def _keep_lease(
+        self, taken: TakenJob, runner: Runner, work: asyncio.Task[Ending], pulse: Pulse, wake: asyncio.Event
+    ) -> bool:
+        """Beat until the work is done (true), or must be given up: the process stops, or the post hangs (false)."""
+        interval_s = self._limits.lease_s / BEATS_PER_LEASE
+        stop = spawn("stop wish", self._stopping.wait())
+        try:
+            while True:
+                woken = spawn("cancel signal", wake.wait())
+                await asyncio.wait({work, stop, woken}, timeout=interval_s, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+                wake.clear()
+                if work.done():
+                    return True
+                if stop.done():
+                    return False
+                if not pulse.alive(self._clock.monotonic_s()):
+                    get_logger().error("post hangs, its job is given up")
+                    return False
+                await self._beat(taken, runner)
+        finally:
+            stop.cancel()
+
+    async def _beat(self, taken: TakenJob, runner: Runner) -> None:
+        try:
+            await taken.beat()
+            if await self._log.cancel_wanted(taken.job):
+                runner.cancel()
+        except (BrokerError, NatsError) as error:
+            get_logger().warning("heartbeat failed", error=str(error) or type(error).__name__)
+
+
+async def _settle(taken: TakenJob, work: asyncio.Task[Ending]) -> None:
+    try:
+        ending = work.result()
+        if ending in (Ending.POISON, Ending.REJECT):
+            await taken.copy_to_dead_letters(ending.value)
+    except (BrokerError, NatsError, StoreUnavailable, LogDamaged) as error:
+        get_logger().warning("job handed back", error=f"{type(error).__name__}: {error}")
+        await taken.later(FAILED_DELAY_S)
+        return
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends this post's task alone
+        get_logger().error("job handed back", exc_info=error)
+        await taken.later(FAILED_DELAY_S)
+        return
+    if ending is Ending.LATER:
+        await taken.later(LATER_DELAY_S)
+    elif ending is not Ending.SILENT:
+        await taken.ack()
+
+
+async def _abandon(work: asyncio.Task[Ending]) -> None:
+    """Cancel the work and wait a moment; one that does not even notice is left behind, fenced by the next claim."""
+    if work.done():
+        return
+    work.cancel()
+    _, late = await asyncio.wait({work}, timeout=ABANDON_TIMEOUT_S)
+    if late:
+        get_logger().error("a post's task cannot be cancelled", task=work.get_name())

@@ -1,0 +1,164 @@
+"""Puts the generator together and takes it apart in reverse."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from nats.aio.msg import Msg
+
+from inkwire_chassis import nats_connection, provisioning
+from inkwire_chassis.clock import SystemClock, new_id
+from inkwire_chassis.event_log import EventLog
+from inkwire_chassis.health import Health
+from inkwire_chassis.http import health_app, serve_asgi
+from inkwire_chassis.jetstream import JetStream
+from inkwire_chassis.lifecycle import Supervisor
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts import subjects
+from inkwire_contracts.commands import Job
+from inkwire_contracts.topology import DLQ, EVENTS, JOBS, Topology, topology
+from inkwire_generator.adapters.jobs import JobQueue
+from inkwire_generator.adapters.log import PostLog
+from inkwire_generator.adapters.prices import BundledPrices
+from inkwire_generator.adapters.provider_openai import OpenAIProvider, ProviderConfig
+from inkwire_generator.adapters.worker import Worker, WorkerLimits
+from inkwire_generator.claim import Limits
+from inkwire_generator.pulse import Pulse
+from inkwire_generator.retry import RetryPolicy
+from inkwire_generator.runner import Runner, Tools
+from inkwire_generator.settings import OPENAI_URL, GeneratorSettings
+from inkwire_recipes.registry import load_recipes
+from inkwire_stores import open_store
+
+
+class NoProvider(Exception):
+    """No model can be reached with these settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A generator that works."""
+
+    worker: Worker
+    health: Health
+    health_port: int
+
+
+def provider_config(settings: GeneratorSettings) -> ProviderConfig:
+    """The provider's part of the settings.
+
+    Raises:
+        NoProvider: OpenAI without a key.
+    """
+    key = settings.openai_api_key.get_secret_value()
+    if not key and settings.openai_base_url.rstrip("/") == OPENAI_URL:
+        raise NoProvider("OPENAI_API_KEY is not set: set it, or point OPENAI_BASE_URL at a server that needs none")
+    return ProviderConfig(
+        base_url=settings.openai_base_url,
+        api_key=key,
+        model=settings.openai_model,
+        max_tokens=settings.openai_max_tokens,
+        first_token_timeout_s=settings.first_token_timeout_s,
+        inter_token_timeout_s=settings.inter_token_timeout_s,
+        total_timeout_s=settings.total_timeout_s,
+    )
+
+
+def _tools(settings: GeneratorSettings, log: PostLog, provider: OpenAIProvider, clock: SystemClock) -> Tools:
+    return Tools(
+        log=log,
+        provider=provider,
+        prices=BundledPrices(simulated=settings.simulated),
+        recipes=load_recipes(),
+        clock=clock,
+        sleep=asyncio.sleep,
+        jitter=random.random,
+        policy=RetryPolicy(
+            settings.retries_count,
+            settings.retry_first_delay_s,
+            settings.retry_max_delay_s,
+            settings.retry_after_limit_s,
+            settings.retry_max_age_s,
+        ),
+        limits=Limits(settings.poison_attempts_count, settings.stuck_attempts_count),
+        worker=settings.worker,
+    )
+
+
+@asynccontextmanager
+async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncIterator[Running]:
+    """The whole service, for the length of a block; leaving it hands every post over.
+
+    Raises:
+        NoProvider: see :func:`provider_config`.
+        Drift: the broker is not provisioned as this version needs it.
+    """
+    config, clock, health = provider_config(settings), SystemClock(), Health("generator")
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(
+            serve_asgi(health_app(health), host=settings.health_host, port=settings.health_port, supervisor=supervisor)
+        )
+        health.draining = True  # until the broker is there
+        store = await stack.enter_async_context(open_store(settings.store_url))
+        provider = OpenAIProvider(config, clock)
+        stack.push_async_callback(provider.close)
+        client = await stack.enter_async_context(nats_connection.connected(settings.nats_url, "generator"))
+        jetstream = JetStream(client)
+        await jetstream.start()
+        queue = JobQueue(jetstream, settings.pools)
+        wanted = _bound(topology(pools=settings.pools))
+        await provisioning.wait_until_provisioned(
+            jetstream, wanted, timeout_s=settings.provision_timeout_s, consumers=queue.durables
+        )
+        log = PostLog(EventLog(jetstream, new_id), store, clock, settings.worker)
+        tools = _tools(settings, log, provider, clock)
+
+        def make_runner(job: Job, deliveries: int, pulse: Pulse) -> Runner:
+            return Runner(job, deliveries, tools, pulse)
+
+        limits = WorkerLimits(settings.posts, await _lease_s(jetstream, queue), settings.stall_timeout_s)
+        worker = Worker(queue, log, make_runner, clock, limits)
+        await queue.start()
+        await _listen_for_cancels(jetstream, worker)
+        health.add("nats", nats_connection.probe(client))
+        health.add("topology", lambda: provisioning.verify(jetstream, wanted))
+        health.add("provider", _probe_provider(config))
+        supervisor.spawn("take loop", worker.take_loop())
+        health.draining = False
+        get_logger().info("ready", health_port=port, posts=settings.posts, pools=settings.pools, model=config.model)
+        try:
+            yield Running(worker, health, port)
+        finally:
+            health.draining = True
+            await worker.stop()
+
+
+def _bound(whole: Topology) -> Topology:
+    """The streams this service uses; it says nothing about the others."""
+    streams = tuple(spec for spec in whole.streams if spec.name in (JOBS, EVENTS, DLQ))
+    return Topology(streams, whole.consumers, whole.replicas)
+
+
+async def _lease_s(jetstream: JetStream, queue: JobQueue) -> float:
+    """The lease as it is configured at the broker: the heartbeats must fit into it."""
+    info = await jetstream.api(f"CONSUMER.INFO.{JOBS}.{queue.durables[0]}")
+    return float(info["config"]["ack_wait"]) / 1e9
+
+
+async def _listen_for_cancels(jetstream: JetStream, worker: Worker) -> None:
+    async def on_signal(msg: Msg) -> None:
+        worker.look_for_cancel(msg.subject.rpartition(".")[2])
+
+    await jetstream.client.subscribe(subjects.cancel_signal("*"), cb=on_signal)
+
+
+def _probe_provider(config: ProviderConfig) -> "nats_connection.Callback":
+    """Configuration only: asking the provider itself would make its outages ours."""
+
+    async def probe() -> None:
+        if not config.base_url.startswith(("http://", "https://")) or not config.model:
+            raise NoProvider
+
+    return probe

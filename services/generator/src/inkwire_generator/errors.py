@@ -1,0 +1,25 @@
+"""What can go wrong at the provider, in our own codes."""
+
+from typing import Any
+
+
+class ProviderError(Exception):
+    """A provider call did not give a usable answer.
+
+    Args:
+        code: a key of ``inkwire_contracts.errors.ERROR_CODES``.
+        retryable: asking again may help.
+        retry_after_s: how long the provider asks us to wait, in seconds.
+        detail: for the log only; never shown to readers.
+        params: for the code's template.
+    """
+
+    def __init__(
+        self, code: str, *, retryable: bool, retry_after_s: float | None = None, detail: str = "", **params: Any
+    ) -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+        self.detail = detail
+        self.params = params

@@ -1,0 +1,102 @@
+"""What comes next for a post, from what its log says is done: the one place that knows a run's order. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from inkwire_contracts.errors import InkwireError
+from inkwire_contracts.events import PlannedData
+from inkwire_contracts.fold import Snapshot
+from inkwire_recipes.recipe import Recipe, Step, Work
+
+PLANNING_PERCENT = 10
+WRITTEN_PERCENT = 97
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSection:
+    """Write this step or section. ``number`` of ``total`` is its place among the document's; 0 for a step."""
+
+    step: Step
+    number: int
+    total: int
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class FixPlan:
+    """Log the document's sections."""
+
+    plan: PlannedData
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Everything is written."""
+
+
+Action = WriteSection | FixPlan | Publish
+
+
+def find_recipe(recipes: Mapping[str, Recipe], name: str) -> Recipe:
+    """The recipe of a request.
+
+    Raises:
+        InkwireError: ``unknown_recipe``.
+    """
+    if name not in recipes:
+        raise InkwireError("unknown_recipe", known=", ".join(sorted(recipes)))
+    return recipes[name]
+
+
+def work_of(recipe: Recipe, snapshot: Snapshot) -> Work:
+    """The post as its recipe sees it.
+
+    Raises:
+        InkwireError: ``invalid_options``.
+    """
+    try:
+        inputs = recipe.inputs.model_validate(snapshot.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "options"
+        raise InkwireError("invalid_options", detail=f"{where}: {first['msg']}") from None
+    done = [section for section in snapshot.sections if section.status == "done"]
+    return Work(
+        title=snapshot.title,
+        inputs=inputs,
+        artifacts={section.section: section.data for section in done if section.data is not None},
+        texts={section.section: section.text for section in done},
+        plan=_document(snapshot),
+    )
+
+
+def next_action(recipe: Recipe, snapshot: Snapshot) -> Action:
+    """The next thing to do. Raises InkwireError as :func:`work_of`."""
+    work = work_of(recipe, snapshot)
+    if not work.plan:
+        steps = recipe.steps(work)
+        for index, step in enumerate(steps):
+            if step.section not in work.texts:
+                return WriteSection(step, 0, 0, PLANNING_PERCENT * index // len(steps))
+        return FixPlan(recipe.plan(work))
+    for number, step in enumerate(work.plan, 1):
+        if step.section not in work.texts:
+            return WriteSection(step, number, len(work.plan), percent_before(work.plan, number - 1))
+    return Publish()
+
+
+def percent_before(plan: tuple[Step, ...], finished: int) -> int:
+    """Percent of the run when the first ``finished`` sections are done, weighted by their target words."""
+    weights = [max(1, step.target_words) for step in plan]
+    share = sum(weights[:finished]) / sum(weights)
+    return PLANNING_PERCENT + int((WRITTEN_PERCENT - PLANNING_PERCENT) * share)
+
+
+def _document(snapshot: Snapshot) -> tuple[Step, ...]:
+    return tuple(
+        Step(section.section, section.title, section.in_document, section.target_words)
+        for section in snapshot.sections
+        if section.in_document
+    )

@@ -1,0 +1,119 @@
+"""What the generator's core needs from the world, as protocols."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from inkwire_contracts.commands import Job
+from inkwire_contracts.events import Data, Event, Usage
+from inkwire_contracts.fold import Snapshot
+from inkwire_generator.claim import Standing
+from inkwire_generator.pulse import Pulse
+from inkwire_recipes.recipe import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How a provider's stream ended well: usage (estimated where none was reported) and the model that answered."""
+
+    usage: Usage
+    model: str
+
+
+class Held(Protocol):
+    """A claim that is ours."""
+
+    @property
+    def post(self) -> str:
+        """The post."""
+        ...
+
+    @property
+    def token(self) -> int:
+        """Stream sequence of the claim, which every event carries."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """Number of the claim, from 1."""
+        ...
+
+
+class Provider(Protocol):
+    """A model behind an API."""
+
+    @property
+    def patience_s(self) -> float:
+        """The longest silence that its own watchdogs let pass, in seconds."""
+        ...
+
+    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[AsyncIterator[str | Finish]]:
+        """Ask; the iterator gives pieces of text and, as the last thing, one :class:`Finish`.
+
+        Leaving the block closes the connection, whatever has been read. Entering and iterating raise ProviderError
+        when nothing comes, or not all of it.
+        """
+        ...
+
+
+class Prices(Protocol):
+    """What tokens cost."""
+
+    def cost_usd(self, model: str, tokens_in: int, tokens_out: int) -> float | None:
+        """US dollars, or ``None`` where the model's price is not known."""
+        ...
+
+
+class Log(Protocol):
+    """The posts' log, as far as one post's run needs it."""
+
+    async def open(self, job: Job) -> None:
+        """Write run 1's ``requested`` if neither the log nor the store knows the post. Raises BrokerError."""
+        ...
+
+    async def claim(self, job: Job, deliveries: int) -> Held:
+        """Take the right to write. Raises Fenced or BrokerError."""
+        ...
+
+    async def snapshot(self, job: Job, held: Held | None) -> Snapshot:
+        """The post folded to its end, as the holder of the claim must see it (``None``: as anybody may).
+
+        Raises:
+            LogDamaged: it does not fold.
+            BrokerError: it could not be read.
+        """
+        ...
+
+    async def standing(self, job: Job, held: Held) -> Standing:
+        """How far the attempts before this one came."""
+        ...
+
+    def writer(self, job: Job, held: Held, snapshot: Snapshot, pulse: Pulse) -> AbstractAsyncContextManager["Writer"]:
+        """A writer under the claim, for the length of a block; leaving it abandons what is not stored yet."""
+        ...
+
+    async def cancel_wanted(self, job: Job) -> bool:
+        """Whether somebody wants this run to stop. Raises BrokerError."""
+        ...
+
+
+class Writer(Protocol):
+    """Writes one post's log in order, one event in flight, and folds what was accepted. Methods raise Fenced."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The post as far as it is acknowledged."""
+        ...
+
+    async def push(self, section: str, text: str) -> None:
+        """Append text to the open section; returns before it is stored, waits while too much is buffered."""
+        ...
+
+    async def write(self, event_type: type[Event], data: Data) -> None:
+        """Write one event after all text before it; returns once it is stored and folded."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until everything is stored and folded."""
+        ...

@@ -1,0 +1,112 @@
+"""From what a provider says went wrong to our codes. Pure; the wire's many shapes are in docs/architecture.md."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from inkwire_generator.errors import ProviderError
+
+MAX_DETAIL_CHARS = 300
+_QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "quota_exceeded")
+
+
+def from_status(status: int, headers: Mapping[str, str], body: Any, now: datetime) -> ProviderError:
+    """The error of an HTTP answer that is no stream. ``body`` is decoded JSON, text, or ``None``."""
+    detail = f"HTTP {status} {_message(body)}"[:MAX_DETAIL_CHARS]
+    wait_s = retry_after_s(headers, now)
+    if status == 429:
+        return _limited(_code(body), detail, wait_s)
+    if status in (401, 403):
+        return ProviderError("provider_auth", retryable=False, detail=detail)
+    if status in (408, 409, 425) or status >= 500:
+        return ProviderError("provider_unavailable", retryable=True, retry_after_s=wait_s, detail=detail)
+    return ProviderError("provider_rejected", retryable=False, detail=detail)
+
+
+def from_stream(error: Any) -> ProviderError:
+    """The error of an ``error`` object, or of an ``event: error``, in the middle of a stream."""
+    detail = _message(error)[:MAX_DETAIL_CHARS]
+    code = _code(error)
+    status = _status(error)
+    if status == 429 or _is_quota(code) or "rate_limit" in code:
+        return _limited(code, detail, None)
+    if status in (401, 403):
+        return ProviderError("provider_auth", retryable=False, detail=detail)
+    if status in (400, 404, 422):
+        return ProviderError("provider_rejected", retryable=False, detail=detail)
+    if "content_filter" in code or "content_policy" in code:
+        return ProviderError("provider_content_filter", retryable=False, detail=detail)
+    return ProviderError("provider_unavailable", retryable=True, detail=detail)
+
+
+def from_finish(reason: str) -> ProviderError | None:
+    """The error behind a finish reason; ``None`` for one that ends a whole answer."""
+    if reason == "length":
+        return ProviderError("provider_truncated", retryable=False)
+    if reason == "content_filter":
+        return ProviderError("provider_content_filter", retryable=False)
+    if reason == "error":
+        return ProviderError("provider_unavailable", retryable=True, detail="finish_reason error")
+    return None
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds to wait from ``retry-after-ms`` or ``Retry-After`` (seconds or a date); ``None`` if not given."""
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after")
+    if text is None:
+        return None
+    if (seconds := _number(text)) is not None:
+        return seconds
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else -1.0
+    except ValueError:
+        return None
+    return value if 0 <= value < 1e9 else None
+
+
+def _limited(code: str, detail: str, wait_s: float | None) -> ProviderError:
+    if _is_quota(code):
+        return ProviderError("provider_quota", retryable=False, detail=detail)
+    return ProviderError("provider_rate_limited", retryable=True, retry_after_s=wait_s, detail=detail)
+
+
+def _is_quota(code: str) -> bool:
+    return any(word in code for word in _QUOTA)
+
+
+def _inner(body: Any) -> Any:
+    return body["error"] if isinstance(body, Mapping) and body.get("error") else body
+
+
+def _code(body: Any) -> str:
+    inner = _inner(body)
+    if not isinstance(inner, Mapping):
+        return ""
+    return " ".join(inner[key] for key in ("code", "type") if isinstance(inner.get(key), str))
+
+
+def _status(body: Any) -> int:
+    inner = _inner(body)
+    if not isinstance(inner, Mapping):
+        return 0
+    return next((int(v) for v in (inner.get("code"), inner.get("status")) if isinstance(v, int)), 0)
+
+
+def _message(body: Any) -> str:
+    inner = _inner(body)
+    if isinstance(inner, Mapping):
+        return str(inner.get("message", ""))
+    return inner if isinstance(inner, str) else ""

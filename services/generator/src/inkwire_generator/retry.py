@@ -1,0 +1,58 @@
+"""Whether a failed provider call is made again, and when: a pure function of the error and the history."""
+
+from dataclasses import dataclass
+
+from inkwire_generator.errors import ProviderError
+
+INVALID_OUTPUT_RETRIES = 2
+"""An answer that cannot be used costs as much as one that can, so it is asked for less often."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Bounds. All durations in seconds."""
+
+    max_retries_count: int = 6
+    """Failures in a row without a finished section between them."""
+    first_delay_s: float = 1.0
+    max_delay_s: float = 20.0
+    max_retry_after_s: float = 120.0
+    """A provider that asks for a longer wait is given up."""
+    max_age_s: float = 1_800.0
+    """No call is begun again when the attempt is older than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryHistory:
+    """What happened so far: ``failures`` in a row since the last progress, this one not counted; age in seconds."""
+
+    failures: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDecision:
+    """Wait ``delay_s`` and ask again, or (``None``) end the run with ``code``."""
+
+    delay_s: float | None
+    code: str
+
+
+def decide(error: ProviderError, history: RetryHistory, policy: RetryPolicy, jitter: float) -> RetryDecision:
+    """``jitter`` in [0, 1) spreads the delays of many posts over the lower half of each."""
+    if not error.retryable:
+        return RetryDecision(None, error.code)
+    limit = policy.max_retries_count
+    if error.code == "provider_invalid_output":
+        limit = min(limit, INVALID_OUTPUT_RETRIES)
+    if history.failures >= limit:
+        return RetryDecision(None, error.code)
+    backoff_s = min(policy.max_delay_s, policy.first_delay_s * 2 ** min(history.failures, 16))
+    delay_s = backoff_s * (1 - jitter / 2)
+    if error.retry_after_s is not None:
+        if error.retry_after_s > policy.max_retry_after_s:
+            return RetryDecision(None, error.code)
+        delay_s = max(delay_s, error.retry_after_s)
+    if history.age_s + delay_s > policy.max_age_s:
+        return RetryDecision(None, "deadline_exceeded")
+    return RetryDecision(delay_s, error.code)

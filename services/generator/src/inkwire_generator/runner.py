@@ -1,0 +1,316 @@
+"""One attempt at one job: claim, read, decide, write to the end. Sees ports only; every fact comes from the log."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from inkwire_chassis.clock import Clock
+from inkwire_chassis.event_log import Fenced
+from inkwire_chassis.lifecycle import cancel_and_wait, spawn
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts.commands import Job
+from inkwire_contracts.errors import REASONS, InkwireError, render
+from inkwire_contracts.events import (
+    Cancelled,
+    CancelledData,
+    Failed,
+    FailedData,
+    GenerateRequested,
+    Planned,
+    PostPublished,
+    ProgressData,
+    Progressed,
+    PublishedData,
+    Retrying,
+    RetryingData,
+    SectionCompleted,
+    SectionCompletedData,
+    SectionStarted,
+    SectionStartedData,
+    Started,
+    StartedData,
+    Usage,
+)
+from inkwire_contracts.fold import Section, Snapshot, digest, document
+from inkwire_generator import planner, retry
+from inkwire_generator.assembler import Assembler
+from inkwire_generator.claim import Limits, Verdict, is_poison, verdict
+from inkwire_generator.completion import estimated_usage
+from inkwire_generator.errors import ProviderError
+from inkwire_generator.metrics import Meter
+from inkwire_generator.planner import FixPlan, WriteSection
+from inkwire_generator.ports import Finish, Held, Log, Prices, Provider, Writer
+from inkwire_generator.pulse import Pulse
+from inkwire_recipes.recipe import Prompt, Recipe, Rendered, UnusableOutput
+
+
+class Ending(StrEnum):
+    """What becomes of the job."""
+
+    ACK = "ack"
+    """The run has its terminal event."""
+    SILENT = "silent"
+    """Somebody else holds the post: no ack, no nak, no word."""
+    LATER = "later"
+    """Not now: hand the job back with a delay."""
+    REJECT = "reject"
+    """Nobody can work on it: to the dead letters."""
+    POISON = "poison"
+    """The run has failed for good; keep a copy of the job among the dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every attempt of a worker shares."""
+
+    log: Log
+    provider: Provider
+    prices: Prices
+    recipes: Mapping[str, Recipe]
+    clock: Clock
+    sleep: Callable[[float], Awaitable[None]]
+    jitter: Callable[[], float]
+    policy: retry.RetryPolicy
+    limits: Limits
+    worker: str
+
+
+class Runner:
+    """One attempt. :meth:`run` it once; :meth:`cancel` may be called at any time."""
+
+    def __init__(self, job: Job, deliveries: int, tools: Tools, pulse: Pulse) -> None:
+        self._job = job
+        self._deliveries = deliveries
+        self._tools = tools
+        self._pulse = pulse
+        self._meter = Meter(tools.clock.monotonic_s())
+        self._failures = 0
+        self._open_prompt: Prompt | None = None
+        self._cancel_wish = asyncio.Event()
+
+    def cancel(self) -> None:
+        """Somebody wants the run to stop: close the provider's stream and write ``cancelled``."""
+        self._cancel_wish.set()
+
+    async def run(self) -> Ending:
+        """Work until the run has ended or is somebody else's.
+
+        Raises:
+            BrokerError, StoreUnavailable: no verdict could be had; hand the job back.
+            LogDamaged: the post's history does not fold.
+        """
+        job, log = self._job, self._tools.log
+        await log.open(job)
+        try:
+            held = await log.claim(job, self._deliveries)
+        except Fenced:
+            return await self._fenced_out()
+        snapshot = await log.snapshot(job, held)
+        wanted = await log.cancel_wanted(job)
+        standing = await log.standing(job, held)
+        what = verdict(snapshot, job.run, cancel_wanted=wanted, poison=is_poison(standing, self._tools.limits))
+        get_logger().info("claimed", attempt=held.attempt, seq=snapshot.seq, verdict=what.value)
+        early = {Verdict.DONE: Ending.ACK, Verdict.WAIT: Ending.LATER, Verdict.REJECT: Ending.REJECT}.get(what)
+        if early is not None:
+            return early
+        try:
+            return await self._under(held, snapshot, what)
+        except Fenced:
+            get_logger().info("fenced", attempt=held.attempt)
+            return Ending.SILENT
+
+    async def _fenced_out(self) -> Ending:
+        """A later claim exists. If this run has ended the job is a leftover of a lost ack, else it is not ours."""
+        snapshot = await self._tools.log.snapshot(self._job, None)
+        over = verdict(snapshot, self._job.run, cancel_wanted=False, poison=False) is Verdict.DONE
+        return Ending.ACK if over else Ending.SILENT
+
+    async def _under(self, held: Held, snapshot: Snapshot, what: Verdict) -> Ending:
+        async with self._tools.log.writer(self._job, held, snapshot, self._pulse) as writer:
+            if what is Verdict.CANCEL:
+                await self._write_cancelled(writer)
+                return Ending.ACK
+            if what is Verdict.POISON:
+                await self._write_failed(writer, "poison", {"deliveries": held.attempt - 1})
+                return Ending.POISON
+            if what is Verdict.REQUEST:
+                await writer.write(GenerateRequested, self._job.request)
+            await self._write_or_cancel(writer)
+            return Ending.ACK
+
+    async def _write_or_cancel(self, writer: Writer) -> None:
+        writing = spawn(f"writing {self._job.post}", self._write(writer))
+        wish = spawn(f"cancel wish {self._job.post}", self._cancel_wish.wait())
+        try:
+            await asyncio.wait({writing, wish}, return_when=asyncio.FIRST_COMPLETED)
+            if writing.done():
+                writing.result()
+                return
+            await cancel_and_wait(writing)
+            await writer.drain()
+            if not writer.snapshot.is_final:
+                await self._write_cancelled(writer)
+        finally:
+            await cancel_and_wait(writing, wish)
+
+    # -- the way of a run --------------------------------------------------------------------------------------
+
+    async def _write(self, writer: Writer) -> None:
+        await writer.write(Started, StartedData(worker=self._tools.worker))
+        while not writer.snapshot.is_final:
+            try:
+                await self._advance(writer)
+            except UnusableOutput as error:
+                unusable = ProviderError("provider_invalid_output", retryable=True, detail=str(error))
+                await self._recover(writer, unusable)
+            except ProviderError as error:
+                await self._recover(writer, error)
+            except InkwireError as error:
+                await self._write_failed(writer, error.code, error.params)
+
+    async def _advance(self, writer: Writer) -> None:
+        recipe = planner.find_recipe(self._tools.recipes, writer.snapshot.recipe)
+        action = planner.next_action(recipe, writer.snapshot)
+        if isinstance(action, WriteSection):
+            await self._section(writer, recipe, action)
+            self._failures = 0
+        elif isinstance(action, FixPlan):
+            await writer.write(Planned, action.plan)
+            await self._tell(writer, planner.PLANNING_PERCENT, "planned", sections=len(action.plan.sections))
+        else:
+            await self._publish(writer)
+
+    async def _section(self, writer: Writer, recipe: Recipe, action: WriteSection) -> None:
+        step = action.step
+        work = planner.work_of(recipe, writer.snapshot)
+        prompt = self._open_prompt = recipe.prompt(work, step)
+        started = SectionStartedData(section=step.section, title=step.title, in_document=step.in_document)
+        await writer.write(SectionStarted, started)
+        if action.number:
+            params = {"n": action.number, "total": action.total, "title": step.title}
+            await self._tell(writer, action.percent, "writing_section", **params)
+        else:
+            await self._tell(writer, action.percent, "planning")
+        assembler = Assembler(recipe.renderer(work, step))
+        await writer.push(step.section, assembler.start())
+        rendered, finish = await self._stream(writer, step.section, prompt, assembler)
+        await writer.push(step.section, rendered.text)
+        await writer.drain()
+        completed = SectionCompletedData(
+            section=step.section,
+            text=_section(writer.snapshot, step.section).text,
+            data=rendered.data,
+            usage=finish.usage,
+            model=finish.model,
+        )
+        await writer.write(SectionCompleted, completed)
+        self._open_prompt = None
+
+    async def _stream(
+        self, writer: Writer, section: str, prompt: Prompt, assembler: Assembler
+    ) -> tuple[Rendered, Finish]:
+        clock, provider = self._tools.clock, self._tools.provider
+        self._pulse.expect(clock.monotonic_s(), provider.patience_s)
+        first_s: float | None = None
+        finish: Finish | None = None
+        async with provider.stream(prompt) as pieces:
+            async for piece in pieces:
+                now_s = clock.monotonic_s()
+                self._pulse.expect(now_s, provider.patience_s)
+                if isinstance(piece, Finish):
+                    finish = piece
+                    break
+                if first_s is None:
+                    first_s = now_s
+                    self._meter.first_token(now_s)
+                await writer.push(section, assembler.feed(piece))
+        if finish is None:
+            raise ProviderError("provider_cut", retryable=True, detail="the stream has no end")
+        now_s = clock.monotonic_s()
+        self._meter.finished(finish.usage, finish.model, now_s - (first_s if first_s is not None else now_s))
+        return assembler.finish(), finish
+
+    async def _recover(self, writer: Writer, error: ProviderError) -> None:
+        await writer.drain()
+        tools = self._tools
+        now_s = tools.clock.monotonic_s()
+        history = retry.RetryHistory(self._failures, self._meter.age_s(now_s))
+        decision = retry.decide(error, history, tools.policy, tools.jitter())
+        get_logger().warning(
+            "provider failed", code=error.code, detail=error.detail, failures=self._failures, delay_s=decision.delay_s
+        )
+        if decision.delay_s is None:
+            await self._write_failed(writer, decision.code, error.params)
+            return
+        self._failures += 1
+        self._meter.wasted(self._open_usage(writer.snapshot) or Usage())
+        delay_s = decision.delay_s
+        params = {"delay_s": round(delay_s, 1), "reason": REASONS.get(decision.code, decision.code)}
+        notice = RetryingData(
+            section=writer.snapshot.open_section or "",
+            code=decision.code,
+            params=params,
+            message=render("retrying", params),
+            delay_ms=round(delay_s * 1000),
+            retry=self._failures,
+        )
+        await writer.write(Retrying, notice)
+        self._pulse.expect(tools.clock.monotonic_s(), delay_s)
+        await tools.sleep(delay_s)
+
+    # -- ends --------------------------------------------------------------------------------------------------
+
+    async def _publish(self, writer: Writer) -> None:
+        await self._tell(writer, planner.WRITTEN_PERCENT, "finishing")
+        tools, snapshot = self._tools, writer.snapshot
+        text = document(snapshot)
+        metrics = self._meter.metrics(snapshot, tools.clock.monotonic_s(), tools.prices.cost_usd)
+        await writer.write(PostPublished, PublishedData(sha256=digest(text), length=len(text), metrics=metrics))
+        get_logger().info("published", seq=writer.snapshot.seq, words=metrics.words, duration_ms=metrics.duration_ms)
+
+    async def _write_failed(self, writer: Writer, code: str, params: Mapping[str, object]) -> None:
+        await writer.drain()
+        section, text = _open_text(writer.snapshot)
+        tools = self._tools
+        metrics = self._meter.metrics(
+            writer.snapshot, tools.clock.monotonic_s(), tools.prices.cost_usd, self._open_usage(writer.snapshot)
+        )
+        failed = FailedData(
+            code=code, params=dict(params), message=render(code, params), section=section, text=text, metrics=metrics
+        )
+        await writer.write(Failed, failed)
+        get_logger().warning("failed", code=code, seq=writer.snapshot.seq)
+
+    async def _write_cancelled(self, writer: Writer) -> None:
+        await writer.drain()
+        section, text = _open_text(writer.snapshot)
+        tools = self._tools
+        metrics = self._meter.metrics(
+            writer.snapshot, tools.clock.monotonic_s(), tools.prices.cost_usd, self._open_usage(writer.snapshot)
+        )
+        await writer.write(Cancelled, CancelledData(section=section, text=text, metrics=metrics))
+        get_logger().info("cancelled", seq=writer.snapshot.seq)
+
+    async def _tell(self, writer: Writer, percent: int, code: str, **params: object) -> None:
+        progress = ProgressData(percent=percent, code=code, params=params, message=render(code, params))
+        await writer.write(Progressed, progress)
+
+    def _open_usage(self, snapshot: Snapshot) -> Usage | None:
+        """What the unfinished call probably cost: a broken stream reports nothing."""
+        if self._open_prompt is None:
+            return None
+        _, text = _open_text(snapshot)
+        return estimated_usage(len(self._open_prompt.system) + len(self._open_prompt.user), len(text))
+
+
+def _section(snapshot: Snapshot, section: str) -> Section:
+    found = snapshot.section(section)
+    assert found is not None  # noqa: S101 - section_started was folded before
+    return found
+
+
+def _open_text(snapshot: Snapshot) -> tuple[str, str]:
+    if snapshot.open_section is None:
+        return "", ""
+    return snapshot.open_section, _section(snapshot, snapshot.open_section).text

@@ -1,0 +1,77 @@
+"""Settings of the generator; the README lists them."""
+
+import os
+import socket
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from inkwire_chassis.settings import ServiceSettings
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+class GeneratorSettings(ServiceSettings):
+    """``INKWIRE_GENERATOR_*``, the shared ones, and the four that keep OpenAI's names. Durations in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="INKWIRE_GENERATOR_", extra="ignore", populate_by_name=True)
+
+    jwt_keys: SecretStr = Field(SecretStr(""), validation_alias="INKWIRE_JWT_KEYS")
+    """Not used here: the generator neither signs nor verifies tokens, so it needs no secret for it."""
+
+    health_host: str = "127.0.0.1"
+    health_port: int = Field(0, ge=0, le=65_535)
+    """Port of /livez and /readyz; 0 takes a free one."""
+    name: str = Field("", max_length=64)
+    """Name of this worker in claims and events; empty: host and process id."""
+    posts: int = Field(32, ge=1, le=1_000)
+    """Posts written at once by this process."""
+    pools: Annotated[tuple[str, ...], NoDecode] = Field(("general",), min_length=1)
+    """Pools it takes jobs from, comma separated."""
+    provision_timeout_s: float = Field(60.0, gt=0, le=3_600)
+    """How long to wait for the broker to be provisioned before giving up."""
+
+    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
+    openai_base_url: str = Field(OPENAI_URL, validation_alias="OPENAI_BASE_URL")
+    openai_model: str = Field("gpt-4o-mini", min_length=1, validation_alias="OPENAI_MODEL")
+    openai_max_tokens: int | None = Field(None, ge=1, validation_alias="OPENAI_MAX_TOKENS")
+    """Most tokens of one answer; empty: the model's own limit."""
+    simulated: bool = Field(False, validation_alias="INKWIRE_SIMULATED")
+    """The model is the simulator: it costs nothing."""
+
+    first_token_timeout_s: float = Field(60.0, gt=0, le=3_600)
+    inter_token_timeout_s: float = Field(30.0, gt=0, le=3_600)
+    """Longest silence within an answer; comments do not count as talk."""
+    total_timeout_s: float = Field(600.0, gt=0, le=7_200)
+    """Longest time for one answer."""
+    stall_timeout_s: float = Field(30.0, gt=0, le=3_600)
+    """A post that makes no step for this long (beyond the provider's time-outs) loses its job."""
+
+    retries_count: int = Field(6, ge=0, le=100)
+    """Failed answers in a row, without a finished section between them, before the run fails."""
+    retry_first_delay_s: float = Field(1.0, gt=0, le=600)
+    retry_max_delay_s: float = Field(20.0, gt=0, le=3_600)
+    retry_after_limit_s: float = Field(120.0, ge=0, le=3_600)
+    """A provider that asks us to wait longer is given up."""
+    retry_max_age_s: float = Field(1_800.0, gt=0, le=86_400)
+    """No answer is asked for again once an attempt is older than this."""
+    poison_attempts_count: int = Field(5, ge=1, le=1_000)
+    """Attempts in a row that wrote no text before the run fails."""
+    stuck_attempts_count: int = Field(20, ge=1, le=1_000)
+    """Attempts in a row that finished no section before the run fails."""
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("openai_max_tokens", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @property
+    def worker(self) -> str:
+        """Name of this worker."""
+        return self.name or f"{socket.gethostname()}-{os.getpid()}"
