@@ -80,7 +80,7 @@ def test_body_is_sound_markdown() -> None:
     for seed in range(60):
         heading = HEADINGS[seed % len(HEADINGS)]
         text = write(Brief(LARAVEL, heading, 100 + 10 * seed), seed)
-        prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        prose = re.sub(r"^```[a-z]+\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
         assert "```" not in prose
         assert not re.search(r"\{[a-z]+\}", prose)
         assert all(len(marks) == 3 for marks in re.findall(r"^(#+) ", prose, re.MULTILINE))
@@ -128,6 +128,30 @@ def test_brief_is_read_from_other_prompts(prompt: str) -> None:
     """Quoted, tagged and labelled prompts mean the same."""
     brief = read_brief(user(prompt))
     assert (brief.title, brief.heading, brief.target_words) == (LARAVEL, "Push slow work onto queues", 175)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("Title: Write 500 to 800 words a day\nWrite about 90 words.", 90),
+        ("An essay of 1,200 words", 1200),
+        ("between 100 and more", None),
+        ("word count: 300", 300),
+        ("Write 99999 words", 6000),
+    ],
+)
+def test_word_target(prompt: str, words: int | None) -> None:
+    """The last clear wish counts, whatever the title says, within a bound."""
+    assert read_brief(user(prompt)).target_words == words
+
+
+def test_introduction_and_conclusion_are_prose() -> None:
+    """The first and the last section open as such, without lists."""
+    for heading in ("Introduction", "Conclusion"):
+        text = write(Brief(LARAVEL, heading, 100), 1)
+        assert "Laravel" in text
+        assert heading not in text
+        assert "\n- " not in text
 
 
 def test_brief_falls_back_to_the_last_user_message() -> None:

@@ -113,7 +113,7 @@ def _rule(body: Mapping[str, Any], rule_id: int) -> FaultRule:
     kind = str(body.get("kind", ""))
     if kind not in KINDS:
         raise ApiError(400, f"Unknown kind {kind!r}; known are {', '.join(KINDS)}.", param="kind")
-    params = body.get("params") or {}
+    params = {} if body.get("params") is None else body["params"]
     if not isinstance(params, dict):
         raise ApiError(400, "params must be an object.", param="params")
     _check_params(kind, params)
@@ -124,7 +124,7 @@ def _rule(body: Mapping[str, Any], rule_id: int) -> FaultRule:
     chance = body.get("probability", 1.0)
     if isinstance(chance, bool) or not isinstance(chance, (int, float)) or not 0 <= chance <= 1:
         raise ApiError(400, "probability must be a number between 0 and 1.", param="probability")
-    match = body.get("match") or ""
+    match = "" if body.get("match") is None else body["match"]
     if not isinstance(match, str):
         raise ApiError(400, "match must be a string.", param="match")
     return FaultRule(rule_id, kind, count, after, float(chance), match, dict(params))

@@ -14,8 +14,8 @@ _QUOTED = r"[“\"«'](?P<q>[^\n]{2,160}?)[”\"»'](?=[\s,.;:!?)]|$)"
 _TITLE_PATTERNS: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     for pattern in (
-        r"<(?:title|post_title|article_title)>\s*(?P<q>[^<]{1,160}?)\s*</",
-        r"^[\s>*#-]*(?:(?:article|post|blog|course|working|document)(?:'s)?[ _]*)?(?:title|topic)(?:\*\*)?\s*[:=]\s*"
+        r"<(title|post_title|article_title)>\s*(?P<q>[^\n]{1,600}?)\s*</\1>",
+        r"^[ \t>*#-]{0,20}(?:(?:article|post|blog|course|working|document)(?:'s)?[ _]*)?(?:title|topic)(?:\*\*)?\s*[:=]\s*"
         r"(?P<q>.+?)\s*$",
         rf"\b(?:titled|entitled|called|title|title is|article|post|course|about|on)\s+{_QUOTED}",
     )
@@ -23,23 +23,21 @@ _TITLE_PATTERNS: Final = tuple(
 _HEADING_PATTERNS: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     for pattern in (
-        r"<(?:section|heading|section_title|current_section)>\s*(?P<q>[^<\n]{1,160}?)\s*</",
+        r"<(section|heading|section_title|current_section)>\s*(?P<q>[^\n]{1,600}?)\s*</\1>",
         rf"\b(?:section|heading|part|chapter)(?:\s+\d+(?:\s*(?:of|/)\s*\d+)?)?(?:\s+(?:titled|called|headed|heading|"
         rf"title|named))?\s*[:,]?\s*{_QUOTED}",
-        r"^[\s>*#-]*(?:(?:current|this|your|write|next)[ _]+)*(?:section|heading|section[ _]title|section[ _]heading)"
+        r"^[ \t>*#-]{0,20}(?:(?:current|this|your|write|next)[ _]+)*(?:section|heading|section[ _]title|section[ _]heading)"
         r"(?:\s+\d+(?:\s*(?:of|/)\s*\d+)?)?(?:\*\*)?\s*[:=]\s*(?P<q>\S.*?)\s*$",
     )
 )
-_WORD_PATTERNS: Final = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"(?:about|around|roughly|approximately|aim for|target(?: of| is)?|write|at most|circa|~)\s*"
-        r"(?P<n>\d{2,5})\s*(?:-\s*)?words?\b",
-        r"(?:target|length|budget|count)[ _]*(?:in[ _])?(?:words?)?\W{1,6}(?P<n>\d{2,5})\b(?!\s*%)",
-        r"\b(?P<n>\d{2,5})[ -]words?\b",
-    )
+_NUMBER = r"\d{1,2},\d{3}|\d{2,5}"
+_WORDS_CLEAR: Final = re.compile(  # a wish, or a range
+    rf"(?:(?:about|around|roughly|approximately|aim for|target(?: of| is)?|write|at most|circa|~)\s*(?P<n>{_NUMBER})"
+    rf"|\b(?P<low>{_NUMBER})\s*(?:-|–|to)\s*(?P<high>{_NUMBER}))[\s-]*words?\b"
+    rf"|\b(?:target|length|budget|count)[ _]*(?:in[ _])?(?:words?)?\W{{1,6}}(?P<m>{_NUMBER})\b(?!\s*%)",
+    re.IGNORECASE,
 )
-_WORD_RANGE: Final = re.compile(r"\b(\d{2,5})\s*(?:-|–|to|and)\s*(\d{2,5})\s+words?\b", re.IGNORECASE)
+_WORDS_VAGUE: Final = re.compile(rf"\b(?P<n>{_NUMBER})[ -]words?\b", re.IGNORECASE)
 _POINTS: Final = re.compile(
     r"(?:points|cover|covering|key ideas|topics)[^\n:]{0,40}:\s*\n?(?P<list>(?:\s*(?:[-*•]|\d+[.)])\s+[^\n]+\n?)+)",
     re.IGNORECASE,
@@ -104,12 +102,12 @@ def _clean(text: str) -> str:
 
 
 def _target_words(texts: list[str]) -> int | None:
+    """The last wish of the newest message that has one."""
     for text in texts:
-        if bounds := _WORD_RANGE.search(text):
-            return min(MAX_TARGET_WORDS, (int(bounds[1]) + int(bounds[2])) // 2)
-        for pattern in _WORD_PATTERNS:
+        for pattern in (_WORDS_CLEAR, _WORDS_VAGUE):
             if matches := list(pattern.finditer(text)):
-                return min(MAX_TARGET_WORDS, int(matches[-1]["n"]))
+                found = [int(number.replace(",", "")) for number in matches[-1].groupdict().values() if number]
+                return max(1, min(MAX_TARGET_WORDS, sum(found) // len(found)))
     return None
 
 

@@ -17,6 +17,8 @@ from inkwire_openai_sim.prompt import Brief
 from inkwire_openai_sim.topics import Tip
 
 DEFAULT_WORDS: Final = 180
+SHORT_WORDS: Final = 130  # below this there is no room for a second paragraph before a list or code
+SMALLEST_BLOCK_WORDS: Final = 14
 PARAGRAPH_WORDS: Final = 42
 ASIDE_FIRST: Final = 0.5  # share of texts whose first extra block holds characters outside ASCII
 CLOSER_WORDS: Final = 14  # room kept for the last sentence
@@ -86,6 +88,7 @@ class _Writer:
     ) -> None:
         self.topic, self.heading, self.points, self.rng = topic, heading, points, rng
         self.reply = reply
+        self.edge = _edge_openers(heading)
         self.tip: Tip | None = find_tip(heading) if heading else None
         slots = words.SLOTS_TECHNICAL if topic.technical else words.SLOTS_GENERAL
         self.slots = {name: _Deck(values, rng) for name, values in slots.items()}
@@ -100,15 +103,14 @@ class _Writer:
         makers = self._makers(target)
         while used < target - CLOSER_WORDS:
             left = target - CLOSER_WORDS - used
-            block = makers.pop(0)() if makers and left > 24 else self._paragraph(left)
+            block = makers.pop(0)() if makers and left > SMALLEST_BLOCK_WORDS else self._paragraph(left)
             if not block:
                 break
             blocks.append(block)
             used += count_words(block)
         if used < target + CLOSER_WORDS // 2:
             closer = self.fill(self.rng.choice(words.CLOSERS))
-            ends_in_prose = len(blocks) > 1 and not blocks[-1].startswith(("-", "1.", "```", "#", ">"))
-            if ends_in_prose:
+            if len(blocks) > 1 and not re.match(r"- |\d+\. |```", blocks[-1].splitlines()[-1]):
                 blocks[-1] = f"{blocks[-1]} {closer}"
             else:
                 blocks.append(closer)
@@ -116,6 +118,8 @@ class _Writer:
 
     def _makers(self, target: int) -> list[Callable[[], str]]:
         """The blocks after the opening, in order; what does not fit into the target is left out."""
+        if self.edge:
+            return [self._paragraph, self._aside]
         has_code = bool(self.tip and self.tip.code)
         extras = [self._list, self._aside, self._steps, self._link]
         if self.topic.technical and not has_code:
@@ -127,7 +131,8 @@ class _Writer:
             extras.insert(self.rng.randrange(2), self._code)
         makers: list[Callable[[], str]] = []
         for extra in extras:
-            makers += [extra, self._paragraph] if extra == self._code else [self._paragraph, extra]
+            direct = extra == self._code or target < SHORT_WORDS
+            makers += [extra, self._paragraph] if direct else [self._paragraph, extra]
         if target > 420:
             makers.insert(4, self._subhead)
         return makers
@@ -148,6 +153,8 @@ class _Writer:
     def _opening(self, facts: int) -> str:
         if self.reply:
             first = self.fill(self.rng.choice(words.OPENERS_REPLY))
+        elif self.edge:
+            first = self.fill(self.rng.choice(self.edge))
         elif self.heading is not None and _is_imperative(self.heading, self.topic):
             first = self.fill(self.rng.choice(words.OPENERS_TIP))
         else:
@@ -198,6 +205,23 @@ class _Writer:
 
     def _subhead(self) -> str:
         return f"### {self.rng.choice(words.SUBHEADS)}\n\n{self._paragraph()}"
+
+
+def _edge_openers(heading: str | None) -> tuple[str, ...]:
+    plain = (heading or "").strip(" .:!").lower()
+    if plain in ("introduction", "intro", "opening", "prologue", "overview"):
+        return words.OPENERS_INTRODUCTION
+    if plain in (
+        "conclusion",
+        "summary",
+        "next steps",
+        "closing",
+        "final thoughts",
+        "outlook",
+        "where to go from here",
+    ):
+        return words.OPENERS_CLOSING
+    return ()
 
 
 _NOT_IMPERATIVE: Final = frozenset(

@@ -133,6 +133,22 @@ OPENERS_TOPIC: Final[tuple[str, ...]] = (
     "Of all the things one could say about {s}, this is the one that {who} remember.",
 )
 
+OPENERS_INTRODUCTION: Final[tuple[str, ...]] = (
+    "{s} looks simple from the outside, and then comes the first real task.",
+    "Few subjects reward a little curiosity as quickly as {s}.",
+    "This article is for {who} who want to get more out of {s} without starting over.",
+    "Everyone who deals with {s} collects a handful of habits; here are the ones worth passing on.",
+    "There is no shortage of opinions about {s} — this is an attempt at something more useful.",
+)
+
+OPENERS_CLOSING: Final[tuple[str, ...]] = (
+    "Taken together, these points make {s} a good deal less mysterious.",
+    "None of what you have read requires a new tool, only a little attention to {s}.",
+    "If you remember a single thing about {s}, let it be this: begin small and look at the result.",
+    "You now have everything you need to make a start with {s}.",
+    "That is the whole tour of {s}; the best next step is the smallest one.",
+)
+
 OPENERS_REPLY: Final[tuple[str, ...]] = (
     "Good question. The short answer about {s} is that it depends on one thing: how much you already know.",
     "Here is how I would look at {s}, step by step.",
