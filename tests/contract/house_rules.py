@@ -22,7 +22,12 @@ MAX_FILE_LINES = 500
 # Everything in the root of a service is pure, but for these names. Orchestrators await ports and do no I/O themselves.
 PROCESS_MODULES = frozenset({"__main__", "app", "main", "settings"})
 HTTP_LAYER = {"inkwire_api": {"error_handlers", "middleware", "openapi", "services"}}  # FastAPI around the core
-ORCHESTRATORS = {"inkwire_api": {"posts", "reading"}, "inkwire_generator": {"runner"}, "inkwire_persister": {"keeper"}}
+ORCHESTRATORS = {
+    "inkwire_api": {"posts", "reading"},
+    "inkwire_gateway": {"channels"},
+    "inkwire_generator": {"runner"},
+    "inkwire_persister": {"keeper"},
+}
 IMPURE_FOLDERS = frozenset({"adapters", "routes"})
 PURE_CHASSIS = frozenset({"auth"})
 PURE_NAMES = frozenset({"inkwire_chassis.clock.rfc3339"})  # pure functions of modules that are not

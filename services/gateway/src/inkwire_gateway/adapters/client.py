@@ -1,0 +1,170 @@
+"""One connected client: its session's effects are carried out here, on its socket and in the hub."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from inkwire_chassis.auth import KeyRing, Principal
+from inkwire_chassis.clock import Clock, new_id
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts.client_frames import Unsubscribed
+from inkwire_contracts.close_codes import CLOSE_CODES
+from inkwire_contracts.errors import render
+from inkwire_gateway.adapters.connection import GatewayConnection
+from inkwire_gateway.channels import Channels
+from inkwire_gateway.dialects.native import NATIVE, encode
+from inkwire_gateway.framing import text_frame
+from inkwire_gateway.hub import Hub
+from inkwire_gateway.send_queue import SendQueue
+from inkwire_gateway.session import Close, Effect, Join, Leave, Send, Session, SessionLimits, error_frame
+from inkwire_gateway.subscription import State, Subscription
+
+if TYPE_CHECKING:
+    from inkwire_gateway.adapters.server import ServerLimits
+
+
+class Gateway:
+    """What all clients of a process share."""
+
+    channels: Channels
+
+    def __init__(
+        self, hub: Hub, keys: KeyRing, clock: Clock, session_limits: SessionLimits, close_timeout_s: float
+    ) -> None:
+        self.hub = hub
+        self.keys = keys
+        self.clock = clock
+        self.session_limits = session_limits
+        self.close_timeout_s = close_timeout_s
+
+    def admit(self, owner: str) -> bool:
+        """Whether one more connection of this owner fits."""
+        raise NotImplementedError
+
+
+class Client:
+    """Glue without decisions of its own; nothing in it waits."""
+
+    def __init__(self, gateway: Gateway, connection: GatewayConnection) -> None:
+        self._gateway = gateway
+        self._connection = connection
+        self._closing = False
+        self._pinged_s: float | None = None
+        self._full_since_s: float | None = None
+        loop = asyncio.get_running_loop()
+        self.queue = SendQueue(
+            gateway.hub,
+            connection.write_frame,
+            again=lambda: loop.call_soon(self.queue.pump),
+            end=self.close,
+        )
+        self.session = Session(
+            new_id(),
+            gateway.session_limits,
+            verify=self._verify,
+            admit=gateway.admit,
+            opened_s=gateway.clock.monotonic_s(),
+        )
+        self._subscriptions: dict[str, Subscription] = {}
+        connection.events = self
+        if connection.paused:
+            self.full()
+
+    def _verify(self, token: str, now: object) -> Principal:
+        return self._gateway.keys.verify(token, now=self._gateway.clock.now())
+
+    def open(self) -> None:
+        """Begin, with the handshake's token if there was one."""
+        token, self._connection.token = self._connection.token, None
+        self.perform(self.session.open(token, self._gateway.clock.now()))
+
+    def receive(self, message: str | bytes) -> None:
+        """A frame of the client."""
+        if not self._closing:
+            clock = self._gateway.clock
+            self.perform(self.session.receive(message, clock.now(), clock.monotonic_s()))
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Carry out what the session decided, in order; nothing after a close."""
+        for effect in effects:
+            if self._closing:
+                return
+            if isinstance(effect, Send):
+                self.queue.reply(text_frame(encode(effect.frame)))
+            elif isinstance(effect, Join):
+                self._join(effect)
+            elif isinstance(effect, Leave):
+                self._leave(effect.channel)
+            elif isinstance(effect, Close):
+                self.close(effect.code)
+
+    def _join(self, wanted: Join) -> None:
+        subscription = Subscription(wanted.channel, self.queue, NATIVE, wanted.request_id, wanted.position)
+        self._subscriptions[wanted.channel] = subscription
+        self._gateway.channels.join(wanted.owner, subscription)
+
+    def _leave(self, channel: str) -> None:
+        subscription = self._subscriptions.pop(channel, None)
+        if subscription is not None:
+            self._gateway.channels.leave(subscription)
+
+    def refuse(self, subscription: Subscription, code: str) -> None:
+        """The channel cannot be followed: an error answers a subscribe, else the channel is ended."""
+        name, joining = subscription.name, subscription.state is State.JOINING
+        self._gateway.hub.leave(subscription)
+        if self._subscriptions.get(name) is subscription:
+            del self._subscriptions[name]
+            self.session.ended(name)
+        if joining:
+            frame = encode(error_frame(code, channel=name, request_id=subscription.request_id))
+        else:
+            frame = encode(Unsubscribed(channel=name, code=code, message=render(code)))
+        self.queue.reply(text_frame(frame))
+
+    def close(self, code: str) -> None:
+        """End the connection with a row of the close code table."""
+        if self._closing:
+            return
+        self.going()
+        row = CLOSE_CODES[code]
+        get_logger().debug("closing connection", connection=self.session.connection, code=row.code)
+        self._connection.start_close(row, within_s=self._gateway.close_timeout_s)
+
+    def check_life(self, now_s: float, limits: "ServerLimits") -> None:
+        """Ping the silent, close the dead and those who take nothing."""
+        if self._closing:
+            return
+        if self._full_since_s is not None:
+            if now_s - self._full_since_s > limits.slow_timeout_s:
+                self.close("slow")
+            return
+        heard_s = self._connection.heard_s
+        if self._pinged_s is not None and heard_s < self._pinged_s:
+            if now_s - self._pinged_s > limits.pong_timeout_s:
+                self.close("no_pong")
+        elif now_s - heard_s >= limits.ping_interval_s:
+            self._pinged_s = now_s
+            self._ping()
+
+    def _ping(self) -> None:
+        try:
+            self._connection.write_ping()
+        except (OSError, RuntimeError):
+            self.queue.broken()
+
+    # -- the connection's calls --------------------------------------------------------------------------------
+
+    def full(self) -> None:
+        """See :class:`ConnectionEvents`."""
+        self._full_since_s = asyncio.get_running_loop().time()
+        self.queue.pause()
+
+    def has_room(self) -> None:
+        """See :class:`ConnectionEvents`."""
+        self._full_since_s = None
+        self.queue.resume()
+
+    def going(self) -> None:
+        """See :class:`ConnectionEvents`."""
+        self._closing = True
+        self._gateway.hub.leave_all(self.queue)
+        self.queue.close()

@@ -1,0 +1,129 @@
+"""The library's connection with the hooks that a fan-out needs: when a reader is full, has room, or is going."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from typing import Any, Protocol
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import WebSocketException
+from websockets.protocol import OPEN
+
+from inkwire_contracts.close_codes import CloseCode
+from inkwire_gateway.framing import PING
+
+NOTSENT_LOWAT_BYTES = 16_384
+"""What the kernel may hold unsent for one reader; without it 4 MB go before a slow one is noticed."""
+
+_TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25 if sys.platform == "linux" else None)
+
+
+class ConnectionEvents(Protocol):
+    """What a connection tells its owner; none of it may raise or wait."""
+
+    def full(self) -> None:
+        """The transport's buffer is above its high-water mark."""
+        ...
+
+    def has_room(self) -> None:
+        """It is below the low-water mark again."""
+        ...
+
+    def going(self) -> None:
+        """The connection is closing or lost: write nothing any more. May be told more than once."""
+        ...
+
+
+class GatewayConnection(ServerConnection):
+    """Uses the library's handshake, parser, pongs and close; writes frames of its own (see ``framing``)."""
+
+    events: ConnectionEvents | None = None
+    token: str | None = None
+    """The handshake's token, until it was taken."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.heard_s = self.loop.time()
+        """When the client was last heard, monotonic."""
+
+    def write_frame(self, frame: bytes) -> None:
+        """Hand a finished frame to the transport, without waiting.
+
+        Raises:
+            OSError, RuntimeError: the transport is closing.
+        """
+        self.transport.write(frame)
+
+    def write_ping(self) -> None:
+        """Ask for a sign of life."""
+        self.write_frame(PING)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames may be written."""
+        return self.protocol.state is OPEN
+
+    def start_close(self, row: CloseCode, *, within_s: float) -> None:
+        """Send a Close frame behind what is written, and cut the connection if it is not gone in time.
+
+        Not the library's close(): that waits until a slow reader has taken everything, for ever if need be.
+        """
+        try:
+            self.protocol.send_close(row.code, row.reason)
+            self.send_data()
+        except (WebSocketException, OSError, RuntimeError):
+            self.transport.abort()
+            return
+        self.loop.call_later(within_s, self.transport.abort)
+
+    # -- the transport's calls ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Bound what the kernel buffers."""
+        super().connection_made(transport)
+        raw = transport.get_extra_info("socket")
+        if raw is not None and _TCP_NOTSENT_LOWAT is not None:
+            with contextlib.suppress(OSError):  # not every socket has it (Unix sockets, other systems)
+                raw.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Note the sign of life; after a client's Close frame nothing may be written."""
+        self.heard_s = self.loop.time()
+        super().data_received(data)
+        self._check_open()
+
+    def eof_received(self) -> None:
+        """See :meth:`data_received`."""
+        super().eof_received()
+        self._check_open()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end."""
+        if self.events is not None:
+            self.events.going()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Leave the fan-out."""
+        super().pause_writing()
+        if self.events is not None:
+            self._tell(self.events.full)
+
+    def resume_writing(self) -> None:
+        """Go on with what is pending."""
+        super().resume_writing()
+        if self.events is not None:
+            self._tell(self.events.has_room)
+
+    def _check_open(self) -> None:
+        if self.events is not None and not self.is_open:
+            self.events.going()
+
+    def _tell(self, what: Any) -> None:
+        # The event loop swallows exceptions of these callbacks; a reader must not be left behind in silence.
+        try:
+            what()
+        except Exception:
+            self.transport.abort()
+            raise

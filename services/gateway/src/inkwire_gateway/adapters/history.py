@@ -1,0 +1,121 @@
+"""What was stored before: the log, and the store for posts that have ended."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from inkwire_chassis.event_log import EventLog, LogDamaged, StoredEvent
+from inkwire_chassis.jetstream import BrokerError
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts.events import TERMINAL_TYPES
+from inkwire_contracts.fold import Outcome, Snapshot, fold
+from inkwire_gateway.live_post import Loaded, LogEvent
+from inkwire_gateway.ports import Damaged, Unavailable
+from inkwire_stores.ports import PostStore, StoredPost, StoreUnavailable
+
+NEWEST_POSTS = 50
+LOAD_TRIES = 10
+"""Reads that may find the log in the middle of a purge or a replica behind; then the history counts as damaged."""
+
+RETRY_S = 0.05
+_ENDS = TERMINAL_TYPES | {"deleted"}
+
+
+class LogHistory:
+    """Reads the log, and where a post has ended (or the log forgot it) the store.
+
+    Args:
+        recent_events: how many of the newest events come with a loaded post.
+    """
+
+    def __init__(self, log: EventLog, store: PostStore, *, recent_events: int) -> None:
+        self._log = log
+        self._store = store
+        self._recent_events = recent_events
+
+    async def epoch(self) -> str:
+        async with _translated():
+            return await self._log.epoch()
+
+    async def newest_seq(self, owner: str, post: str) -> int:
+        async with _translated():
+            newest = await self._log.newest(owner, post)
+            return 0 if newest is None else newest.event.seq
+
+    async def events_after(self, owner: str, post: str, stream_seq: int) -> Sequence[LogEvent]:
+        async with _translated():
+            return [_log_event(e) for e in await self._log.read(owner, post, after_stream_seq=stream_seq)]
+
+    async def newest_posts(self, owner: str) -> list[dict[str, Any]]:
+        async with _translated():
+            found = await self._store.list_posts(owner, limit=NEWEST_POSTS)
+            return [summary.model_dump(mode="json") for summary in found]
+
+    async def load(self, owner: str, post: str) -> Loaded | None:
+        async with _translated():
+            epoch = await self._log.epoch()
+            for _ in range(LOAD_TRIES):
+                newest = await self._log.newest(owner, post)
+                if newest is None or newest.event.type in _ENDS:
+                    stored = await self._stored(owner, post, needed=newest is None)
+                    if stored is not None and _is_current(stored, newest, epoch):
+                        stream_seq = stored.stream_seq if stored.epoch == epoch else 0
+                        return Loaded(stored.snapshot, stream_seq, epoch)
+                if newest is None:
+                    return None
+                loaded = self._folded(post, await self._log.read(owner, post), epoch)
+                if loaded is not None and loaded.snapshot.seq >= newest.event.seq:
+                    return loaded
+                await asyncio.sleep(RETRY_S)
+            raise Damaged(f"post {post} does not fold up to its newest event")
+
+    async def _stored(self, owner: str, post: str, *, needed: bool) -> StoredPost | None:
+        """The owner's post in the store. Where the log has it too, a store that is away is no reason to fail."""
+        try:
+            stored = await self._store.get(post)
+        except StoreUnavailable as error:
+            if needed:
+                raise
+            get_logger().debug("store not available, reading the log", error=str(error))
+            return None
+        return stored if stored is not None and stored.snapshot.owner == owner else None
+
+    def _folded(self, post: str, events: Sequence[StoredEvent], epoch: str) -> Loaded | None:
+        snapshot = Snapshot(post=post)
+        stream_seq = 0
+        recent: list[LogEvent] = []
+        for stored in events:
+            outcome = fold(snapshot, stored.event)
+            if outcome in (Outcome.GAP, Outcome.INVALID):
+                get_logger().warning("history does not fold", post=post, seq=stored.event.seq, outcome=str(outcome))
+                return None
+            if outcome is Outcome.APPLIED:
+                stream_seq = stored.stream_seq
+                recent.append(_log_event(stored))
+        return Loaded(snapshot, stream_seq, epoch, recent[-self._recent_events :])
+
+
+def _is_current(stored: StoredPost, newest: StoredEvent | None, epoch: str) -> bool:
+    """Whether the store's document is the post as it stands."""
+    if newest is None:
+        return True
+    same_place = stored.epoch == epoch and stored.snapshot.seq == newest.event.seq
+    return same_place and stored.snapshot.is_final and not stored.corrupt
+
+
+def _log_event(stored: StoredEvent) -> LogEvent:
+    return LogEvent(stored.event, stored.raw, stored.stream_seq)
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Errors of broker and store stop here."""
+    try:
+        yield
+    except (BrokerError, StoreUnavailable) as error:
+        raise Unavailable(str(error)) from None
+    except LogDamaged as error:
+        raise Damaged(str(error)) from None
+    except (ValueError, TypeError) as error:
+        raise Damaged(f"an event cannot be read: {type(error).__name__}") from None

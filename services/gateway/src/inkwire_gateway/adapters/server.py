@@ -1,0 +1,221 @@
+"""The WebSocket listener: handshakes, clients, one sweep for all of them, drain. Answers health on the same port."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed, NegotiationError
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from inkwire_chassis.auth import KeyRing
+from inkwire_chassis.clock import Clock
+from inkwire_chassis.health import Health
+from inkwire_chassis.http import health_answer
+from inkwire_chassis.lifecycle import Supervisor
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts.client_frames import MAX_CLIENT_FRAME_BYTES
+from inkwire_gateway.adapters.client import Client, Gateway
+from inkwire_gateway.adapters.connection import GatewayConnection
+from inkwire_gateway.channels import Channels
+from inkwire_gateway.handshake import chosen_subprotocol, host_valid, offered_token, origin_allowed
+from inkwire_gateway.hub import Hub
+from inkwire_gateway.limits import ConnectionCount
+from inkwire_gateway.session import SessionLimits
+from inkwire_gateway.subscription import Subscription
+
+WRITE_LIMIT_BYTES = (16_384, 4_096)
+"""High- and low-water mark of what a transport holds for one reader."""
+
+RECEIVE_QUEUE_FRAMES = 4
+SWEEP_INTERVAL_S = 0.5
+DRAIN_INTERVAL_S = 0.05
+DRAIN_BATCH = 20
+"""Connections closed at once, at least, when the process stops."""
+
+HEALTH_PATHS = ("/livez", "/readyz")
+WEBSOCKET_PATH = "/ws"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """Bounds of the listener; times in seconds."""
+
+    max_connections: int = 10_000
+    max_owner_connections: int = 200
+    handshake_timeout_s: float = 10.0
+    ping_interval_s: float = 20.0
+    pong_timeout_s: float = 20.0
+    slow_timeout_s: float = 30.0
+    close_timeout_s: float = 2.0
+    drain_s: float = 1.5
+
+
+class GatewayServer(Gateway):
+    """All connections of this process."""
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        keys: KeyRing,
+        clock: Clock,
+        health: Health,
+        limits: ServerLimits,
+        session_limits: SessionLimits,
+        allowed_origins: Sequence[str],
+    ) -> None:
+        super().__init__(hub, keys, clock, session_limits, limits.close_timeout_s)
+        self._health = health
+        self._limits = limits
+        self._allowed_origins = allowed_origins
+        self.count = ConnectionCount(limits.max_connections, limits.max_owner_connections)
+        self.clients: dict[object, Client] = {}
+
+    def attach(self, channels: Channels) -> None:
+        """Where joins go; the two need each other."""
+        self.channels = channels
+
+    def refuse(self, subscription: Subscription, code: str) -> None:
+        """Tell a reader that its channel cannot be followed (any more)."""
+        client = self.clients.get(subscription.queue)
+        if client is None:
+            self.hub.leave(subscription)
+        else:
+            client.refuse(subscription, code)
+
+    def lose_everyone(self) -> None:
+        """After a fault of our own in the fan-out: everybody resumes from the last place that was sent."""
+        for client in list(self.clients.values()):
+            client.close("lost_position")
+
+    @asynccontextmanager
+    async def serving(self, host: str, port: int, supervisor: Supervisor) -> AsyncIterator[int]:
+        """Listen until the block is left, then drain; yields the port.
+
+        Raises:
+            OSError: the port cannot be bound.
+        """
+        server = await serve(
+            self._handle,
+            host,
+            port,
+            create_connection=GatewayConnection,
+            process_request=self._process_request,
+            select_subprotocol=_select_subprotocol,
+            compression=None,
+            server_header=None,
+            open_timeout=self._limits.handshake_timeout_s,
+            close_timeout=self._limits.close_timeout_s,
+            ping_interval=None,
+            max_size=MAX_CLIENT_FRAME_BYTES,
+            max_queue=RECEIVE_QUEUE_FRAMES,
+            write_limit=WRITE_LIMIT_BYTES,
+        )
+        sweep = supervisor.spawn("sweep", self._sweep())
+        try:
+            yield int(next(iter(server.sockets)).getsockname()[1])
+        finally:
+            self._health.draining = True
+            await self._drain()
+            server.close()
+            await server.wait_closed()
+            sweep.cancel()
+
+    # -- handshake ---------------------------------------------------------------------------------------------
+
+    async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path in HEALTH_PATHS:
+            status, body = await health_answer(self._health, path)
+            return _response(status, body, "application/json")
+        if path != WEBSOCKET_PATH:
+            return _response(404, b"There is nothing here; the WebSocket is at /ws.\n")
+        hosts, origins = request.headers.get_all("Host"), request.headers.get_all("Origin")
+        if not host_valid(hosts) or len(origins) > 1:
+            return _response(400, b"Send one Host header and at most one Origin header.\n")
+        if not origin_allowed(origins[0] if origins else None, hosts[0], self._allowed_origins):
+            return _response(403, b"Open the page under its own address; this origin is not allowed.\n")
+        if self._health.draining:
+            return _response(503, b"The server restarts; try again.\n", retry_after_s=1)
+        if isinstance(connection, GatewayConnection):
+            offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+            authorization = request.headers.get_all("Authorization")
+            connection.token = offered_token(
+                [part.strip() for part in offered.split(",")], authorization[0] if authorization else None
+            )
+        return None
+
+    # -- clients -----------------------------------------------------------------------------------------------
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        if not isinstance(connection, GatewayConnection):
+            raise TypeError("the server makes GatewayConnections")
+        client = Client(self, connection)
+        self.clients[client.queue] = client
+        try:
+            if self.count.enter():
+                client.open()
+            else:
+                client.close("over_capacity")
+            async for message in connection:
+                client.receive(message)
+        except ConnectionClosed:
+            get_logger().debug("connection closed", connection=client.session.connection, code=connection.close_code)
+        finally:
+            client.going()
+            self.clients.pop(client.queue, None)
+            self.count.leave(client.session.owner)
+
+    def admit(self, owner: str) -> bool:
+        """Whether one more connection of this owner fits."""
+        return self.count.admit(owner)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+            now, now_s = self.clock.now(), asyncio.get_running_loop().time()
+            for client in list(self.clients.values()):
+                client.perform(client.session.tick(now, self.clock.monotonic_s()))
+                client.check_life(now_s, self._limits)
+
+    async def _drain(self) -> None:
+        """Close everybody with a resumable code, in small batches, so that they do not come back all at once."""
+        waiting = list(self.clients.values())
+        rounds = max(1, int(self._limits.drain_s / DRAIN_INTERVAL_S))
+        size = max(DRAIN_BATCH, math.ceil(len(waiting) / rounds))
+        for start in range(0, len(waiting), size):
+            for client in waiting[start : start + size]:
+                client.close("draining")
+            await asyncio.sleep(DRAIN_INTERVAL_S)
+        for client in list(self.clients.values()):
+            client.close("draining")
+
+
+def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    try:
+        chosen = chosen_subprotocol(offered)
+    except ValueError as error:
+        raise NegotiationError(str(error)) from None
+    return None if chosen is None else Subprotocol(chosen)
+
+
+def _response(
+    status: int, body: bytes, content_type: str = "text/plain; charset=utf-8", retry_after_s: int | None = None
+) -> Response:
+    headers = Headers(
+        {
+            "Content-Type": content_type,
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "Connection": "close",
+        }
+    )
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    return Response(status, HTTPStatus(status).phrase, headers, body)

@@ -1,0 +1,92 @@
+"""Live messages over core NATS: what EVENTS republishes after storing it, of the posts that have readers here."""
+
+from collections.abc import Sequence
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.errors import SlowConsumerError
+
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts import subjects
+from inkwire_gateway.ports import OnMessage, Unavailable
+
+PENDING_MESSAGES = 20_000
+PENDING_BYTES = 16 * 1024 * 1024
+"""Kept for one subscription while the loop is busy; beyond it messages are lost, the client says so, and the log is
+read instead."""
+
+FLUSH_TIMEOUT_S = 2
+LIFECYCLE = (
+    "requested",
+    "started",
+    "planned",
+    "retrying",
+    "paused",
+    "published",
+    "failed",
+    "cancelled",
+    "deleted",
+)
+"""Event types of an owner's channel."""
+
+
+class NatsWatch:
+    """An interest of one channel: one or several subscriptions."""
+
+    def __init__(self, subscriptions: Sequence[Subscription]) -> None:
+        self._subscriptions = subscriptions
+
+    async def stop(self) -> None:
+        for subscription in self._subscriptions:
+            try:
+                await subscription.unsubscribe()
+            except NatsError as error:
+                get_logger().debug("unsubscribe failed", error=str(error))
+
+
+class NatsTail:
+    """Follows subjects for as long as somebody reads them."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> NatsWatch:
+        return await self._watch((subjects.post_events(owner, post),), on_message)
+
+    async def watch_owner(self, owner: str, on_message: OnMessage) -> NatsWatch:
+        return await self._watch([subjects.post_event(owner, "*", kind) for kind in LIFECYCLE], on_message)
+
+    async def _watch(self, filters: Sequence[str], on_message: OnMessage) -> NatsWatch:
+        async def deliver(msg: Msg) -> None:
+            headers = msg.headers or {}
+            on_message(msg.subject.rpartition(".")[2], msg.data, int(headers.get("Nats-Sequence", "0")))
+
+        made: list[Subscription] = []
+        try:
+            for subject in filters:
+                made.append(
+                    await self._client.subscribe(
+                        subjects.live(subject),
+                        cb=deliver,
+                        pending_msgs_limit=PENDING_MESSAGES,
+                        pending_bytes_limit=PENDING_BYTES,
+                    )
+                )
+            await self._client.flush(timeout=FLUSH_TIMEOUT_S)
+        except (NatsError, OSError) as error:
+            await NatsWatch(made).stop()
+            raise Unavailable(str(error) or type(error).__name__) from None
+        return NatsWatch(made)
+
+
+def lost_of(error: Exception) -> tuple[str, str] | None:
+    """Owner and post of a message that was dropped here because the process was too slow; ``None`` for other errors."""
+    if not isinstance(error, SlowConsumerError):
+        return None
+    try:
+        parsed = subjects.parse_post_event(error.subject)
+    except ValueError:
+        return None
+    return parsed.owner, parsed.post

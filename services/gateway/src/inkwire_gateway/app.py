@@ -1,0 +1,152 @@
+"""Composition: the gateway while it serves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from nats.aio.client import Client as NatsClient
+
+from inkwire_chassis.auth import KeyRing
+from inkwire_chassis.clock import SystemClock, new_id
+from inkwire_chassis.event_log import EventLog
+from inkwire_chassis.health import Health
+from inkwire_chassis.jetstream import JetStream
+from inkwire_chassis.lifecycle import Supervisor
+from inkwire_chassis.logs import get_logger
+from inkwire_chassis.nats_connection import connected, probe
+from inkwire_chassis.provisioning import verify, wait_until_provisioned
+from inkwire_contracts.topology import EVENTS, Topology, topology
+from inkwire_gateway.adapters.history import LogHistory
+from inkwire_gateway.adapters.server import GatewayServer, ServerLimits
+from inkwire_gateway.adapters.tail import NatsTail, lost_of
+from inkwire_gateway.channels import Channels, ChannelTimes
+from inkwire_gateway.hub import Hub, HubLimits
+from inkwire_gateway.session import SessionLimits
+from inkwire_gateway.settings import Settings
+from inkwire_stores import open_store
+from inkwire_stores.ports import PostStore
+
+SERVICE = "gateway"
+
+
+class Running:
+    """The parts that came up, for the process and for tests."""
+
+    def __init__(self, settings: Settings, client: NatsClient, jetstream: JetStream, store: PostStore) -> None:
+        self.port = 0
+        self.clock = SystemClock()
+        self.health = _health(client, jetstream, store)
+        self.hub = Hub(self._schedule_flush, HubLimits(settings.ring_events, settings.ring_bytes))
+        self.server = GatewayServer(
+            hub=self.hub,
+            keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),
+            clock=self.clock,
+            health=self.health,
+            limits=_server_limits(settings),
+            session_limits=_session_limits(settings),
+            allowed_origins=settings.origins,
+        )
+        self.channels = Channels(
+            self.hub,
+            NatsTail(client),
+            LogHistory(EventLog(jetstream, new_id), store, recent_events=settings.ring_events),
+            clock=self.clock,
+            times=_times(settings),
+            refuse=self.server.refuse,
+        )
+        self.server.attach(self.channels)
+
+    def _schedule_flush(self) -> None:
+        asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        try:
+            self.hub.flush()
+        except Exception:
+            # A fault of ours, in the middle of the fan-out: nobody may be left with a silent gap.
+            get_logger().error("fan-out failed", exc_info=True)
+            self.server.lose_everyone()
+            raise
+
+
+class _Callbacks:
+    """The broker's connection needs its callbacks before there is anything to call."""
+
+    def __init__(self) -> None:
+        self.channels: Channels | None = None
+
+    async def reconnected(self) -> None:
+        """Compare everything with the log."""
+        if self.channels is not None:
+            await self.channels.reconnected()
+
+    async def failed(self, error: Exception) -> None:
+        """Messages that were dropped here are read from the log."""
+        lost = lost_of(error)
+        if self.channels is not None and lost is not None:
+            self.channels.suspect(*lost)
+
+
+@asynccontextmanager
+async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[Running]:
+    """The gateway while it serves. Waits for NATS and its streams, in whatever order things start."""
+    callbacks = _Callbacks()
+    async with (
+        open_store(settings.store_url) as store,
+        connected(settings.nats_url, SERVICE, on_reconnect=callbacks.reconnected, on_error=callbacks.failed) as client,
+    ):
+        jetstream = JetStream(client)
+        await jetstream.start()
+        await wait_until_provisioned(jetstream, _own(topology()), timeout_s=settings.provision_timeout_s)
+        parts = Running(settings, client, jetstream, store)
+        callbacks.channels = parts.channels
+        upkeep = supervisor.spawn("channels", parts.channels.run())
+        try:
+            async with parts.server.serving(settings.host, settings.port, supervisor) as parts.port:
+                get_logger().info("ready", host=settings.host, port=parts.port)
+                yield parts
+        finally:
+            upkeep.cancel()
+            await parts.channels.stop()
+
+
+def _health(client: NatsClient, jetstream: JetStream, store: PostStore) -> Health:
+    health = Health(SERVICE)
+    health.add("nats", probe(client))
+    health.add("streams", lambda: verify(jetstream, _own(topology())))
+    health.add("store", store.ping)
+    return health
+
+
+def _own(streams: Topology) -> Topology:
+    """The stream that the gateway reads."""
+    return Topology(tuple(s for s in streams.streams if s.name == EVENTS), (), streams.replicas)
+
+
+def _server_limits(settings: Settings) -> ServerLimits:
+    return ServerLimits(
+        max_connections=settings.max_connections,
+        max_owner_connections=settings.max_owner_connections,
+        handshake_timeout_s=settings.handshake_timeout_s,
+        ping_interval_s=settings.ping_interval_s,
+        pong_timeout_s=settings.pong_timeout_s,
+        slow_timeout_s=settings.slow_timeout_s,
+        close_timeout_s=settings.close_timeout_s,
+        drain_s=settings.drain_s,
+    )
+
+
+def _session_limits(settings: Settings) -> SessionLimits:
+    return SessionLimits(
+        max_channels=settings.max_channels,
+        frames_per_s=settings.frames_per_s,
+        frame_burst=settings.frame_burst,
+        max_invalid_frames=settings.max_invalid_frames,
+        authenticate_within_s=settings.authenticate_timeout_s,
+    )
+
+
+def _times(settings: Settings) -> ChannelTimes:
+    return ChannelTimes(
+        silence_s=settings.silence_s, linger_s=settings.linger_s, load_timeout_s=settings.load_timeout_s
+    )

@@ -1,0 +1,324 @@
+"""Brings channels to life and keeps them whole: loads, refills, tail checks, releases. Awaits ports, does no I/O.
+
+One task per channel at most; everything that readers see happens in the hub, synchronously.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from inkwire_chassis.clock import Clock
+from inkwire_chassis.lifecycle import cancel_and_wait, spawn
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts.events import EVENT_CLASSES
+from inkwire_gateway.hub import Channel, Hub, PostChannel, UserChannel, channels_of
+from inkwire_gateway.live_post import Phase, Verdict
+from inkwire_gateway.ports import Damaged, History, LiveTail, Unavailable, Watch
+from inkwire_gateway.subscription import State, Subscription
+
+RETRY_FIRST_S = 0.05
+RETRY_MAX_S = 1.0
+T = TypeVar("T")
+REFILL_TRIES = 20
+"""Reads of one repair; what is still missing then is read at the next tail check."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelTimes:
+    """When things are checked and let go; in seconds."""
+
+    sweep_interval_s: float = 0.5
+    silence_s: float = 2.0
+    """A channel that was silent for so long is compared with the log."""
+    linger_s: float = 30.0
+    """A channel without readers is kept for so long, for those who reload a page."""
+    load_timeout_s: float = 10.0
+    """A reader waits at most so long for a channel; then it is told to try again."""
+    max_loads: int = 64
+    """Reads of log and store at the same time."""
+
+
+class _Upkeep:
+    """What belongs to a channel besides what its readers see."""
+
+    __slots__ = ("again", "anew", "idle_since_s", "silent_since_s", "task", "watch")
+
+    def __init__(self, now_s: float) -> None:
+        self.watch: Watch | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.again = False
+        """There is more to do when the task ends."""
+        self.anew = True
+        """What is here cannot be built upon: load the post, or list the posts, for all readers."""
+        self.silent_since_s = now_s
+        self.idle_since_s: float | None = None
+
+
+Refuse = Callable[[Subscription, str], None]
+
+
+class Channels:
+    """See the module's docstring.
+
+    Args:
+        refuse: tells a reader with an error code that its channel cannot be followed, and forgets it.
+    """
+
+    def __init__(
+        self, hub: Hub, tail: LiveTail, history: History, *, clock: Clock, times: ChannelTimes, refuse: Refuse
+    ) -> None:
+        self.hub = hub
+        self._tail = tail
+        self._history = history
+        self._clock = clock
+        self._times = times
+        self._refuse = refuse
+        self._upkeep: dict[Channel, _Upkeep] = {}
+        self._reads = asyncio.Semaphore(times.max_loads)
+        self._leftovers: set[asyncio.Task[None]] = set()
+
+    # -- readers -----------------------------------------------------------------------------------------------
+
+    def join(self, owner: str, subscription: Subscription) -> None:
+        """Let a reader follow ``subscription.name``; answers come through the hub or through ``refuse``."""
+        kind, _, name = subscription.name.partition(":")
+        channel = self.hub.post_channel(owner, name) if kind == "post" else self.hub.user_channel(owner)
+        upkeep = self._upkeep.setdefault(channel, _Upkeep(self._clock.monotonic_s()))
+        upkeep.idle_since_s = None
+        self.hub.join(channel, subscription)
+        if isinstance(channel, PostChannel) and channel.ready and not channel.is_ahead(subscription):
+            self.hub.counters.joins_from_memory += 1
+            self._attach(channel, subscription)
+        else:
+            self.hub.counters.joins_loaded += 1
+            self._work(channel)
+
+    def _attach(self, channel: PostChannel, subscription: Subscription) -> None:
+        if channel.live.snapshot.status == "deleted":
+            self._refuse(subscription, "gone")
+        else:
+            self.hub.attach_post(channel, subscription)
+
+    def leave(self, subscription: Subscription) -> None:
+        """A reader does not want its channel any more."""
+        self.hub.leave(subscription)
+
+    # -- work --------------------------------------------------------------------------------------------------
+
+    def _work(self, channel: Channel) -> None:
+        """Have the channel's task see to it; one that is at work already looks again before it ends."""
+        upkeep = self._upkeep.get(channel)
+        if upkeep is None:
+            return
+        if upkeep.task is not None:
+            upkeep.again = True
+            return
+        upkeep.task = spawn(f"channel {channel.name}", self._see_to(channel, upkeep))
+
+    async def _see_to(self, channel: Channel, upkeep: _Upkeep) -> None:
+        upkeep.again = False
+        try:
+            async with self._reads, self._patience():
+                if isinstance(channel, PostChannel):
+                    await self._see_to_post(channel, upkeep)
+                elif isinstance(channel, UserChannel):
+                    await self._see_to_user(channel, upkeep)
+        except Damaged as error:
+            get_logger().error("a post's history does not fold", channel=channel.name, error=str(error))
+            self._give_up(channel, "internal")
+        except Unavailable as error:
+            get_logger().warning("channel not available", channel=channel.name, error=str(error))
+            self._refuse_waiting(channel, "broker_unavailable")
+        finally:
+            upkeep.task = None
+            upkeep.silent_since_s = self._clock.monotonic_s()
+        if upkeep.again or channel.waiting:
+            self._work(channel)
+
+    async def _see_to_post(self, channel: PostChannel, upkeep: _Upkeep) -> None:
+        if upkeep.watch is None:
+            upkeep.watch = await self._insist(
+                lambda: self._tail.watch_post(channel.owner, channel.post, self._on_post(channel, upkeep))
+            )
+        found = True
+        if upkeep.anew or await self._repair(channel) is Verdict.DAMAGED:
+            found = await self._load(channel, upkeep)
+        if not found:
+            self._give_up(channel, "not_found")
+        for subscription in channel.waiting:
+            self._attach(channel, subscription)
+
+    async def _load(self, channel: PostChannel, upkeep: _Upkeep) -> bool:
+        """Read the post; readers it already had get a new snapshot. False if there is no such post."""
+        upkeep.anew = True
+        channel.live.suspend()
+        loaded = await self._insist(lambda: self._history.load(channel.owner, channel.post))
+        if loaded is None:
+            return False
+        verdict = self.hub.start(channel, loaded)
+        if verdict is Verdict.GAP:
+            verdict = await self._repair(channel)
+        if verdict is Verdict.DAMAGED:
+            raise Damaged("a live message contradicts the log")
+        upkeep.anew = False
+        return True
+
+    async def _repair(self, channel: PostChannel) -> Verdict:
+        """Compare with the log and read what is missing; what then still is, the next tail check asks for again."""
+        live = channel.live
+        for attempt in range(REFILL_TRIES):
+            newest = await self._insist(lambda: self._history.newest_seq(channel.owner, channel.post))
+            if newest <= live.seq and live.phase is Phase.LIVE:
+                return Verdict.OK
+            if attempt:
+                await asyncio.sleep(_delay_s(attempt))
+            self.hub.counters.repairs += 1
+            events = await self._insist(
+                lambda: self._history.events_after(channel.owner, channel.post, live.stream_seq)
+            )
+            if self.hub.refill(channel, events) is Verdict.DAMAGED:
+                get_logger().warning("post is read anew", post=channel.post, seq=live.seq)
+                return Verdict.DAMAGED
+        get_logger().warning("events are missing in the log", post=channel.post, seq=live.seq)
+        return Verdict.GAP
+
+    async def _see_to_user(self, channel: UserChannel, upkeep: _Upkeep) -> None:
+        if upkeep.watch is None:
+            upkeep.watch = await self._insist(lambda: self._tail.watch_owner(channel.owner, self._on_user(channel)))
+            channel.ready = True
+        readers = list(channel.subscriptions) if upkeep.anew else channel.waiting
+        joined = any(s.state is State.JOINING for s in readers)
+        cursor = channel.ring.head
+        items = await self._insist(lambda: self._history.newest_posts(channel.owner))
+        for subscription in readers:
+            if subscription.channel is channel:
+                self.hub.attach_user(channel, subscription, items, cursor)
+        # The store follows the log at a small distance: who joined gets the list once more when it has settled.
+        upkeep.anew = joined
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until there is an answer; the patience around it is the bound."""
+        attempt = 0
+        while True:
+            try:
+                return await ask()
+            except Unavailable as error:
+                get_logger().debug("asking again", error=str(error))
+            attempt += 1
+            await asyncio.sleep(_delay_s(attempt))
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._times.load_timeout_s):
+                yield
+        except TimeoutError:
+            raise Unavailable("no answer in time") from None
+
+    # -- live messages -----------------------------------------------------------------------------------------
+
+    def _on_post(self, channel: PostChannel, upkeep: _Upkeep) -> Callable[[str, bytes, int], None]:
+        def on_message(_type: str, payload: bytes, stream_seq: int) -> None:
+            upkeep.silent_since_s = self._clock.monotonic_s()
+            verdict = self.hub.offer(channel, payload, stream_seq)
+            if verdict is Verdict.OK:
+                return
+            self.hub.counters.gaps += 1
+            upkeep.anew = upkeep.anew or verdict is Verdict.DAMAGED
+            self._work(channel)
+
+        return on_message
+
+    def _on_user(self, channel: UserChannel) -> Callable[[str, bytes, int], None]:
+        def on_message(event_type: str, payload: bytes, _stream_seq: int) -> None:
+            known = EVENT_CLASSES.get(event_type)
+            self.hub.offer_user(channel, event_type if known is None else known.name, payload)
+
+        return on_message
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Tail checks and releases, for as long as the process lives."""
+        while True:
+            await asyncio.sleep(self._times.sweep_interval_s)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """One round: compare silent channels with the log, let go of those without readers."""
+        now_s = self._clock.monotonic_s()
+        for channel, upkeep in list(self._upkeep.items()):
+            if channel.subscriptions:
+                upkeep.idle_since_s = None
+                if now_s - upkeep.silent_since_s >= self._times.silence_s and self._may_have_missed(channel, upkeep):
+                    self._work(channel)
+            elif upkeep.idle_since_s is None:
+                upkeep.idle_since_s = now_s
+            elif upkeep.task is None and now_s - upkeep.idle_since_s >= self._times.linger_s:
+                self._release(channel)
+
+    @staticmethod
+    def _may_have_missed(channel: Channel, upkeep: _Upkeep) -> bool:
+        if upkeep.anew or not isinstance(channel, PostChannel):
+            return upkeep.anew
+        return not channel.live.snapshot.is_final or channel.live.phase is Phase.BUFFERING
+
+    def suspect(self, owner: str | None = None, post: str | None = None) -> None:
+        """Messages may have been lost: of this post, of all of this owner, or of everybody."""
+        for channel, upkeep in list(self._upkeep.items()):
+            if owner not in (None, channel.owner):
+                continue
+            if isinstance(channel, UserChannel):
+                upkeep.anew = True
+            elif post is not None and channel.name != f"post:{post}":
+                continue
+            self._work(channel)
+
+    async def reconnected(self) -> None:
+        """The broker is back. If its log is another one, every place in the old one is void."""
+        try:
+            async with self._patience():
+                epoch = await self._insist(self._history.epoch)
+        except Unavailable:
+            get_logger().warning("the log's epoch is not known; posts are compared with what is there")
+        else:
+            for channel in channels_of(self.hub):
+                if channel.ready and channel.live.epoch != epoch:
+                    get_logger().warning("the log is another one", before=channel.live.epoch, now=epoch)
+                    self._upkeep[channel].anew = True
+        self.suspect()
+
+    # -- ends --------------------------------------------------------------------------------------------------
+
+    def _refuse_waiting(self, channel: Channel, code: str) -> None:
+        for subscription in channel.waiting:
+            self._refuse(subscription, code)
+
+    def _give_up(self, channel: Channel, code: str) -> None:
+        for subscription in list(channel.subscriptions):
+            self._refuse(subscription, code)
+        self._release(channel)
+
+    def _release(self, channel: Channel) -> None:
+        self.hub.drop_channel(channel)
+        upkeep = self._upkeep.pop(channel, None)
+        if upkeep is not None and upkeep.watch is not None:
+            task = spawn(f"release {channel.name}", upkeep.watch.stop())
+            self._leftovers.add(task)
+            task.add_done_callback(self._leftovers.discard)
+
+    async def stop(self) -> None:
+        """Let go of everything."""
+        tasks = [u.task for u in self._upkeep.values() if u.task is not None]
+        await cancel_and_wait(*tasks)
+        for channel in list(self._upkeep):
+            self._release(channel)
+        if self._leftovers:
+            await asyncio.wait(self._leftovers, timeout=1)
+        await cancel_and_wait(*self._leftovers)
+
+
+def _delay_s(attempt: int) -> float:
+    return float(min(RETRY_FIRST_S * 2 ** min(attempt, 10), RETRY_MAX_S))

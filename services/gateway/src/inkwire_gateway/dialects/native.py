@@ -1,0 +1,81 @@
+"""The native JSON dialect (docs/protocol.md) over WebSocket frames."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from inkwire_contracts.client_frames import MAX_TEXT_FRAME_BYTES, Live, Posts, SnapshotFrame, Subscribed
+from inkwire_gateway.framing import text_frame
+from inkwire_gateway.live_post import Capture
+from inkwire_gateway.ring import Batch
+
+SLICE_CHARS = 16_000
+"""Code points of one catch-up frame, as long as its JSON stays within the bound."""
+
+
+def encode(frame: BaseModel) -> bytes:
+    """Any frame but the hot ones, as UTF-8 JSON."""
+    return frame.model_dump_json().encode()
+
+
+def event_payload(channel: str, batch: Batch) -> bytes:
+    """The log's own bytes in an envelope. Channel and name hold nothing that JSON would escape."""
+    head = f'{{"type":"event","channel":"{channel}","name":"{batch.name}","event":'
+    return head.encode() + batch.raw + b"}"
+
+
+def text_payloads(channel: str, section: str, text: str) -> Iterator[bytes]:
+    """A section's text in frames of at most 64 KiB, offsets in code points."""
+    start = 0
+    while start < len(text):
+        size = SLICE_CHARS
+        while True:
+            piece = text[start : start + size]
+            frame = {"type": "text", "channel": channel, "section": section, "start": start}
+            payload = orjson.dumps({**frame, "end": start + len(piece), "text": piece})
+            if len(payload) <= MAX_TEXT_FRAME_BYTES or size == 1:
+                break
+            size //= 2  # text that JSON escapes or that is beyond the basic plane
+        yield payload
+        start += len(piece)
+
+
+class NativeWebSocket:
+    """The dialect, framed for WebSocket connections."""
+
+    def event(self, channel: str, batch: Batch) -> bytes:
+        """See :class:`Dialect`."""
+        return text_frame(event_payload(channel, batch))
+
+    def catch_up(self, channel: str, capture: Capture, request_id: int | None, *, first: bool) -> Iterator[bytes]:
+        """See :class:`Dialect`."""
+        if first:
+            yield text_frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
+        head = SnapshotFrame(channel=channel, epoch=capture.epoch, snapshot=capture.head)
+        yield text_frame(encode(head))
+        for section, text in capture.texts:
+            for payload in text_payloads(channel, section, text):
+                yield text_frame(payload)
+
+    def recovered(self, channel: str, request_id: int | None) -> bytes:
+        """See :class:`Dialect`."""
+        return text_frame(encode(Subscribed(channel=channel, recovered=True, id=request_id)))
+
+    def live(self, channel: str, epoch: str, seq: int) -> bytes:
+        """See :class:`Dialect`."""
+        frame = Live.model_validate({"channel": channel, "position": {"epoch": epoch, "seq": seq}})
+        return text_frame(encode(frame))
+
+    def posts(
+        self, channel: str, items: Sequence[dict[str, Any]], request_id: int | None, *, first: bool
+    ) -> Iterator[bytes]:
+        """See :class:`Dialect`."""
+        if first:
+            yield text_frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
+        yield text_frame(encode(Posts(channel=channel, items=list(items))))
+
+
+NATIVE = NativeWebSocket()
+"""The one instance, so that all native readers share their bytes."""

@@ -1,0 +1,57 @@
+"""Bounds that are counted: frames of a connection, connections of an owner. Pure; time is passed in."""
+
+from collections import Counter
+
+
+class FrameRate:
+    """A token bucket.
+
+    Args:
+        per_s: frames a second in the long run.
+        burst: frames at once.
+    """
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self._per_s = per_s
+        self._burst = float(burst)
+        self._left = float(burst)
+        self._at_s = 0.0
+
+    def take(self, now_s: float) -> bool:
+        """Count one frame at a monotonic time; False if it is one too many."""
+        self._left = min(self._burst, self._left + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class ConnectionCount:
+    """Connections in total and per owner."""
+
+    def __init__(self, total: int, per_owner: int) -> None:
+        self._max_total = total
+        self._max_per_owner = per_owner
+        self._owners: Counter[str] = Counter()
+        self.total = 0
+
+    def enter(self) -> bool:
+        """Count a connection; False if there are too many (it counts until :meth:`leave` all the same)."""
+        self.total += 1
+        return self.total <= self._max_total
+
+    def leave(self, owner: str | None) -> None:
+        """A connection is gone; ``owner`` if it had been admitted as one's."""
+        self.total -= 1
+        if owner is not None:
+            self._owners[owner] -= 1
+            if self._owners[owner] <= 0:
+                del self._owners[owner]
+
+    def admit(self, owner: str) -> bool:
+        """Count an authenticated connection; False, and not counted, if the owner has too many."""
+        if self._owners[owner] >= self._max_per_owner:
+            return False
+        self._owners[owner] += 1
+        return True

@@ -1,0 +1,105 @@
+"""The recent events of a channel, shared by all its readers: a reader that falls behind is a cursor, not a queue."""
+
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+
+from inkwire_contracts.client_frames import MAX_TEXT_FRAME_BYTES
+from inkwire_gateway.coalesce import merge_chunks
+
+MAX_MERGED_BYTES = MAX_TEXT_FRAME_BYTES - 4096
+"""Log bytes that one merged frame may stand for; merging only makes them shorter, the rest is room for the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event as it goes to readers. ``section`` is set for chunks alone: they may be merged."""
+
+    seq: int
+    name: str
+    raw: bytes
+    section: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one frame carries: an event, or neighbouring chunks merged. ``seq`` is the last it covers."""
+
+    seq: int
+    name: str
+    raw: bytes
+
+
+class Ring:
+    """Events in order, bounded in number and bytes; at a bound the oldest go, and ``floor`` says so.
+
+    Args:
+        max_events: how many events are kept at most.
+        max_bytes: how many bytes of their JSON are kept at most (the newest event always stays).
+    """
+
+    def __init__(self, max_events: int, max_bytes: int) -> None:
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0
+        self.floor = 0
+        """Every event after this ``seq`` is here."""
+        self.head = 0
+        """The newest ``seq``; equal to ``floor`` where the ring is empty."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of JSON held."""
+        return self._bytes
+
+    def clear(self, seq: int) -> None:
+        """Forget everything; the next event follows ``seq``."""
+        self._entries.clear()
+        self._bytes = 0
+        self.floor = self.head = seq
+
+    def append(self, entry: Entry) -> None:
+        """Add the next event."""
+        self._entries.append(entry)
+        self._bytes += len(entry.raw)
+        self.head = entry.seq
+        while len(self._entries) > 1 and (len(self._entries) > self._max_events or self._bytes > self._max_bytes):
+            gone = self._entries.popleft()
+            self._bytes -= len(gone.raw)
+            self.floor = gone.seq
+
+    def covers(self, cursor: int) -> bool:
+        """Whether everything after ``cursor`` is here (nothing missing counts too)."""
+        return self.floor <= cursor <= self.head
+
+    def batch_after(self, cursor: int, up_to: int) -> Batch | None:
+        """The next frame for a reader that has everything up to ``cursor``; ``None`` at ``up_to``.
+
+        Chunks of one section are merged, never across another event. Call only while :meth:`covers` holds.
+        """
+        if cursor >= up_to:
+            return None
+        start = self._index_after(cursor)
+        first = self._entries[start]
+        if first.section is None or first.seq >= up_to:
+            return Batch(first.seq, first.name, first.raw)
+        raws: list[bytes] = []
+        size = 0
+        for entry in islice(self._entries, start, None):
+            size += len(entry.raw)
+            if entry.section != first.section or entry.seq > up_to or (raws and size > MAX_MERGED_BYTES):
+                break
+            raws.append(entry.raw)
+        raw, count = merge_chunks(raws) if len(raws) > 1 else (first.raw, 1)
+        return Batch(self._entries[start + count - 1].seq, first.name, raw)
+
+    def _index_after(self, cursor: int) -> int:
+        guess = cursor + 1 - self._entries[0].seq
+        if 0 <= guess < len(self._entries) and self._entries[guess].seq == cursor + 1:
+            return guess
+        return bisect_right(self._entries, cursor, key=lambda entry: entry.seq)

@@ -1,0 +1,58 @@
+"""Settings of the gateway: ``INKWIRE_GATEWAY_<NAME>``, beside those that all services share."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from inkwire_chassis.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """What the gateway needs to know from outside."""
+
+    model_config = SettingsConfigDict(env_prefix="INKWIRE_GATEWAY_", extra="ignore", populate_by_name=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(8082, ge=0, le=65_535)
+    """0 lets the system choose."""
+    allowed_origins: str = Field("", validation_alias="INKWIRE_ALLOWED_ORIGINS")
+    """Other origins whose pages may call the api, comma separated."""
+    max_connections: int = Field(10_000, ge=1, le=1_000_000)
+    """Connections in all; one more is closed with 4100."""
+    max_owner_connections: int = Field(200, ge=1, le=1_000_000)
+    """Connections of one owner; one more is closed with 4100."""
+    max_channels: int = Field(100, ge=1, le=10_000)
+    """Channels that one connection may follow."""
+    frames_per_s: float = Field(20.0, gt=0, le=100_000)
+    """Frames of one client, on average; a burst of `frame_burst` may come at once. More is closed with 4103."""
+    frame_burst: int = Field(200, ge=1, le=1_000_000)
+    max_invalid_frames: int = Field(10, ge=1, le=10_000)
+    """Frames of one connection that are not valid; then it is closed with 4000."""
+    handshake_timeout_s: float = Field(10.0, gt=0, le=300)
+    authenticate_timeout_s: float = Field(10.0, gt=0, le=300)
+    """How long a connection may stay without a token."""
+    ping_interval_s: float = Field(20.0, gt=0, le=3600)
+    """A connection that was silent for so long is pinged."""
+    pong_timeout_s: float = Field(20.0, gt=0, le=3600)
+    """How long a pinged connection may stay silent; then it is closed with 4104."""
+    slow_timeout_s: float = Field(30.0, gt=0, le=3600)
+    """How long a connection may take nothing although something waits for it; then it is closed with 4102."""
+    close_timeout_s: float = Field(2.0, gt=0, le=60)
+    """How long a closing connection may take."""
+    drain_s: float = Field(1.5, ge=0, le=300)
+    """Over how long connections are closed when the process stops; less than `INKWIRE_STOP_TIMEOUT_S`."""
+    silence_s: float = Field(2.0, gt=0, le=60)
+    """A post that was silent for so long is compared with the log."""
+    linger_s: float = Field(30.0, ge=0, le=3600)
+    """How long a post stays in memory after its last reader left."""
+    load_timeout_s: float = Field(10.0, gt=0, le=60)
+    """How long a subscribe may wait for the broker."""
+    ring_events: int = Field(2_000, ge=1, le=1_000_000)
+    """Recent events kept of each post, for readers who fall behind or come back."""
+    ring_bytes: int = Field(1024 * 1024, ge=1024, le=1024**3)
+    provision_timeout_s: float = Field(60.0, gt=0, le=3600)
+    """How long to wait at the start for streams that are not there yet."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """``allowed_origins``, taken apart."""
+        return tuple(part.strip().rstrip("/") for part in self.allowed_origins.split(",") if part.strip())
