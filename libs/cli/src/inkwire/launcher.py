@@ -1,22 +1,24 @@
-"""Starts a table of processes in tiers, watches them, restarts what crashes, and stops all in reverse order.
-
-For a machine without containers. On Linux the kernel ends the children when the launcher dies, however it dies.
-"""
+"""Starts a table of programs in tiers, restarts what crashes, and stops everything in order. No containers needed."""
 
 import asyncio
-import ctypes
 import os
 import signal
-import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from inkwire.network import Ready
+from inkwire.orphans import Warden, guarded
+from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 
 READY_POLL_S = 0.03
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 4.0
 """All tiers together; what still runs then is killed."""
+
+TIER_SHARE = 0.7
+"""What one tier may use of the time that is left, so that the broker too can end in order."""
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
@@ -24,25 +26,25 @@ BACKOFF_FORGIVEN_S = 30.0
 """A process that ran this long starts with the first back-off again."""
 
 MAX_LINE_BYTES = 16 * 1024
-_PR_SET_PDEATHSIG = 1
 
 
 class StartFailed(Exception):
     """A process did not become ready; the message is for people."""
 
 
-Ready = Callable[[], Awaitable[bool]]
-
-
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One row of the table. ``tier``: all of a lower tier are ready before it starts, and stop after it."""
+    """One row of the table. Programs of a lower ``stop_tier`` are stopped first.
+
+    Lines that contain ``hidden`` are not shown: for a program that talks much and cannot be told to be quiet.
+    """
 
     name: str
     argv: Sequence[str]
-    tier: int
     ready: Ready
+    stop_tier: int
     env: Mapping[str, str] = field(default_factory=dict)
+    hidden: str | None = None
 
 
 class Terminal(Protocol):
@@ -57,26 +59,23 @@ class Terminal(Protocol):
         ...
 
 
-def _die_with_parent() -> None:
-    """Runs in the child before exec: the kernel sends SIGKILL when the launcher's thread is gone."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 class Launcher:
     """Owns the child processes of one table."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
+        self._warden = Warden()
         self._children: dict[str, asyncio.subprocess.Process] = {}
-        self._watchers: list[tuple[int, asyncio.Task[None]]] = []
-        self._stopping = False
+        self._tiers: dict[str, int] = {}
+        self._readers: dict[str, asyncio.Task[None]] = {}
+        self._watchers: list[asyncio.Task[None]] = []
 
     def pids(self) -> dict[str, int]:
         """The living children."""
         return {name: child.pid for name, child in self._children.items() if child.returncode is None}
 
-    async def start_tier(self, programs: Sequence[Program]) -> None:
-        """Start programs side by side and wait until all are ready.
+    async def start(self, programs: Sequence[Program]) -> None:
+        """Start programs side by side, wait until all are ready, and from then on start again what ends.
 
         Raises:
             StartFailed: one ended, or was not ready in time.
@@ -84,36 +83,41 @@ class Launcher:
         for program in programs:
             await self._spawn(program)
         await asyncio.gather(*(self._await_ready(program) for program in programs))
-        for program in programs:
-            watcher = asyncio.create_task(self._watch(program), name=f"watch {program.name}")
-            self._watchers.append((program.tier, watcher))
+        self._watchers += [spawn(f"watch {program.name}", self._watch(program)) for program in programs]
 
     async def _spawn(self, program: Program) -> None:
-        child = await asyncio.create_subprocess_exec(
-            *program.argv,
-            env=dict(program.env),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=MAX_LINE_BYTES,
-            start_new_session=True,  # the terminal's Ctrl-C is ours to pass on, in order
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *guarded(program.argv),
+                env=dict(program.env),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                limit=MAX_LINE_BYTES,
+                start_new_session=True,  # the terminal's Ctrl-C is ours to pass on, in order
+            )
+        except OSError as error:
+            raise StartFailed(f"{program.name} cannot be started: {error.strerror}") from None
         self._children[program.name] = child
-        reader = asyncio.create_task(self._read(program.name, child), name=f"read {program.name}")
-        reader.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._tiers[program.name] = program.stop_tier
+        self._warden.born(child.pid)
+        self._readers[program.name] = spawn(f"read {program.name}", self._read(program, child))
 
-    async def _read(self, name: str, child: asyncio.subprocess.Process) -> None:
-        assert child.stdout is not None  # noqa: S101 - asked for above
+    async def _read(self, program: Program, child: asyncio.subprocess.Process) -> None:
+        stream = child.stdout
+        if stream is None:
+            raise RuntimeError("a child without a pipe")
         while True:
             try:
-                raw = await child.stdout.readline()
+                raw = await stream.readline()
             except ValueError:
-                self._terminal.line(name, "(a line too long to show)")
+                self._terminal.line(program.name, "(a line too long to show)")
                 continue
             if not raw:
                 return
-            self._terminal.line(name, raw.decode(errors="replace").rstrip())
+            text = raw.decode(errors="replace").rstrip()
+            if program.hidden is None or program.hidden not in text:
+                self._terminal.line(program.name, text)
 
     async def _await_ready(self, program: Program) -> None:
         child = self._children[program.name]
@@ -121,49 +125,75 @@ class Launcher:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 while not await program.ready():
                     if child.returncode is not None:
-                        raise StartFailed(f"{program.name} ended with code {child.returncode}; its words are above")
+                        await self._last_words(program.name)
+                        raise StartFailed(f"{program.name} ended ({_ending(child.returncode)}); its words are above")
                     await asyncio.sleep(READY_POLL_S)
         except TimeoutError:
             raise StartFailed(f"{program.name} was not ready within {READY_TIMEOUT_S:.0f} s") from None
+
+    async def _last_words(self, name: str) -> None:
+        """What it wrote before it ended is shown before we speak of it."""
+        await asyncio.wait({self._readers[name]}, timeout=1.0)
 
     async def _watch(self, program: Program) -> None:
         loop = asyncio.get_running_loop()
         backoff_s = BACKOFF_FIRST_S
         while True:
-            born = loop.time()
-            code = await self._children[program.name].wait()
-            if self._stopping:
-                return
-            if loop.time() - born > BACKOFF_FORGIVEN_S:
+            born_s = loop.time()
+            child = self._children[program.name]
+            code = await child.wait()
+            self._warden.gone(child.pid)
+            await self._last_words(program.name)
+            if loop.time() - born_s > BACKOFF_FORGIVEN_S:
                 backoff_s = BACKOFF_FIRST_S
             self._terminal.note(f"{program.name} ended ({_ending(code)}); starting it again in {backoff_s:.1f} s")
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
-            await self._spawn(program)
+            await self._spawn_again(program)
 
-    async def stop(self, tiers: Mapping[str, int]) -> None:
-        """Stop all children, highest tier first; kill what is left at the deadline. Idempotent."""
-        self._stopping = True
-        for _, watcher in self._watchers:
-            watcher.cancel()
-        deadline = asyncio.get_running_loop().time() + STOP_TIMEOUT_S
-        for tier in sorted(set(tiers.values()), reverse=True):
-            names = [name for name in self.pids() if tiers.get(name) == tier]
-            for name in names:
-                with suppress(ProcessLookupError):
-                    self._children[name].terminate()
-            left_s = max(0.1, deadline - asyncio.get_running_loop().time())
-            waits = [asyncio.create_task(self._children[name].wait()) for name in names]
-            if waits:
-                await asyncio.wait(waits, timeout=left_s)
-        await self._kill_rest()
+    async def _spawn_again(self, program: Program) -> None:
+        while True:
+            try:
+                return await self._spawn(program)
+            except StartFailed as error:  # no memory or no process number at the moment
+                self._terminal.note(f"{error}; trying again in {BACKOFF_MAX_S:.0f} s")
+                await asyncio.sleep(BACKOFF_MAX_S)
 
-    async def _kill_rest(self) -> None:
-        for name in self.pids():
+    async def stop(self) -> None:
+        """Stop all children, lowest ``stop_tier`` first; kill what is left at the deadline. Idempotent."""
+        await cancel_and_wait(*self._watchers)
+        deadline_s = asyncio.get_running_loop().time() + STOP_TIMEOUT_S
+        for tier in sorted(set(self._tiers.values())):
+            names = [name for name in self.pids() if self._tiers[name] == tier]
+            left_s = max(0.1, deadline_s - asyncio.get_running_loop().time())
+            await self._stop_tier(names, left_s * TIER_SHARE)
+        await self._kill(list(self.pids()))
+        await asyncio.gather(*(child.wait() for child in self._children.values()))
+        await asyncio.wait(self._readers.values(), timeout=0.2) if self._readers else None
+        await cancel_and_wait(*self._readers.values())
+        self._warden.close()
+
+    async def _stop_tier(self, names: Sequence[str], timeout_s: float) -> None:
+        for name in names:
+            with suppress(ProcessLookupError):
+                self._children[name].terminate()
+        waits = [spawn(f"end of {name}", self._children[name].wait()) for name in names]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=timeout_s)
+            await cancel_and_wait(*late)
+            await self._kill([name for name in names if name in self.pids()])
+
+    async def _kill(self, names: Sequence[str]) -> None:
+        for name in names:
             self._terminal.note(f"{name} did not stop in time; killing it")
             with suppress(ProcessLookupError):
                 self._children[name].kill()
-        await asyncio.gather(*(child.wait() for child in self._children.values()))
+
+    def kill_all(self) -> None:
+        """End everything at once, out of order: for somebody who asked twice."""
+        for name in self.pids():
+            with suppress(ProcessLookupError):
+                self._children[name].kill()
 
 
 def _ending(code: int) -> str:

@@ -1,28 +1,39 @@
 """The command line."""
 
 import asyncio
+import os
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.exceptions import TyperException
 
 from inkwire.data_dir import DataDir, InUse
+from inkwire.exits import EX_CONFIG, EX_FAILED, EX_OK, EX_UNAVAILABLE, EX_USAGE, CommandError, complain, fail
 from inkwire.launcher import StartFailed
+from inkwire.network import free_ports, port_is_free
+from inkwire.programs import Options
+from inkwire.provisioning import local_topology, provision_at, verify_at
 from inkwire.terminal import PrefixedTerminal
-from inkwire.up import Options, free_ports, port_is_free, provision_local, run_up
-from inkwire_chassis.auth import DEFAULT_SCOPES, KeyRing
+from inkwire.up import run_up
+from inkwire_chassis.auth import DEFAULT_SCOPES, MAX_LIFETIME_S, SCOPES, KeyRing
 from inkwire_chassis.clock import SystemClock, new_id
-from inkwire_chassis.settings import EX_CONFIG
+from inkwire_chassis.jetstream import BrokerError
+from inkwire_chassis.provisioning import Drift
 
-EX_UNAVAILABLE = 69
+T = TypeVar("T")
 DEFAULT_PORT = 8080
+DEFAULT_DATA = Path("data")
+DEFAULT_NATS_URL = "nats://127.0.0.1:4222"
+BROKER_TIMEOUT_S = 10.0
 
 app = typer.Typer(
     name="inkwire",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Inkwire writes articles while you watch. Start with: inkwire up",
 )
 
@@ -33,74 +44,142 @@ Data = Annotated[Path, typer.Option("--data", help="Folder for the log, the stor
 def up(
     port: Annotated[int, typer.Option(help="Public port; 0 chooses a free one. [default: 8080, or a free one]")] = -1,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    data: Data = Path("data"),
+    data: Data = DEFAULT_DATA,
     generators: Annotated[int, typer.Option(min=1, max=64, help="Number of writing workers.")] = 1,
-    tokens_per_s: Annotated[float, typer.Option(help="Speed of the simulated model (no OPENAI_API_KEY).")] = 60.0,
+    tokens_per_s: Annotated[
+        float, typer.Option(min=0, max=1e6, help="Speed of the simulated model (no OPENAI_API_KEY); 0: at once.")
+    ] = 60.0,
 ) -> None:
-    """Run all of Inkwire on this machine and print its address.
+    r"""Run all of Inkwire on this machine and print its address.
 
     Without OPENAI_API_KEY a simulator writes the texts. Ctrl-C stops everything.
+
+    \b
+    Examples:
+      inkwire up
+      inkwire up --port 9000 --data /tmp/inkwire --generators 2
+      OPENAI_API_KEY=... OPENAI_MODEL=gpt-4o-mini inkwire up
     """
     folder = DataDir(data)
-    folder.prepare()
-    options = Options(folder, host, _public_port(host, port), generators, tokens_per_s)
     try:
+        folder.prepare()
         with folder.locked():
+            options = Options(folder, host, _public_port(host, port), generators, tokens_per_s)
             raise typer.Exit(asyncio.run(run_up(options, PrefixedTerminal())))
     except (InUse, StartFailed) as error:
-        _fail(str(error), EX_UNAVAILABLE)
+        fail(str(error), EX_UNAVAILABLE)
+    except OSError as error:
+        fail(f"cannot use {data}: {error.strerror or error}; give another --data", EX_CONFIG)
 
 
 def _public_port(host: str, port: int) -> int:
+    wanted = DEFAULT_PORT if port < 0 else port
+    try:
+        free = port_is_free(host, wanted)
+    except OSError:
+        fail(f"{host} is no address of this machine: give another --host", EX_CONFIG)
+    if wanted and free:
+        return wanted
     if port > 0:
-        if not port_is_free(host, port):
-            _fail(f"port {port} is taken: give another --port, or none to have one chosen", EX_UNAVAILABLE)
-        return port
-    if port < 0 and port_is_free(host, DEFAULT_PORT):
-        return DEFAULT_PORT
+        fail(f"port {port} is taken: give another --port, or none to have one chosen", EX_UNAVAILABLE)
     return free_ports(1)[0]
 
 
 @app.command()
 def provision(
-    data: Data = Path("data"),
+    data: Data = DEFAULT_DATA,
     nats_url: Annotated[str, typer.Option(envvar="INKWIRE_NATS_URL", help="The broker.")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if something is missing.")] = False,
 ) -> None:
-    """Create or update streams and consumers; safe to repeat."""
+    r"""Create or update streams and consumers; safe to repeat.
+
+    \b
+    Examples:
+      inkwire provision --nats-url nats://127.0.0.1:4222
+      inkwire provision --check
+    """
+    url = nats_url or _local_nats(data)
+    try:
+        if check:
+            _run(_bounded(verify_at(url, local_topology())))
+            typer.echo("as it should be")
+            return
+        for line in _run(_bounded(provision_at(url, local_topology()))) or ["nothing to change"]:
+            typer.echo(line)
+    except TimeoutError:
+        fail(f"no answer from {_without_password(url)}: is the broker running? See `inkwire doctor`", EX_UNAVAILABLE)
+    except Drift as error:
+        fail(str(error), EX_FAILED)
+    except BrokerError as error:
+        fail(f"the broker refused: {error}", EX_UNAVAILABLE)
+
+
+def _local_nats(data: Path) -> str:
     running = DataDir(data).running()
-    url = nats_url or (running.nats_url if running else "nats://127.0.0.1:4222")
-    for line in asyncio.run(provision_local(url)) or ["nothing to change"]:
-        typer.echo(line)
+    return running.nats_url if running else DEFAULT_NATS_URL
+
+
+async def _bounded(work: Coroutine[Any, Any, T]) -> T:
+    async with asyncio.timeout(BROKER_TIMEOUT_S):
+        return await work
+
+
+def _without_password(url: str) -> str:
+    return url.rpartition("@")[2]
 
 
 @app.command()
 def token(
     owner: Annotated[str, typer.Option(help="Who the token is for.")] = "local",
-    scope: Annotated[list[str] | None, typer.Option(help="Scope; repeat for more.")] = None,
-    lifetime_s: Annotated[int, typer.Option(min=1, max=86_400, help="Seconds until it ends.")] = 3600,
-    data: Data = Path("data"),
+    scope: Annotated[
+        list[str] | None, typer.Option(help=f"One of {', '.join(sorted(SCOPES))}; repeat for more.")
+    ] = None,
+    lifetime_s: Annotated[int, typer.Option(min=1, max=MAX_LIFETIME_S, help="Seconds until it ends.")] = 3600,
+    data: Data = DEFAULT_DATA,
 ) -> None:
-    """Print a token for local development, and nothing else."""
+    r"""Print a token for local development, and nothing else.
+
+    \b
+    Examples:
+      inkwire token --owner alice
+      curl -H "Authorization: Bearer $(inkwire token)" http://127.0.0.1:8080/posts
+    """
+    if unknown := sorted(set(scope or ()) - SCOPES):
+        fail(f"no such scope: {', '.join(unknown)}; choose from {', '.join(sorted(SCOPES))}", EX_USAGE)
     path = DataDir(data).jwt_keys
-    if not path.exists():
-        _fail(f"no keys in {data}: run `inkwire up` first, or give its --data", EX_CONFIG)
-    keys = KeyRing.parse(path.read_text(encoding="utf-8").strip(), "inkwire")
-    typer.echo(
-        keys.mint(
-            owner,
-            now=SystemClock().now(),
-            lifetime_s=lifetime_s,
-            jti=new_id(),
-            scopes=scope or DEFAULT_SCOPES,
-        )
-    )
+    try:
+        keys = KeyRing.parse(path.read_text(encoding="utf-8").strip(), "inkwire")
+    except FileNotFoundError:
+        fail(f"no keys in {data}: run `inkwire up` first, or give its --data", EX_CONFIG)
+    except (OSError, ValueError) as error:
+        fail(f"cannot use {path}: {error}", EX_CONFIG)
+    clock = SystemClock()
+    typer.echo(keys.mint(owner, now=clock.now(), lifetime_s=lifetime_s, jti=new_id(), scopes=scope or DEFAULT_SCOPES))
 
 
-def _fail(message: str, code: int) -> None:
-    typer.echo(f"inkwire: {message}", err=True)
-    raise typer.Exit(code)
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
 
 
 def main() -> None:
-    """Entry point."""
-    sys.exit(app())
+    """Entry point: every expected end is one line and an exit code, never a stack trace."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        code = app(arguments or ["--help"], prog_name="inkwire", standalone_mode=False)
+    except TyperException as error:
+        complain(f"{error.format_message()} (inkwire --help explains the commands)")
+        return EX_USAGE
+    except CommandError as error:
+        complain(str(error))
+        return error.code
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except BrokenPipeError:
+        # Whoever read us has gone; so do we, silently, also at the interpreter's last flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EX_OK
+    return code if isinstance(code, int) else EX_OK

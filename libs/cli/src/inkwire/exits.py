@@ -1,0 +1,39 @@
+"""How commands end: exit codes (sysexits.h, and the shell's 130), and one line for what went wrong."""
+
+import sys
+from typing import NoReturn
+
+EX_OK = 0
+EX_FAILED = 1
+"""It was done, and the answer is no: the post failed, a check did not pass."""
+EX_USAGE = 64
+EX_DATA = 65
+"""What came is not what was promised: a digest that does not match."""
+EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
+EX_NO_PERMISSION = 77
+EX_CONFIG = 78
+EX_INTERRUPTED = 130
+
+
+class CommandError(Exception):
+    """An expected end of a command; the message is one line for people and says what to do."""
+
+    def __init__(self, message: str, code: int = EX_FAILED) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def complain(message: str) -> None:
+    """One line to stderr."""
+    sys.stderr.write(f"inkwire: {message}\n")
+    sys.stderr.flush()
+
+
+def fail(message: str, code: int = EX_FAILED) -> NoReturn:
+    """End the command.
+
+    Raises:
+        CommandError: always.
+    """
+    raise CommandError(message, code)
