@@ -1,6 +1,7 @@
 """One suite for every adapter of PostStore, over real databases."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -14,6 +15,7 @@ import pytest_asyncio
 from inkwire_contracts.fold import Snapshot, fold_all
 from inkwire_contracts.views import summary
 from inkwire_stores import PostStore, PostTooLarge, StoredPost, open_store
+from tests.support.memory_store import MemoryStore
 from tests.support.mongo_server import MongoEndpoint
 from tests.support.post_logs import SECTIONS, PostLog, post_id, text_of, whole_post
 from tests.support.processes import ManagedProcess
@@ -26,16 +28,20 @@ class Backend:
 
     name: str
     url: str
-    against_races: str | None
+    against_races: str | None = None
+    memory: MemoryStore | None = None
+    """The fake that unit and property tests use: it must keep the same promises."""
 
     def open(self) -> AbstractAsyncContextManager[PostStore]:
-        return open_store(self.url)
+        return contextlib.nullcontext(self.memory) if self.memory is not None else open_store(self.url)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mongo", marks=pytest.mark.mongo)])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("mongo", marks=pytest.mark.mongo)])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    if request.param == "memory":
+        return Backend("memory", "", memory=MemoryStore())
     if request.param == "sqlite":
-        return Backend("sqlite", f"sqlite:///{tmp_path}/data/posts.sqlite3", None)
+        return Backend("sqlite", f"sqlite:///{tmp_path}/data/posts.sqlite3")
     url, name = request.getfixturevalue("mongo_database")
     server: MongoEndpoint = request.getfixturevalue("mongo_server")
     against = (
@@ -319,6 +325,8 @@ async def test_reading_while_another_process_writes(
     backend: Backend, keep: Callable[[ManagedProcess], ManagedProcess]
 ) -> None:
     """A reader sees whole versions only, never an older one after a newer, while another process writes."""
+    if backend.memory is not None:
+        pytest.skip("memory is not shared between processes")
     versions = 150
     async with backend.open() as store:
         writer = keep(ManagedProcess("writer", [sys.executable, "-c", _WRITER, backend.url, post_id(1), str(versions)]))

@@ -55,7 +55,7 @@ def make_broker(url: str, *, stop_timeout_s: float) -> NatsBroker:
         url,
         **connection_options("persister"),
         graceful_timeout=stop_timeout_s,
-        logger=logging.getLogger("faststream"),
+        logger=logging.getLogger("inkwire.faststream"),
         log_level=logging.DEBUG,
         apply_types=False,
     )

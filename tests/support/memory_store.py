@@ -1,0 +1,90 @@
+"""A PostStore in memory, held to the same contract as the real ones, and a log in memory for the persister's core."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from inkwire_contracts.fold import ACTIVE
+from inkwire_contracts.views import PostSummary, summary
+from inkwire_persister.intake import Delivery, is_key
+from inkwire_persister.ports import LogUnavailable
+from inkwire_stores.ports import MAX_POST_BYTES, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+
+
+@dataclass
+class MemoryStore:
+    """See PostStore. ``outages`` and ``lost_races`` are consumed one a call: whether that call fails so."""
+
+    posts: dict[str, StoredPost] = field(default_factory=dict)
+    outages: list[bool] = field(default_factory=list)
+    lost_races: list[StoredPost] = field(default_factory=list)
+    """What somebody else stores just before the next put."""
+    puts: int = 0
+
+    def _call(self) -> None:
+        if self.outages and self.outages.pop(0):
+            raise StoreUnavailable("memory: out")
+
+    async def get(self, post: str) -> StoredPost | None:
+        self._call()
+        found = self.posts.get(post)
+        return None if found is None else _copy(found)
+
+    async def put(self, stored: StoredPost, *, expected_seq: int) -> bool:
+        self._call()
+        size = len(stored.snapshot.model_dump_json().encode()) + len((stored.markdown or "").encode())
+        if size > MAX_POST_BYTES:
+            raise PostTooLarge("memory: too large")
+        if self.lost_races:
+            other = self.lost_races.pop(0)
+            self.posts[other.snapshot.post] = other
+        held = self.posts.get(stored.snapshot.post)
+        if (held.snapshot.seq if held else 0) != expected_seq:
+            return False
+        self.posts[stored.snapshot.post] = _copy(stored)
+        self.puts += 1
+        return True
+
+    async def list_posts(
+        self, owner: str, *, limit: int, before: tuple[str, str] | None = None, status: str | None = None
+    ) -> list[PostSummary]:
+        check_limit(limit)
+        self._call()
+        lines = [summary(stored.snapshot) for stored in self.posts.values() if stored.snapshot.owner == owner]
+        lines = [line for line in lines if (line.status == status if status else line.status != "deleted")]
+        lines = [line for line in lines if before is None or (line.created_at, line.id) < before]
+        return sorted(lines, key=lambda line: (line.created_at, line.id), reverse=True)[:limit]
+
+    async def count_active(self, owner: str) -> int:
+        self._call()
+        posts = [stored.snapshot for stored in self.posts.values()]
+        return sum(1 for snapshot in posts if snapshot.owner == owner and snapshot.status in ACTIVE)
+
+    async def ping(self) -> None:
+        self._call()
+
+
+def _copy(stored: StoredPost) -> StoredPost:
+    snapshot = stored.snapshot.model_copy(deep=True)
+    return StoredPost(snapshot, stored.stream_seq, stored.epoch, stored.markdown, stored.corrupt)
+
+
+@dataclass
+class MemoryLog:
+    """The persister's Log over given deliveries (chunks and progress may be among them)."""
+
+    deliveries: Sequence[Delivery] = ()
+    name: str = "epoch-1"
+    outages: list[bool] = field(default_factory=list)
+    reads: list[int] = field(default_factory=list)
+
+    async def epoch(self) -> str:
+        return self.name
+
+    async def key_events(self, owner: str, post: str, *, after: int, at_least: int) -> Sequence[Delivery]:
+        if self.outages and self.outages.pop(0):
+            raise LogUnavailable("memory: out")
+        self.reads.append(after)
+        mine = [d for d in self.deliveries if (d.event.owner, d.event.post) == (owner, post) and d.stream_seq > after]
+        if not mine or mine[-1].stream_seq < at_least:
+            raise LogUnavailable("memory: behind")
+        return [d for d in mine if is_key(d.event)]

@@ -1,0 +1,110 @@
+"""What only the SQLite adapter can show."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from inkwire_contracts.fold import Snapshot
+from inkwire_stores import StoredPost, StoreUnavailable, open_store
+from inkwire_stores import sqlite as adapter
+from inkwire_stores.sqlite import SqlitePostStore, open_sqlite
+from tests.support.post_logs import post_id
+
+STORED = StoredPost(Snapshot(post=post_id(1), owner="ana", seq=1, status="queued", created_at="2026"), 1, "epoch")
+
+
+async def test_the_folder_is_made_and_the_file_is_in_wal_mode(tmp_path: Path) -> None:
+    """A relative folder that is missing is made; readers and a writer do not block each other."""
+    path = tmp_path / "a" / "b" / "posts.sqlite3"
+    async with open_store(f"sqlite:///{path}") as store:
+        assert await store.put(STORED, expected_seq=0)
+        other = sqlite3.connect(path)
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        other.close()
+
+
+async def test_the_writer_syncs_fully(tmp_path: Path) -> None:
+    """What is acknowledged is on disk: synchronous is FULL on our connections."""
+    async with open_sqlite(tmp_path / "posts.sqlite3") as store:
+        await store.put(STORED, expected_seq=0)
+        await store.get(STORED.snapshot.post)
+        levels = [connection.execute("PRAGMA synchronous").fetchone()[0] for connection in store._opened]
+        assert levels and set(levels) == {2}
+
+
+async def test_lists_use_their_indexes(tmp_path: Path) -> None:
+    """No form of the list sorts or scans the table."""
+    async with open_sqlite(tmp_path / "posts.sqlite3") as store:
+        await store.ping()
+        connection = store._opened[0]
+        for status in (None, "failed"):
+            for created_at in (None, "2026"):
+                query = {"owner": "ana", "status": status, "created_at": created_at, "post": "x", "limit": 5}
+                plan = connection.execute(f"EXPLAIN QUERY PLAN {adapter._list_statement(query)}", query).fetchall()
+                steps = " ".join(step[3] for step in plan)
+                assert "posts_of_owner" in steps and "SCAN" not in steps and "TEMP B-TREE" not in steps, steps
+
+
+async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """An older program does not touch tables that it does not know."""
+    path = tmp_path / "posts.sqlite3"
+    newer = sqlite3.connect(path)
+    newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(StoreUnavailable, match="newer version"):
+        async with open_store(f"sqlite:///{path}"):
+            pass
+
+
+async def test_a_file_that_is_no_database_is_an_outage_not_a_crash(tmp_path: Path) -> None:
+    """The driver's own exceptions stop at the adapter."""
+    path = tmp_path / "posts.sqlite3"
+    path.write_text("this is no database, and long enough to be seen as none " * 50)
+    with pytest.raises(StoreUnavailable, match="SQLite"):
+        async with open_store(f"sqlite:///{path}"):
+            pass
+
+
+async def test_a_locked_file_is_an_outage_and_then_works_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody holds the write lock a put is unavailable, reads go on; afterwards the put succeeds."""
+    monkeypatch.setattr(adapter, "BUSY_TIMEOUT_MS", 50)
+    path = tmp_path / "posts.sqlite3"
+    async with open_store(f"sqlite:///{path}") as store:
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            await store.put(STORED, expected_seq=0)
+        assert await store.get(STORED.snapshot.post) is None
+        holder.execute("ROLLBACK")
+        holder.close()
+        assert await store.put(STORED, expected_seq=0)
+
+
+async def test_waiting_calls_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond MAX_WAITING calls the store says so instead of growing."""
+    monkeypatch.setattr(adapter, "MAX_WAITING", 3)
+    async with open_store(f"sqlite:///{tmp_path}/posts.sqlite3") as store:
+        answers = await asyncio.gather(*(store.get(post_id(n)) for n in range(10)), return_exceptions=True)
+        assert sum(isinstance(answer, StoreUnavailable) for answer in answers) == 7
+        assert await store.get(post_id(1)) is None
+
+
+async def test_a_cancelled_put_does_not_disturb_the_next(tmp_path: Path) -> None:
+    """A caller that goes away leaves a store that answers, with either all of its post or nothing."""
+    async with open_store(f"sqlite:///{tmp_path}/posts.sqlite3") as store:
+        going = asyncio.ensure_future(store.put(STORED, expected_seq=0))
+        await asyncio.sleep(0)
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+        await store.put(STORED, expected_seq=0)
+        assert await store.get(STORED.snapshot.post) == STORED
+
+
+async def test_closing_twice_is_fine(tmp_path: Path) -> None:
+    """Close is idempotent."""
+    store = SqlitePostStore(tmp_path / "posts.sqlite3")
+    await store.create()
+    await store.close()
+    await store.close()
