@@ -15,8 +15,8 @@ _TITLE_PATTERNS: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     for pattern in (
         r"<(title|post_title|article_title)>\s*(?P<q>[^\n]{1,600}?)\s*</\1>",
-        r"^[ \t>*#-]{0,20}(?:(?:article|post|blog|course|working|document)(?:'s)?[ _]*)?(?:title|topic)(?:\*\*)?\s*[:=]\s*"
-        r"(?P<q>.+?)\s*$",
+        r"^[ \t>*#-]{0,20}(?:(?:article|post|blog|course|working|document)(?:'s)?[ _]*)?(?:title|topic)"
+        r"(?:\*\*)?\s*[:=]\s*(?P<q>.+?)\s*$",
         rf"\b(?:titled|entitled|called|title|title is|article|post|course|about|on)\s+{_QUOTED}",
     )
 )
@@ -26,8 +26,8 @@ _HEADING_PATTERNS: Final = tuple(
         r"<(section|heading|section_title|current_section)>\s*(?P<q>[^\n]{1,600}?)\s*</\1>",
         rf"\b(?:section|heading|part|chapter)(?:\s+\d+(?:\s*(?:of|/)\s*\d+)?)?(?:\s+(?:titled|called|headed|heading|"
         rf"title|named))?\s*[:,]?\s*{_QUOTED}",
-        r"^[ \t>*#-]{0,20}(?:(?:current|this|your|write|next)[ _]+)*(?:section|heading|section[ _]title|section[ _]heading)"
-        r"(?:\s+\d+(?:\s*(?:of|/)\s*\d+)?)?(?:\*\*)?\s*[:=]\s*(?P<q>\S.*?)\s*$",
+        r"^[ \t>*#-]{0,20}(?:(?:current|this|your|write|next)[ _]+)*(?:section|heading|section[ _]title|"
+        r"section[ _]heading)(?:\s+\d+(?:\s*(?:of|/)\s*\d+)?)?(?:\*\*)?\s*[:=]\s*(?P<q>\S.*?)\s*$",
     )
 )
 _NUMBER = r"\d{1,2},\d{3}|\d{2,5}"
