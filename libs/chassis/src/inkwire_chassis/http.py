@@ -49,6 +49,7 @@ async def serve_asgi(
     )
     server = _Server(config)
     socket = config.bind_socket()
+    socket.listen(config.backlog)  # so that nobody is refused between here and the server's first turn
     task = supervisor.spawn(name, server.serve(sockets=[socket]))
     try:
         yield int(socket.getsockname()[1])
