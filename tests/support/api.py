@@ -68,7 +68,7 @@ class Api:
 
     async def create(self, title: str = "Ten tips", *, key: str | None = None, **options: Any) -> Answer:
         """POST /posts."""
-        headers = {} if key is None else {"Idempotency-Key": key}
+        headers = {**options.pop("headers", {}), **({} if key is None else {"Idempotency-Key": key})}
         body = {"title": title, **options.pop("body", {})}
         return await self.ask("POST", "/posts", json=body, headers=headers, **options)
 
@@ -126,4 +126,5 @@ async def open_api(nats_url: str, folder: Path, **changes: Any) -> AsyncIterator
         aiohttp.ClientSession(timeout=timeout) as session,
     ):
         yield Api(f"http://127.0.0.1:{port}", session, log, store)
+        supervisor.request_stop("the test is over")
     assert supervisor.failure is None
