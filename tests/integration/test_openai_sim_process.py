@@ -71,5 +71,7 @@ def test_help_teaches() -> None:
     """`--help` names every option and shows how to slow it down, break it and look at what happened."""
     process = ManagedProcess("openai_sim", [sys.executable, "-m", "inkwire_openai_sim", "--help"]).start()
     process.wait_line("control API has no password")
+    eventually_sync(lambda: not process.running, what="--help ends")
+    assert process.returncode == 0
     for wanted in ("--tokens-per-s", "--port-file", "OPENAI_BASE_URL", "/control/faults", "/control/requests"):
         assert wanted in process.log
