@@ -107,8 +107,8 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         client = await stack.enter_async_context(nats_connection.connected(settings.nats_url, "generator"))
         jetstream = JetStream(client)
         await jetstream.start()
-        queue = JobQueue(jetstream, settings.pools)
-        wanted = _bound(topology(pools=settings.pools))
+        queue = JobQueue(jetstream, settings.pool_names)
+        wanted = _bound(topology(pools=settings.pool_names))
         await provisioning.wait_until_provisioned(
             jetstream, wanted, timeout_s=settings.provision_timeout_s, consumers=queue.durables
         )
@@ -124,10 +124,12 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         await _listen_for_cancels(jetstream, worker)
         health.add("nats", nats_connection.probe(client))
         health.add("topology", lambda: provisioning.verify(jetstream, wanted))
-        health.add("provider", _probe_provider(config))
+        health.add("provider", _probe_provider(provider))
         supervisor.spawn("take loop", worker.take_loop())
         health.draining = False
-        get_logger().info("ready", health_port=port, posts=settings.posts, pools=settings.pools, model=config.model)
+        get_logger().info(
+            "ready", health_port=port, posts=settings.posts, pools=settings.pool_names, model=config.model
+        )
         try:
             yield Running(worker, health, port)
         finally:
@@ -154,11 +156,11 @@ async def _listen_for_cancels(jetstream: JetStream, worker: Worker) -> None:
     await jetstream.client.subscribe(subjects.cancel_signal("*"), cb=on_signal)
 
 
-def _probe_provider(config: ProviderConfig) -> "nats_connection.Callback":
-    """Configuration only: asking the provider itself would make its outages ours."""
+def _probe_provider(provider: OpenAIProvider) -> nats_connection.Callback:
+    """Configured and open; asking the provider itself would make its outages ours."""
 
     async def probe() -> None:
-        if not config.base_url.startswith(("http://", "https://")) or not config.model:
+        if provider.is_closed:
             raise NoProvider
 
     return probe

@@ -2,10 +2,9 @@
 
 import os
 import socket
-from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from inkwire_chassis.settings import ServiceSettings
 
@@ -27,20 +26,24 @@ class GeneratorSettings(ServiceSettings):
     """Name of this worker in claims and events; empty: host and process id."""
     posts: int = Field(32, ge=1, le=1_000)
     """Posts written at once by this process."""
-    pools: Annotated[tuple[str, ...], NoDecode] = Field(("general",), min_length=1)
-    """Pools it takes jobs from, comma separated."""
+    pools: str = Field("general", pattern=r"^[a-z0-9_-]{1,32}(,[a-z0-9_-]{1,32}){0,15}$")
+    """Pools it takes jobs from, comma separated, without spaces."""
     provision_timeout_s: float = Field(60.0, gt=0, le=3_600)
     """How long to wait for the broker to be provisioned before giving up."""
 
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
-    openai_base_url: str = Field(OPENAI_URL, validation_alias="OPENAI_BASE_URL")
+    """Key of the model's provider; servers of your own often need none."""
+    openai_base_url: str = Field(OPENAI_URL, pattern=r"^https?://", validation_alias="OPENAI_BASE_URL")
+    """Any server that speaks OpenAI's chat completions."""
     openai_model: str = Field("gpt-4o-mini", min_length=1, validation_alias="OPENAI_MODEL")
+    """Name of the model at that server."""
     openai_max_tokens: int | None = Field(None, ge=1, validation_alias="OPENAI_MAX_TOKENS")
     """Most tokens of one answer; empty: the model's own limit."""
     simulated: bool = Field(False, validation_alias="INKWIRE_SIMULATED")
     """The model is the simulator: it costs nothing."""
 
     first_token_timeout_s: float = Field(60.0, gt=0, le=3_600)
+    """Longest wait for the first text of an answer."""
     inter_token_timeout_s: float = Field(30.0, gt=0, le=3_600)
     """Longest silence within an answer; comments do not count as talk."""
     total_timeout_s: float = Field(600.0, gt=0, le=7_200)
@@ -51,7 +54,9 @@ class GeneratorSettings(ServiceSettings):
     retries_count: int = Field(6, ge=0, le=100)
     """Failed answers in a row, without a finished section between them, before the run fails."""
     retry_first_delay_s: float = Field(1.0, gt=0, le=600)
+    """Wait before the first retry; it doubles with each failure in a row, less up to half of it by chance."""
     retry_max_delay_s: float = Field(20.0, gt=0, le=3_600)
+    """Where the doubling ends."""
     retry_after_limit_s: float = Field(120.0, ge=0, le=3_600)
     """A provider that asks us to wait longer is given up."""
     retry_max_age_s: float = Field(1_800.0, gt=0, le=86_400)
@@ -61,15 +66,15 @@ class GeneratorSettings(ServiceSettings):
     stuck_attempts_count: int = Field(20, ge=1, le=1_000)
     """Attempts in a row that finished no section before the run fails."""
 
-    @field_validator("pools", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
     @field_validator("openai_max_tokens", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
+
+    @property
+    def pool_names(self) -> tuple[str, ...]:
+        """The pools, each once."""
+        return tuple(dict.fromkeys(self.pools.split(",")))
 
     @property
     def worker(self) -> str:

@@ -1,9 +1,11 @@
 """A post's log and, behind it, the store: claims, history, writers."""
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 
 from inkwire_chassis.clock import Clock
 from inkwire_chassis.event_log import EventLog, Held, History, LogDamaged
+from inkwire_chassis.jetstream import BrokerError, StoredMessage
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import GenerateRequested, Planned, SectionCompleted, parse_event
@@ -17,6 +19,8 @@ from inkwire_generator.pulse import Pulse
 from inkwire_stores.ports import PostStore
 
 PROGRESS_TYPES = ("requested", "chunk", "planned", "section_completed")
+READ_TRIES = 20
+READ_WAIT_S = 0.1
 FINISHING = (GenerateRequested, Planned, SectionCompleted)
 
 
@@ -54,15 +58,24 @@ class PostLog:
         return (await self._events.history(job.owner, job.post, base=base, at_least=token)).snapshot
 
     async def standing(self, job: Job, held: ports.Held) -> Standing:
-        filters = [subjects.post_event(job.owner, job.post, kind) for kind in PROGRESS_TYPES]
-        messages, _, _ = await self._events.jetstream.direct_batch(EVENTS, {"multi_last": filters, "batch": 64})
         wrote = finished = 0
-        for message in messages:
+        for message in await self._newest_of_types(job, held.token):
             event = parse_event(message.payload)
             wrote = max(wrote, event.attempt)
             if isinstance(event, FINISHING):
                 finished = max(finished, event.attempt)
         return Standing(held.attempt, wrote, finished)
+
+    async def _newest_of_types(self, job: Job, at_least: int) -> list[StoredMessage]:
+        """From a replica that has reached the claim: a lagging one would make the post look poisoned."""
+        filters = [subjects.post_event(job.owner, job.post, kind) for kind in PROGRESS_TYPES]
+        for _ in range(READ_TRIES):
+            query = {"multi_last": filters, "batch": 64}
+            messages, _, up_to = await self._events.jetstream.direct_batch(EVENTS, query)
+            if up_to >= at_least:
+                return messages
+            await asyncio.sleep(READ_WAIT_S)
+        raise BrokerError("no replica has caught up")
 
     def writer(
         self, job: Job, held: ports.Held, snapshot: Snapshot, pulse: Pulse

@@ -62,6 +62,11 @@ class OpenAIProvider:
     def patience_s(self) -> float:
         return max(self._config.first_token_timeout_s + CONNECT_TIMEOUT_S, self._config.inter_token_timeout_s)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._client.is_closed()
+
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from nats.errors import Error as NatsError
 
 from inkwire_chassis.clock import Clock
-from inkwire_chassis.event_log import LogDamaged
 from inkwire_chassis.jetstream import BrokerError
 from inkwire_chassis.lifecycle import spawn
 from inkwire_chassis.logs import bound_contextvars, get_logger
@@ -24,7 +23,11 @@ from inkwire_stores.ports import StoreUnavailable
 
 BEATS_PER_LEASE = 5
 LATER_DELAY_S = 1.0
-FAILED_DELAY_S = 2.0
+HANDED_BACK_FIRST_S = 1.0
+HANDED_BACK_MAX_S = 30.0
+MAX_BROKEN_DELIVERIES = 20
+"""A job that breaks its task this often goes to the dead letters; waiting for broker or store has no such bound."""
+
 ABANDON_TIMEOUT_S = 1.0
 """How long a task may take to notice that it was cancelled, before it is left behind."""
 
@@ -53,6 +56,8 @@ class Worker:
         self._posts: set[asyncio.Task[None]] = set()
         self._wakes: dict[str, asyncio.Event] = {}
         self._stopping = asyncio.Event()
+        self._loop_over = asyncio.Event()
+        self._loop_over.set()
 
     @property
     def active_count(self) -> int:
@@ -61,15 +66,19 @@ class Worker:
 
     async def take_loop(self) -> None:
         """Until :meth:`stop`: take a job whenever a slot is free."""
-        while not self._stopping.is_set():
-            await self._slots.acquire()
-            taken = await self._next()
-            if taken is None:
-                self._slots.release()
-                return
-            task = spawn(f"post {taken.job.post}", self._serve(taken))
-            self._posts.add(task)
-            task.add_done_callback(self._over)
+        self._loop_over.clear()
+        try:
+            while not self._stopping.is_set():
+                await self._slots.acquire()
+                taken = await self._next()
+                if taken is None:
+                    self._slots.release()
+                    return
+                task = spawn(f"post {taken.job.post}", self._serve(taken))
+                self._posts.add(task)
+                task.add_done_callback(self._over)
+        finally:
+            self._loop_over.set()
 
     async def _next(self) -> TakenJob | None:
         while not self._stopping.is_set():
@@ -95,6 +104,9 @@ class Worker:
         self._queue.wake()
         if self._posts:
             get_logger().info("releasing", posts=len(self._posts))
+            await asyncio.wait(set(self._posts))
+        await self._loop_over.wait()
+        if self._posts:  # taken in the very moment of the stop; its task releases it at its first look
             await asyncio.wait(set(self._posts))
 
     def look_for_cancel(self, post: str) -> None:
@@ -157,18 +169,35 @@ async def _settle(taken: TakenJob, work: asyncio.Task[Ending]) -> None:
         ending = work.result()
         if ending in (Ending.POISON, Ending.REJECT):
             await taken.copy_to_dead_letters(ending.value)
-    except (BrokerError, NatsError, StoreUnavailable, LogDamaged) as error:
+    except (BrokerError, NatsError, StoreUnavailable) as error:
         get_logger().warning("job handed back", error=f"{type(error).__name__}: {error}")
-        await taken.later(FAILED_DELAY_S)
-        return
+        await taken.later(_delay_s(taken.deliveries))
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends this post's task alone
-        get_logger().error("job handed back", exc_info=error)
-        await taken.later(FAILED_DELAY_S)
+        await _broken(taken, error)
+    else:
+        if ending is Ending.LATER:
+            await taken.later(LATER_DELAY_S)
+        elif ending is not Ending.SILENT:
+            await taken.ack()
+
+
+async def _broken(taken: TakenJob, error: Exception) -> None:
+    """The task raised what nobody expects, a damaged log for example: try again, but not for ever."""
+    get_logger().error("post's task broke", deliveries=taken.deliveries, exc_info=error)
+    if taken.deliveries < MAX_BROKEN_DELIVERIES:
+        await taken.later(_delay_s(taken.deliveries))
         return
-    if ending is Ending.LATER:
-        await taken.later(LATER_DELAY_S)
-    elif ending is not Ending.SILENT:
+    try:
+        await taken.copy_to_dead_letters(f"broken: {type(error).__name__}")
+    except BrokerError as refused:
+        get_logger().warning("dead letter not stored", error=str(refused))
+        await taken.later(HANDED_BACK_MAX_S)
+    else:
         await taken.ack()
+
+
+def _delay_s(deliveries: int) -> float:
+    return float(min(HANDED_BACK_MAX_S, HANDED_BACK_FIRST_S * 2 ** min(deliveries - 1, 10)))
 
 
 async def _abandon(work: asyncio.Task[Ending]) -> None:
