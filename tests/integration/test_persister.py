@@ -2,27 +2,31 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from inkwire_chassis.event_log import EventLog
+from inkwire_chassis.jetstream import BrokerError
 from inkwire_contracts import events
 from inkwire_contracts.fold import Snapshot, digest, document, fold_all
+from inkwire_contracts.subjects import post_event
+from inkwire_contracts.topology import DLQ, EVENTS, PERSISTER_DURABLE
 from inkwire_stores import PostStore, StoredPost, open_store
 from tests.support.log import ScriptedWriter, open_log
-from tests.support.nats_server import NatsServer
+from tests.support.nats_server import NatsServer, stream_names
 from tests.support.ports import free_port
-from tests.support.post_logs import SECTIONS, is_key, text_of
+from tests.support.post_logs import SECTIONS, is_key, post_id, text_of
 from tests.support.processes import ManagedProcess, ServiceProcess, http_status
 from tests.support.servers import MongoFactory, NatsFactory
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.nats
 Keep = Callable[[ManagedProcess], ManagedProcess]
-LATE_S = 30
+LATE_S = 60
+STARTED: list[ServiceProcess] = []
 
 
 def persister(keep: Keep, nats_url: str, store_url: str, **settings: str) -> ServiceProcess:
@@ -39,7 +43,17 @@ def persister(keep: Keep, nats_url: str, store_url: str, **settings: str) -> Ser
     }
     process = ServiceProcess("persister", env=env, ready_url=f"http://127.0.0.1:{port}/readyz")
     keep(process)
+    STARTED.append(process)
     return process
+
+
+@pytest.fixture(autouse=True)
+def no_crashed_fetch(keep: Keep) -> Iterator[None]:
+    """No fetch may crash: FastStream would restart it and drop the batch in hand until its ack wait ends."""
+    yield
+    for process in STARTED:
+        assert "raised an exception, retrying" not in process.log
+    STARTED.clear()
 
 
 def metric(process: ServiceProcess, name: str) -> int:
@@ -113,3 +127,200 @@ async def test_a_whole_post_is_stored_with_its_digest(nats_url: str, store_url: 
         assert stored.snapshot.status == "published" and not stored.corrupt
         assert [line.id for line in await store.list_posts("local", limit=5)] == [writer.job.post]
         await asyncio.to_thread(process.assert_clean_exit)
+
+
+async def test_killed_in_the_middle_it_catches_up(nats_url: str, store_url: str, keep: Keep) -> None:
+    """A persister that is killed (-9) while a post is written, again and again, leaves no event out."""
+    async with open_log(nats_url) as log, open_store(store_url) as store:
+        process = persister(keep, nats_url, store_url)
+        writer = await ScriptedWriter.begin(log)
+        planned = [{"section": name, "title": name} for name, _ in SECTIONS]
+        await writer.write(events.Planned, sections=planned)
+        for name, text in SECTIONS:
+            await process.start().ready()
+            await write_section(writer, name, text)
+            await eventually(lambda: store.get(writer.job.post), what="something of the post is stored")
+            process.kill9()
+        await writer.write(events.PostPublished, sha256=digest(text_of()), length=len(text_of()))
+        await process.start().ready()
+        stored = await until_stored(store, log, writer)
+        assert stored.markdown == text_of()
+
+
+async def test_two_persisters_store_each_post_once_and_whole(
+    nats_url: str, store_url: str, keep: Keep, request: pytest.FixtureRequest
+) -> None:
+    """Two processes on one consumer share the work of many posts; one may die."""
+    if store_url.startswith("mongodb") and not request.getfixturevalue("mongo_server").is_mongodb:
+        pytest.skip("an update is not atomic on a server that is not MongoDB, so two writers may not share it")
+    async with open_log(nats_url) as log, open_store(store_url) as store:
+        first, second = (persister(keep, nats_url, store_url, INKWIRE_PERSISTER_BATCH_MESSAGES="3") for _ in range(2))
+        await asyncio.gather(first.start().ready(), second.start().ready())
+        writers = [await ScriptedWriter.begin(log) for _ in range(6)]
+        await asyncio.gather(*(write_whole(writer) for writer in writers))
+        for writer in writers:
+            await until_stored(store, log, writer)
+        stored = [event for w in writers for event in await log.read("local", w.job.post)]
+        count = len([event for event in stored if is_key(event.event)])
+
+        def all_acknowledged() -> bool:
+            return metric(first, "events_stored") + metric(second, "events_stored") >= count
+
+        await eventually(all_acknowledged, what="every key event is acknowledged", timeout_s=LATE_S)
+        first.kill9()
+        last = await ScriptedWriter.begin(log)
+        await write_whole(last)
+        await until_stored(store, log, last)
+
+
+@pytest.mark.mongo
+async def test_nothing_is_skipped_while_the_store_is_away(
+    nats_url: str, keep: Keep, mongo_factory: MongoFactory
+) -> None:
+    """Posts written while the database is stopped are stored, whole, once it is back; meanwhile it is not ready."""
+    server = mongo_factory()
+    url = f"{server.url}posts"
+    async with open_log(nats_url) as log, open_store(url) as store:
+        process = persister(keep, nats_url, url)
+        await process.start().ready()
+        half = await ScriptedWriter.begin(log)
+        await until_stored(store, log, half)
+        await asyncio.to_thread(server.stop)
+        await write_whole(half)
+        other = await ScriptedWriter.begin(log)
+        await write_whole(other)
+        await eventually(lambda: metric(process, "retries") >= 2, what="the store is missed", timeout_s=LATE_S)
+        status, body = http_status(process.ready_url)
+        assert status == 503 and '"nats": "ok"' in body and '"store": "ok"' not in body
+        server.start()  # from this thread: the child dies with the one that starts it
+        for writer in (half, other):
+            assert (await until_stored(store, log, writer)).markdown == text_of()
+        await process.ready()
+        assert url.split("/")[2] not in process.log, "the log names the database's address"
+
+
+async def test_nothing_is_skipped_while_the_file_is_locked(nats_url: str, sqlite_url: str, keep: Keep) -> None:
+    """While another program holds SQLite's write lock events wait; afterwards the post is there, whole."""
+    async with open_log(nats_url) as log, open_store(sqlite_url) as store:
+        process = persister(keep, nats_url, sqlite_url)
+        await process.start().ready()
+        holder = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        writer = await ScriptedWriter.begin(log)
+        await write_whole(writer)
+        await eventually(lambda: metric(process, "retries"), what="the lock is felt", timeout_s=LATE_S)
+        assert await store.get(writer.job.post) is None
+        holder.execute("ROLLBACK")
+        holder.close()
+        await until_stored(store, log, writer)
+
+
+async def test_a_forged_digest_is_never_published(nats_url: str, store_url: str, keep: Keep) -> None:
+    """A published event that names the digest of another text ends as corrupt: marked, counted, logged, kept."""
+    async with open_log(nats_url) as log, open_store(store_url) as store:
+        process = persister(keep, nats_url, store_url)
+        await process.start().ready()
+        writer = await ScriptedWriter.begin(log)
+        await write_whole(writer, sha256=digest("another text"))
+
+        async def corrupt() -> StoredPost | None:
+            stored = await store.get(writer.job.post)
+            return stored if stored is not None and stored.corrupt else None
+
+        stored = await eventually(corrupt, what="the post is marked", timeout_s=LATE_S)
+        assert stored.markdown == text_of() and stored.snapshot.status == "failed"
+        (line,) = await store.list_posts("local", limit=5)
+        assert line.status == "failed" and "not proven" in line.message
+        assert metric(process, "corrupt_posts") == 1 and metric(process, "refolds") >= 1
+        assert "post is corrupt" in process.log
+
+
+async def test_what_is_no_event_is_put_aside_alone(nats_url: str, sqlite_url: str, keep: Keep) -> None:
+    """Garbage and a forged owner among a batch go to the dead letters; every real event is stored."""
+    async with open_log(nats_url) as log, open_store(sqlite_url) as store:
+        writer = await ScriptedWriter.begin(log)
+        garbage = {post_event("local", post_id(1), "requested"): b"\xffno json"}
+        stolen = (await log.read("local", writer.job.post))[0].raw
+        garbage[post_event("eve", writer.job.post, "requested")] = stolen
+        for subject, payload in garbage.items():
+            await log.jetstream.publish(subject, payload, {})
+        await write_whole(writer)
+        process = persister(keep, nats_url, sqlite_url)
+        await process.start().ready()
+        await until_stored(store, log, writer)
+        await eventually(lambda: metric(process, "dead_letters") == 2, what="both are put aside")
+        for subject, payload in garbage.items():
+            dead = await log.jetstream.leader_last(DLQ, f"dlq.events.{subject}")
+            assert dead is not None and dead.payload == payload
+        assert await store.list_posts("eve", limit=5) == []
+
+        async def nothing_left() -> bool:
+            info = await log.jetstream.api(f"CONSUMER.INFO.{EVENTS}.{PERSISTER_DURABLE}")
+            return bool(info["num_ack_pending"] == 0 and info["num_pending"] == 0)
+
+        await eventually(nothing_left, what="every message is answered")
+
+
+async def test_a_broker_that_is_killed_loses_nothing(sqlite_url: str, keep: Keep, nats_factory: NatsFactory) -> None:
+    """The persister goes on by itself after nats-server was killed and came back on its data."""
+    server = nats_factory()
+    async with open_log(server.url) as log, open_store(sqlite_url) as store:
+        process = persister(keep, server.url, sqlite_url)
+        await process.start().ready()
+        writer = await ScriptedWriter.begin(log)
+        await until_stored(store, log, writer)
+        server.restart(kill=True)
+        await write_whole(writer)
+        await until_stored(store, log, writer)
+        process.assert_running()
+
+
+async def test_it_waits_for_a_broker_that_comes_late(tmp_path: Path, sqlite_url: str, keep: Keep) -> None:
+    """Started before NATS, and before it is provisioned, it is alive, not ready, and then ready without a restart."""
+    port = free_port()
+    process = persister(keep, f"nats://127.0.0.1:{port}", sqlite_url)
+    process.start()
+    alive = process.ready_url.replace("/readyz", "/livez")
+    await eventually(lambda: http_status(alive)[0] == 200, what="it is alive", timeout_s=LATE_S)
+    server = LateNats(tmp_path / "nats", port)
+    keep(server.process)
+    server.start()
+    await eventually(lambda: "waiting for the broker" in process.log, what="it finds no streams", timeout_s=LATE_S)
+    status, body = http_status(process.ready_url)
+    assert status == 503 and '"nats"' in body and '"store"' in body
+    async with open_log(server.url):
+        await process.ready()
+
+
+class LateNats(NatsServer):
+    """A server on a port chosen before it starts."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder)
+        self._port = port
+        self._monitoring_port = free_port()
+
+
+async def test_without_provisioning_it_ends_with_one_line(nats_url: str, sqlite_url: str, keep: Keep) -> None:
+    """When streams stay missing it says what to run, exits with the code for configuration, and creates nothing."""
+    process = persister(keep, nats_url, sqlite_url, INKWIRE_PERSISTER_PROVISION_TIMEOUT_S="0.5")
+    process.start()
+    await eventually(lambda: not process.running, what="it gives up", timeout_s=LATE_S)
+    assert process.returncode == 78
+    assert any("is missing: run `inkwire provision`" in line for line in process.lines)
+    assert "Traceback" not in process.log
+    assert stream_names(nats_url) == []
+
+
+async def test_a_consumer_that_disappears_is_not_made_anew(nats_url: str, sqlite_url: str, keep: Keep) -> None:
+    """If somebody deletes the durable the process ends loudly; it does not create one of its own."""
+    async with open_log(nats_url) as log:
+        process = persister(keep, nats_url, sqlite_url)
+        await process.start().ready()
+        path = f"{EVENTS}.{PERSISTER_DURABLE}"
+        await log.jetstream.api(f"CONSUMER.DELETE.{path}")
+        await eventually(lambda: not process.running, what="it ends", timeout_s=LATE_S)
+        assert process.returncode == 70
+        assert "consumer persister is gone: run `inkwire provision`" in process.log
+        with pytest.raises(BrokerError):
+            await log.jetstream.api(f"CONSUMER.INFO.{path}")

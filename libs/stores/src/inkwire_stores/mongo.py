@@ -22,6 +22,8 @@ DEFAULT_DATABASE: Final = "inkwire"
 CONNECT_TIMEOUT_MS: Final = 2_000
 SELECT_TIMEOUT_MS: Final = 2_000
 """How long a call waits for a server that is away."""
+PING_TIMEOUT_S: Final = 1.0
+"""Shorter than the others, so that a readiness probe is answered while the server is away."""
 SOCKET_TIMEOUT_MS: Final = 10_000
 WRITE_TIMEOUT_MS: Final = 8_000
 """How long a majority may take to confirm a write."""
@@ -118,8 +120,12 @@ class MongoPostStore:
 
     async def ping(self) -> None:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        with _driver_errors():
-            await self._posts.database.command("ping")
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                with _driver_errors():
+                    await self._posts.database.command("ping")
+        except TimeoutError:
+            raise StoreUnavailable("MongoDB: no answer to a ping") from None
 
 
 @contextmanager

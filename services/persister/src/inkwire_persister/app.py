@@ -96,7 +96,7 @@ async def _consuming(
         batch_messages=settings.batch_messages,
         longest_retry_s=settings.longest_retry_s,
     )
-    await broker.start()
+    await subscriber.start()
     watch = supervisor.spawn("consumer-watch", subscriber.watch(outage_s=settings.outage_timeout_s))
     try:
         yield

@@ -6,7 +6,7 @@ drop what a handler failed on: so messages pass through undecoded and every one 
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import ConsumerConfig
 
 from inkwire_chassis.jetstream import BrokerError, JetStream
@@ -31,6 +32,8 @@ from inkwire_stores import PostTooLarge, StoreUnavailable
 
 BATCH_TIMEOUT_S: Final = 0.2
 """How long a batch is collected when it is not full: the most that storing waits for company."""
+FETCH_PAUSE_S: Final = 0.2
+"""How long a fetch waits that failed otherwise than by time."""
 POSTS_AT_ONCE: Final = 8
 WATCH_EVERY_S: Final = 2.0
 HOPELESS_DELAY_S: Final = 60.0
@@ -81,7 +84,7 @@ class KeyEventSubscriber:
         self._log = log
         self._counters = counters
         self._longest_retry_s = longest_retry_s
-        subscriber = broker.subscriber(
+        self._subscriber = broker.subscriber(
             # FastStream wants filters; the durable was verified before, so they are never used to make one.
             config=ConsumerConfig(filter_subjects=[post_event("*", "*", key_type) for key_type in KEY_TYPES]),
             stream=JStream(EVENTS, declare=False),
@@ -91,7 +94,15 @@ class KeyEventSubscriber:
             decoder=_undecoded,
             no_reply=True,
         )
-        subscriber(self.handle)
+        self._subscriber(self.handle)
+
+    async def start(self) -> None:
+        """Begin to take events."""
+        await self._broker.start()
+        subscription = self._subscriber.subscription
+        if subscription is None:
+            raise ConsumerLost("FastStream did not start the subscriber")
+        subscription.fetch = patient(subscription.fetch)  # type: ignore[method-assign,assignment]
 
     async def handle(self, messages: list[Msg]) -> None:
         """One batch. Never raises for a message's sake: what cannot be stored now is given back with a delay."""
@@ -178,6 +189,27 @@ class KeyEventSubscriber:
                     raise ConsumerLost(f"consumer {PERSISTER_DURABLE} is gone: run `inkwire provision`") from None
                 away_s += WATCH_EVERY_S
         raise ConsumerLost(f"no answer from NATS for {outage_s:.0f} s")
+
+
+def patient(fetch: Callable[..., Awaitable[list[Msg]]]) -> Callable[..., Awaitable[list[Msg]]]:
+    """A fetch whose every failure is the one that FastStream expects, and none of them comes at once.
+
+    nats-py ends an idle fetch by asyncio's TimeoutError as often as by its own. FastStream knows only the latter; any
+    other error makes it drop the part of a batch that it has, until the ack wait is over, and fetch again without a
+    pause, which is a busy loop while the broker is away.
+    """
+
+    async def fetch_patiently(*, batch: int, timeout: float | None) -> list[Msg]:  # noqa: ASYNC109 - nats-py's own
+        try:
+            return await fetch(batch=batch, timeout=timeout)
+        except TimeoutError:
+            raise NatsTimeoutError from None
+        except NatsError as error:
+            get_logger().debug("fetch failed", error=str(error) or type(error).__name__)
+            await asyncio.sleep(FETCH_PAUSE_S)
+            raise NatsTimeoutError from None
+
+    return fetch_patiently
 
 
 async def _undecoded(message: Any) -> Any:
