@@ -24,7 +24,11 @@ def configure(service: str, *, form: Literal["human", "json"] = "json", level: s
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28)
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            pad_event_to=28,
+            exception_formatter=structlog.dev.plain_traceback,  # the default prints local variables, keys among them
+        )
     )
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
