@@ -21,6 +21,7 @@ MAX_IN_FLIGHT = 20_000
 """Publishes awaiting an acknowledgement in one process; one more is refused as transient."""
 
 WRONG_LAST_SEQUENCE = 10071
+MESSAGE_TOO_LARGE = 10054
 _NOT_FOUND = {404, 10037}
 
 H_MSG_ID = "Nats-Msg-Id"
@@ -40,6 +41,12 @@ class BrokerError(Exception):
 
 class WrongLastSequence(BrokerError):
     """The one verdict: somebody else has written since (10071)."""
+
+    transient = False
+
+
+class TooLarge(BrokerError):
+    """The message will never fit; asking again is no use."""
 
     transient = False
 
@@ -70,6 +77,8 @@ def _error(error: Mapping[str, Any]) -> BrokerError:
     text = f"{error.get('description', 'refused')} ({code})"
     if code == WRONG_LAST_SEQUENCE:
         return WrongLastSequence(text, code)
+    if code == MESSAGE_TOO_LARGE:
+        return TooLarge(text, code)
     if code in (10047, 10077, 10023) or "maximum" in text:
         return StreamFull(text, code)
     return BrokerError(text, code)
