@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import aiohttp
 from pydantic import SecretStr
+from yarl import URL
 
 from inkwire_api.app import running
 from inkwire_api.settings import Settings
@@ -62,7 +63,8 @@ class Api:
         headers = dict(options.pop("headers", {}))
         if subject is not None:
             headers.setdefault("Authorization", f"Bearer {token(subject)}")
-        async with self.session.request(method, self.base_url + path, headers=headers, **options) as response:
+        url = URL(self.base_url + path, encoded=True)  # as it is: no dots resolved, nothing escaped again
+        async with self.session.request(method, url, headers=headers, **options) as response:
             body = await response.read()
             return Answer(response.status, response.headers, body, _decoded(response, body))
 
