@@ -124,11 +124,14 @@ def test_any_arrival_ends_as_the_same_stored_post(data: st.DataObject) -> None:
 
 @given(st.data())
 def test_two_persisters_end_as_one(data: st.DataObject) -> None:
-    """Two keepers on one store, each with its own batches at the same time, store what one would have."""
+    """Two keepers on one store, each with its own share of the events at the same time, store what one would have."""
     log = data.draw(post_logs())
     deliveries = placed(log, data.draw(st.integers(0, 99)))
     keys = [delivery for delivery in deliveries if is_key(delivery.event)]
-    plans = [data.draw(arrivals(keys)) for _ in range(2)]
+    shares: tuple[list[Delivery], list[Delivery]] = ([], [])
+    for delivery in keys:
+        shares[data.draw(st.integers(0, 1))].append(delivery)
+    plans = [data.draw(arrivals(share)) for share in shares if share]
     store = _YieldingStore()
 
     async def deliver(batches: list[list[Delivery]]) -> None:
@@ -144,7 +147,7 @@ def test_two_persisters_end_as_one(data: st.DataObject) -> None:
 
 
 class _YieldingStore(MemoryStore):
-    """Lets the other persister in between a get and the put after it."""
+    """Lets the other persister in between a get and the put after it, and orders them by chance of their batches."""
 
     async def get(self, post: str) -> StoredPost | None:
         found = await super().get(post)
