@@ -10,7 +10,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.exceptions import TyperException
 
+from inkwire import writing
+from inkwire.client import Client
 from inkwire.data_dir import DataDir, InUse
+from inkwire.display import choose
 from inkwire.exits import EX_CONFIG, EX_FAILED, EX_OK, EX_UNAVAILABLE, EX_USAGE, CommandError, complain, fail
 from inkwire.launcher import StartFailed
 from inkwire.network import free_ports, port_is_free
@@ -18,10 +21,13 @@ from inkwire.programs import Options
 from inkwire.provisioning import local_topology, provision_at, verify_at
 from inkwire.terminal import PrefixedTerminal
 from inkwire.up import run_up
+from inkwire.writing import parse_options
 from inkwire_chassis.auth import DEFAULT_SCOPES, MAX_LIFETIME_S, SCOPES, KeyRing
 from inkwire_chassis.clock import SystemClock, new_id
 from inkwire_chassis.jetstream import BrokerError
 from inkwire_chassis.provisioning import Drift
+from inkwire_contracts.ids import is_id
+from inkwire_contracts.subjects import PRIORITIES
 
 T = TypeVar("T")
 DEFAULT_PORT = 8080
@@ -38,6 +44,10 @@ app = typer.Typer(
 )
 
 Data = Annotated[Path, typer.Option("--data", help="Folder for the log, the store and the secrets.")]
+Url = Annotated[str | None, typer.Option("--url", envvar="INKWIRE_URL", help="Address of a running Inkwire.")]
+Token = Annotated[
+    str | None, typer.Option("--token", envvar="INKWIRE_TOKEN", help="Bearer token; none is needed on this machine.")
+]
 
 
 @app.command()
@@ -83,6 +93,68 @@ def _public_port(host: str, port: int) -> int:
     if port > 0:
         fail(f"port {port} is taken: give another --port, or none to have one chosen", EX_UNAVAILABLE)
     return free_ports(1)[0]
+
+
+@app.command()
+def write(
+    title: Annotated[str, typer.Argument(help="What the article is about.")],
+    recipe: Annotated[str, typer.Option(help="Kind of content; GET /recipes lists them.")] = "blog",
+    option: Annotated[list[str] | None, typer.Option(help="An option of the recipe, key=value; repeat.")] = None,
+    priority: Annotated[str, typer.Option(help=f"One of {', '.join(PRIORITIES)}.")] = "normal",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, the result last.")] = False,
+    url: Url = None,
+    token: Token = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    r"""Have an article written and watch it being written.
+
+    The text goes to stdout, progress to stderr. Into a pipe go finished sections only, so that a file holds exactly
+    the published text. Exit code 0: published; 1: failed; 130: interrupted (the article is still written).
+
+    \b
+    Examples:
+      inkwire write "Top 10 Laravel tips"
+      inkwire write "Top 10 Laravel tips" --option tone=friendly --option length=short > tips.md
+      inkwire write "Top 10 Laravel tips" --json | tail -1
+    """
+    if priority not in PRIORITIES:
+        fail(f"no such priority: {priority}; choose from {', '.join(PRIORITIES)}", EX_USAGE)
+    request = {"title": title, "recipe": recipe, "options": parse_options(option or []), "priority": priority}
+    client = Client(_address(url, data), token=token)
+    raise typer.Exit(asyncio.run(writing.write(client, request, choose(as_json=as_json))))
+
+
+@app.command()
+def watch(
+    post: Annotated[str, typer.Argument(help="The post's id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, the result last.")] = False,
+    url: Url = None,
+    token: Token = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    r"""Watch an article that is being written, or print a finished one.
+
+    \b
+    Examples:
+      inkwire watch k3v5q7wz2m4n6bacbd2f4g6haj
+      inkwire watch k3v5q7wz2m4n6bacbd2f4g6haj > article.md
+    """
+    if not is_id(post):
+        fail(f"{post} is no id of a post: it has 26 characters, a to z and 2 to 7", EX_USAGE)
+    client = Client(_address(url, data), token=token)
+    raise typer.Exit(asyncio.run(writing.watch(client, post, choose(as_json=as_json))))
+
+
+def _address(url: str | None, data: Path) -> str:
+    """The public address: the one given, else the one that runs on the data folder."""
+    if url is not None:
+        if not url.startswith(("http://", "https://")):
+            fail(f"--url {url}: give http://host:port", EX_USAGE)
+        return url
+    running = DataDir(data).running()
+    if running is None:
+        fail(f"no Inkwire runs on {data}: start one with `inkwire up`, or give --url or --data", EX_UNAVAILABLE)
+    return running.url
 
 
 @app.command()

@@ -1,0 +1,138 @@
+"""`inkwire write` and `inkwire watch`: a post from the command line, to its end."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from typing import Any
+
+from inkwire.client import Client, ClientError, Unavailable
+from inkwire.display import Display
+from inkwire.exits import (
+    EX_DATA,
+    EX_FAILED,
+    EX_INTERRUPTED,
+    EX_NO_PERMISSION,
+    EX_OK,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    CommandError,
+)
+from inkwire.following import DigestMismatch, PostFold
+from inkwire_chassis.lifecycle import cancel_and_wait, spawn
+from inkwire_contracts.fold import Snapshot
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """Options of a recipe from ``key=value``; a value that is a JSON number, boolean or list is taken as such.
+
+    Raises:
+        CommandError: one has no ``=``.
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise CommandError(f"--option {pair}: give it as key=value, for example --option tone=friendly", EX_USAGE)
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
+
+
+async def write(client: Client, request: Mapping[str, Any], display: Display) -> int:
+    """Have a post written and show it; returns the exit code.
+
+    Raises:
+        CommandError: it was refused, or nobody answers.
+    """
+    async with client:
+        try:
+            accepted = await client.create_post(**request)
+        except ClientError as error:
+            raise CommandError(str(error), exit_code(error)) from None
+        return await _show(client, accepted["id"], display)
+
+
+async def watch(client: Client, post: str, display: Display) -> int:
+    """Show a post that exists; returns the exit code.
+
+    Raises:
+        CommandError: there is none, or nobody answers.
+    """
+    async with client:
+        return await _show(client, post, display)
+
+
+async def _show(client: Client, post: str, display: Display) -> int:
+    state = PostFold(post)
+    with display:
+        display.accepted(post, client.url)
+        following = spawn("follow", _follow(client, state, display))
+        with _interruptible(following):
+            try:
+                await following
+            except asyncio.CancelledError:
+                await cancel_and_wait(following)
+                display.result(_result(state, status="interrupted"))
+                return EX_INTERRUPTED
+            except DigestMismatch as error:
+                display.result(_result(state, verified=False, message=str(error)))
+                raise CommandError(f"{error}; read the post again with: inkwire watch {post}", EX_DATA) from None
+            except ClientError as error:
+                raise CommandError(str(error), exit_code(error)) from None
+        display.result(_result(state))
+    return EX_OK if state.snapshot.status == "published" else EX_FAILED
+
+
+async def _follow(client: Client, state: PostFold, display: Display) -> None:
+    async with aclosing(client.follow(state.snapshot.post, start=state)) as updates:
+        async for update in updates:
+            display.update(update)
+
+
+@contextmanager
+def _interruptible(task: asyncio.Task[None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM cancel the task for the length of a block."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for signum in signals:
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(signum, task.cancel)
+    try:
+        yield
+    finally:
+        for signum in signals:
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(signum)
+
+
+def _result(
+    state: PostFold, *, status: str | None = None, verified: bool | None = None, message: str = ""
+) -> dict[str, Any]:
+    snapshot: Snapshot = state.snapshot
+    ended = status or snapshot.status
+    error = snapshot.error.model_dump() if snapshot.error and ended == "failed" else None
+    return {
+        "id": snapshot.post,
+        "status": ended,
+        "run": snapshot.run,
+        "seq": snapshot.seq,
+        "sha256": snapshot.sha256,
+        "verified": (ended == "published") if verified is None else verified,
+        "words": snapshot.metrics.words if snapshot.metrics else None,
+        "metrics": snapshot.metrics.model_dump(mode="json") if snapshot.metrics else None,
+        "error": error,
+        "message": message or (snapshot.error.message if snapshot.error else ""),
+    }
+
+
+def exit_code(error: ClientError) -> int:
+    """The exit code for a refusal."""
+    if isinstance(error, Unavailable):
+        return EX_UNAVAILABLE
+    if error.status in (401, 403):
+        return EX_NO_PERMISSION
+    return EX_USAGE if error.status in (400, 413, 415, 422) else EX_FAILED
