@@ -1,0 +1,260 @@
+// The page: puts the parts together and turns addresses into views.
+
+import { Api } from "./api.js";
+import { Compose } from "./compose.js";
+import { el, setText } from "./dom.js";
+import { PostList } from "./list.js";
+import { PostFeed } from "./post_feed.js";
+import { PostView, tabTitle } from "./post_view.js";
+import { Connection } from "./socket.js";
+import { UserFeed } from "./user_feed.js";
+
+const CONNECTION = {
+  connecting: "Connecting",
+  live: "Live",
+  reconnecting: "Reconnecting",
+  offline: "Offline",
+  refused: "Not connected",
+  closed: "Closed",
+};
+const ENDED = {
+  not_found: ["There is no such post", "The address may be mistyped, or the post belongs to somebody else."],
+  gone: ["This post was deleted", "Its text is gone for good."],
+  forbidden_channel: ["Not yours to read", "This token may not follow that post. Sign in with another one."],
+};
+const REDRAW_LIST_MS = 30_000;
+
+const nodes = new Proxy({}, { get: (_target, id) => document.getElementById(id) });
+const api = new Api({ fetch: (...all) => fetch(...all), storage: sessionStorage, now: Date.now });
+
+let userFeed = null;
+let postFeed = null;
+let cursor = null;
+let hasMore = false;
+
+const connection = new Connection({
+  url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`,
+  tokens: api,
+  open: (url, protocols) => new WebSocket(url, protocols),
+  clock: {
+    now: () => performance.now(),
+    setTimeout: (run, ms) => setTimeout(run, ms),
+    clearTimeout: (handle) => clearTimeout(handle),
+  },
+  random: Math.random,
+  onState: showConnection,
+});
+
+const postView = new PostView({ nodes, api, onAgain: writeAgain, onDraw: drawn });
+const postList = new PostList(
+  { list: nodes.posts, empty: nodes["posts-empty"], more: nodes["posts-more"] },
+  loadMore,
+  Date.now,
+);
+const compose = new Compose(
+  { form: nodes.compose, title: nodes.title, fields: nodes.fields, error: nodes["compose-error"] },
+  createPost,
+);
+
+/** For tests and the curious; nothing of the page reads it. */
+window.inkwire = {
+  get post() {
+    return postFeed?.snapshot.post ?? null;
+  },
+  get snapshot() {
+    return postFeed ? structuredClone(postFeed.snapshot) : null;
+  },
+  get position() {
+    return postFeed?.position() ?? null;
+  },
+  get status() {
+    return postFeed?.snapshot.status ?? null;
+  },
+  get text() {
+    return postView.text;
+  },
+  get digest() {
+    return postView.digest;
+  },
+  get proof() {
+    return postView.proof;
+  },
+  get connection() {
+    return connection.state;
+  },
+  sha256: () => postView.sha256(),
+};
+
+function showConnection(state, detail) {
+  const shown = state === "reconnecting" && !navigator.onLine ? "offline" : state;
+  nodes.connection.dataset.state = shown;
+  setText(nodes.connection.querySelector(".label"), CONNECTION[shown]);
+  if (state !== "refused") return;
+  if (detail.code === "unauthenticated" || detail.code === 4001) askForToken();
+  else notice("The connection was refused.", "Reload the page. If it stays, ask the operator.");
+}
+
+function notice(title = "", text = "") {
+  nodes.notice.hidden = title === "";
+  nodes.notice.replaceChildren(el("strong", {}, title), ` ${text}`);
+}
+
+function view(name) {
+  document.body.dataset.view = name;
+  nodes.home.hidden = name !== "home";
+  nodes.post.hidden = name !== "post";
+  nodes["sign-in"].hidden = name !== "sign-in";
+}
+
+function askForToken() {
+  view("sign-in");
+  nodes.token.focus();
+}
+
+// Addresses
+
+function route() {
+  notice();
+  const match = /^\/p\/([a-z2-7]{26})\/?$/.exec(location.pathname);
+  if (match) openPost(match[1]);
+  else openHome();
+  drawList();
+}
+
+function go(path) {
+  history.pushState(null, "", path);
+  window.scrollTo(0, 0);
+  route();
+}
+
+function openHome() {
+  closePost();
+  view("home");
+  document.title = "Inkwire";
+  if (matchMedia("(pointer: fine)").matches) compose.focus();
+}
+
+function openPost(post) {
+  closePost();
+  view("post");
+  const feed = new PostFeed(
+    post,
+    () => feed === postFeed && changed(feed),
+    (code, message) => feed === postFeed && postEnded(code, message),
+  );
+  postFeed = feed;
+  postView.show(feed);
+  connection.follow(feed);
+}
+
+function closePost() {
+  if (!postFeed) return;
+  connection.unfollow(postFeed.channel);
+  postFeed = null;
+  postView.show(null);
+}
+
+function changed(feed) {
+  postView.changed();
+  userFeed?.update(feed.snapshot);
+}
+
+function drawn(snapshot) {
+  document.title = tabTitle(snapshot);
+}
+
+function postEnded(code, message) {
+  const [title, text] = ENDED[code] ?? ["This post cannot be followed", message];
+  closePost();
+  view("home");
+  notice(title, text);
+}
+
+function writeAgain(snapshot) {
+  go("/");
+  compose.fill(snapshot);
+}
+
+async function createPost(body, key) {
+  const accepted = await api.create(body, key);
+  go(`/p/${accepted.id}`);
+}
+
+// The list
+
+function drawList() {
+  postList.draw(userFeed?.posts ?? [], { current: postFeed?.snapshot.post ?? null, hasMore });
+}
+
+async function loadMore() {
+  try {
+    const page = await api.posts(cursor);
+    cursor = page.next_cursor;
+    hasMore = cursor !== null;
+    userFeed.add(page.items);
+    drawList();
+  } catch (error) {
+    notice("Older posts could not be loaded.", error.message);
+  }
+}
+
+// Start
+
+async function signInAndFollow() {
+  try {
+    const { owner } = await api.get();
+    userFeed = new UserFeed(owner, drawList);
+    connection.follow(userFeed);
+    connection.start();
+    route();
+    await loadMore();
+  } catch (error) {
+    if (error.signIn) {
+      askForToken();
+      return;
+    }
+    showConnection("reconnecting", {});
+    setTimeout(signInAndFollow, 2_000);
+  }
+}
+
+async function describe() {
+  try {
+    const [config, recipes] = await Promise.all([api.config(), api.recipes()]);
+    nodes.simulated.hidden = !config.simulated;
+    const recipe = recipes.items.find((item) => item.name === "blog") ?? recipes.items[0];
+    if (recipe) compose.offer(recipe);
+  } catch {
+    setTimeout(describe, 2_000); // the form works without its options
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[data-link]");
+  const plain = event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
+  if (!link || !plain) return;
+  event.preventDefault();
+  go(new URL(link.href).pathname);
+});
+nodes["sign-in-form"].addEventListener("submit", (event) => {
+  event.preventDefault();
+  api.signIn(nodes.token.value);
+  nodes.token.value = "";
+  connection.stop();
+  signInAndFollow();
+});
+const wide = matchMedia("(min-width: 64rem)");
+const openOutline = () => {
+  nodes.outline.open = wide.matches;
+};
+wide.addEventListener("change", openOutline);
+openOutline();
+window.addEventListener("popstate", route);
+window.addEventListener("online", () => connection.wake());
+window.addEventListener("offline", () => connection.wake());
+document.addEventListener("visibilitychange", () => document.hidden || connection.wake());
+window.addEventListener("pagehide", () => connection.stop());
+window.addEventListener("pageshow", (event) => event.persisted && connection.start());
+setInterval(drawList, REDRAW_LIST_MS);
+describe();
+signInAndFollow();

@@ -1,0 +1,260 @@
+// One post on the page: state, outline, text, end. Drawn at most once per frame, however fast the events come.
+
+import { ago, el, setText } from "./dom.js";
+import { documentText, isFinal } from "./fold.js";
+import { ProgressView, STATUS } from "./progress.js";
+import { DocumentView, Outline, countWords } from "./sections.js";
+import { sha256, verify } from "./verify.js";
+
+const BOTTOM_PX = 90;
+const SEAL = {
+  checking: "Checking…",
+  verified: "Verified: page = stored = log",
+  partly: "Page = log; the stored copy could not be read",
+  mismatch: "Not the same text: reload the page",
+  unchecked: "Not checked here (needs HTTPS or localhost)",
+};
+
+export class PostView {
+  #nodes;
+  #api;
+  #onAgain;
+  #onDraw;
+  #feed = null;
+  #progress;
+  #outline;
+  #document;
+  #pending = false;
+  #countdown = null;
+  #following = true;
+  #verified = null;
+  #proof = null;
+
+  /** `nodes` by id; `onAgain(snapshot)` fills the form anew; `onDraw(snapshot)` after each drawing. */
+  constructor({ nodes, api, onAgain, onDraw }) {
+    this.#nodes = nodes;
+    this.#api = api;
+    this.#onAgain = onAgain;
+    this.#onDraw = onDraw;
+    const { status, message, percent, progress } = nodes;
+    this.#progress = new ProgressView({ status, message, percent, bar: progress }, Date.now);
+    this.#document = new DocumentView(nodes.article, nodes.draft);
+    this.#outline = new Outline(nodes.sections, nodes["outline-count"], (section) => this.#goTo(section));
+    this.#listen();
+  }
+
+  /** The digest of the page's text once the post is published and it was computed, else null. */
+  get digest() {
+    return this.#proof?.page ?? null;
+  }
+
+  get proof() {
+    return this.#proof;
+  }
+
+  get text() {
+    return this.#feed ? documentText(this.#feed.snapshot) : "";
+  }
+
+  /** Show the post of this feed, or none. */
+  show(feed) {
+    this.#feed = feed;
+    this.#verified = this.#proof = null;
+    this.#following = true;
+    this.#document.clear();
+    this.#nodes.ended.hidden = this.#nodes.colophon.hidden = this.#nodes.proof.hidden = true;
+    this.#nodes.digest.setAttribute("aria-expanded", "false");
+    this.changed();
+  }
+
+  /** Something happened: draw soon. A hidden page draws seldom, so that it stays cheap. */
+  changed() {
+    if (this.#pending) return;
+    this.#pending = true;
+    const draw = () => {
+      this.#pending = false;
+      if (this.#feed) this.#draw(this.#feed.snapshot);
+    };
+    if (document.hidden) setTimeout(draw, 250);
+    else requestAnimationFrame(draw);
+  }
+
+  #draw(snapshot) {
+    const { post, asked, article } = this.#nodes;
+    post.dataset.status = snapshot.status;
+    clearTimeout(this.#countdown);
+    if (this.#progress.draw(snapshot)) this.#countdown = setTimeout(() => this.changed(), 250);
+    this.#outline.draw(snapshot);
+    this.#document.draw(snapshot);
+    setText(asked, snapshot.title);
+    asked.hidden = article.childElementCount > 0 || snapshot.title === "";
+    this.#kicker(snapshot);
+    this.#end(snapshot);
+    this.#follow(snapshot);
+    this.#onDraw(snapshot);
+  }
+
+  #kicker(snapshot) {
+    if (snapshot.seq === 0) {
+      setText(this.#nodes.kicker, "");
+      return;
+    }
+    const words = isFinal(snapshot) ? 0 : countWords(documentText(snapshot));
+    const parts = [ago(snapshot.created_at, Date.now()), words > 0 ? `${words.toLocaleString("en")} words so far` : ""];
+    if (snapshot.run > 1) parts.push(`run ${snapshot.run}`);
+    setText(this.#nodes.kicker, parts.filter(Boolean).join(" · "));
+  }
+
+  #end(snapshot) {
+    const { ended, actions, colophon, facts } = this.#nodes;
+    const stopped = snapshot.status === "failed" || snapshot.status === "cancelled";
+    ended.hidden = !stopped;
+    if (stopped) this.#tellEnd(snapshot);
+    actions.hidden = !isFinal(snapshot) || snapshot.status === "deleted" || snapshot.sections.length === 0;
+    colophon.hidden = snapshot.status !== "published";
+    if (snapshot.status !== "published") return;
+    setText(facts, factsOf(snapshot));
+    if (this.#verified !== snapshot.sha256) this.#verify(snapshot);
+  }
+
+  #tellEnd(snapshot) {
+    const { ended } = this.#nodes;
+    const key = `${snapshot.run}.${snapshot.status}`;
+    if (ended.dataset.key === key && ended.childElementCount > 0) return;
+    ended.dataset.key = key;
+    ended.dataset.status = snapshot.status;
+    const failed = snapshot.status === "failed";
+    const message = failed ? snapshot.error?.message || "The run could not go on." : "It was stopped on request.";
+    const kept = snapshot.sections.some((section) => section.length > 0) ? " What was written so far is kept." : "";
+    ended.replaceChildren(
+      el("h2", {}, failed ? "This post could not be finished" : "This post was cancelled"),
+      el("p", {}, message + kept),
+      el("button", { type: "button", class: "primary", onclick: () => this.#onAgain(snapshot) }, "Write it again"),
+    );
+  }
+
+  async #verify(snapshot) {
+    this.#verified = snapshot.sha256;
+    this.#seal("checking", { page: null, stored: null, log: snapshot.sha256 });
+    const feed = this.#feed;
+    const proof = await verify({
+      subtle: globalThis.crypto?.subtle,
+      text: documentText(snapshot),
+      log: snapshot.sha256,
+      fetchStored: async () => (await this.#api.markdown(snapshot.post)).bytes,
+      wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    });
+    if (feed !== this.#feed) return;
+    this.#proof = proof;
+    this.#seal(proof.state, proof);
+  }
+
+  #seal(state, proof) {
+    const { digest, proof: list } = this.#nodes;
+    digest.dataset.state = state;
+    digest.dataset.sha256 = proof.log;
+    const short = el("code", {}, `${proof.log.slice(0, 8)}…${proof.log.slice(-4)}`);
+    digest.replaceChildren(el("span", { class: "mark", "aria-hidden": "true" }), el("span", {}, SEAL[state]), short);
+    const rows = [
+      ["This page", proof.page],
+      ["Stored document", proof.stored],
+      ["Log's last event", proof.log],
+    ];
+    list.replaceChildren(
+      ...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, el("code", {}, value ?? "not checked"))]),
+    );
+  }
+
+  // Keep the writing in sight, but only while the reader is at the bottom.
+  #follow(snapshot) {
+    const writing = !isFinal(snapshot) && snapshot.open_section !== null;
+    this.#nodes.follow.hidden = !writing || this.#following || this.#atBottom();
+    if (writing && this.#following) window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
+  }
+
+  #atBottom() {
+    const { scrollHeight } = document.documentElement;
+    return window.innerHeight + window.scrollY >= scrollHeight - BOTTOM_PX;
+  }
+
+  #goTo(section) {
+    this.#following = false;
+    this.#document.element(section)?.scrollIntoView({ block: "start" });
+    this.changed();
+  }
+
+  #listen() {
+    const { follow, digest, download, copy } = this.#nodes;
+    const onScroll = () => {
+      this.#following = this.#atBottom();
+      if (this.#following) follow.hidden = true;
+    };
+    window.addEventListener("scroll", onScroll, { passive: true });
+    document.addEventListener("visibilitychange", () => this.changed());
+    follow.addEventListener("click", () => {
+      this.#following = true;
+      this.changed();
+    });
+    digest.addEventListener("click", () => this.#toggleProof());
+    download.addEventListener("click", () => this.#act(download, "Downloaded", () => this.#download()));
+    copy.addEventListener("click", () => this.#act(copy, "Copied", () => navigator.clipboard.writeText(this.text)));
+    const link = this.#nodes["copy-link"];
+    link.addEventListener("click", () => this.#act(link, "Copied", () => navigator.clipboard.writeText(location.href)));
+  }
+
+  #toggleProof() {
+    const { digest, proof } = this.#nodes;
+    proof.hidden = !proof.hidden;
+    digest.setAttribute("aria-expanded", String(!proof.hidden));
+    if (!proof.hidden && this.#feed) this.#verify(this.#feed.snapshot);
+  }
+
+  async #act(button, done, run) {
+    const label = (button.dataset.label ??= button.textContent);
+    button.disabled = true;
+    try {
+      await run();
+      button.textContent = done;
+    } catch (error) {
+      button.textContent = error.code ? error.message : "Not possible here";
+    } finally {
+      button.disabled = false;
+      setTimeout(() => setText(button, label), 2_000);
+    }
+  }
+
+  async #download() {
+    const { bytes, name } = await this.#api.markdown(this.#feed.snapshot.post);
+    const url = URL.createObjectURL(new Blob([bytes], { type: "text/markdown;charset=utf-8" }));
+    el("a", { href: url, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  }
+
+  /** SHA-256 of the text as it is now, for tests and the curious. */
+  sha256() {
+    return sha256(globalThis.crypto?.subtle, this.text);
+  }
+}
+
+/** The tab's title for a snapshot. */
+export function tabTitle(snapshot) {
+  if (!snapshot || snapshot.title === "") return "Inkwire";
+  const state = isFinal(snapshot) ? "" : `${snapshot.progress.percent} % · `;
+  const end = snapshot.status === "failed" ? `${STATUS.failed} · ` : "";
+  return `${state}${end}${snapshot.title} · Inkwire`;
+}
+
+function factsOf({ metrics }) {
+  if (!metrics) return "";
+  const seconds = (ms) => `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+  const parts = [
+    `${metrics.words.toLocaleString("en")} words`,
+    metrics.time_to_first_token_ms === null ? "" : `first word after ${seconds(metrics.time_to_first_token_ms)}`,
+    metrics.tokens_per_s > 0 ? `${Math.round(metrics.tokens_per_s)} tokens/s` : "",
+    metrics.duration_ms > 0 ? `${seconds(metrics.duration_ms)} in all` : "",
+    metrics.retries > 0 ? `${metrics.retries} ${metrics.retries === 1 ? "retry" : "retries"}` : "",
+    metrics.model,
+    metrics.cost_usd === null ? "" : `$${metrics.cost_usd.toFixed(4)} (${metrics.usage_source})`,
+  ];
+  return parts.filter(Boolean).join(" · ");
+}
