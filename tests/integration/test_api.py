@@ -50,6 +50,15 @@ async def test_a_post_is_accepted_once_job_and_request_are_stored(api: Api) -> N
     assert message.subject.startswith("jobs.general.high.") and message.subject.endswith(".ana")
 
 
+async def test_a_trace_goes_on_in_job_and_log(api: Api) -> None:
+    """A valid traceparent is carried along, anything else is dropped."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for given, kept in ((trace, trace), ("00-junk", None)):
+        post = (await api.create(headers={"traceparent": given})).json["id"]
+        [stored] = await api.log.read("ana", post)
+        assert stored.event.traceparent == kept
+
+
 async def test_a_post_can_be_read_at_once_by_its_own_token(api: Api) -> None:
     """The token of the 202 reads that post, from the log alone where the store has nothing yet, and no other."""
     one, other = (await api.create()).json, (await api.create()).json

@@ -174,6 +174,8 @@ BODIES = (
     body("a string", "invalid_request", "Ten tips"),
     body("no title", "invalid_request", {}),
     body("an unknown field", "invalid_request", {**GOOD, "titel": "x"}),
+    body("an unknown field that is no Unicode", "invalid_request", {**GOOD, "\ud800": 1}),
+    body("a thousand unknown fields", "invalid_request", {**GOOD, **dict.fromkeys(map(str, range(300)), 1)}),
     body("title null", "invalid_request", {"title": None}),
     body("title a number", "invalid_request", {"title": 10}),
     body("title a list", "invalid_request", {"title": ["Ten tips"]}),

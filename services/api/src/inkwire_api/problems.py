@@ -11,6 +11,9 @@ PROBLEM_TYPE = "application/problem+json"
 MAX_ERRORS = 20
 """Faults listed in one answer; the first ones are enough to go on."""
 
+MAX_NAME_CHARS = 100
+"""Of a field's name in a fault."""
+
 STATUS_CODES: Mapping[int, str] = {
     400: "malformed_body",
     404: "not_found",
@@ -113,7 +116,9 @@ def _fault(error: Mapping[str, Any]) -> Fault:
 
 
 def _escape(part: str) -> str:
-    return part[:100].replace("~", "~0").replace("/", "~1")
+    """A step of a JSON pointer; a name that is no Unicode, or endless, must not spoil the answer."""
+    shown = part[:MAX_NAME_CHARS].encode(errors="replace").decode()
+    return shown.replace("~", "~0").replace("/", "~1")
 
 
 def documented(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -35,7 +35,7 @@ class Services:
     new_id: Callable[[], str]
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
@@ -45,7 +45,7 @@ Here = Annotated[Services, Depends(_services)]
 _scheme = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of `POST /tokens`.")
 
 
-def _principal(request: Request, here: Here, _documented: Annotated[Any, Depends(_scheme)]) -> Principal:
+async def _principal(request: Request, here: Here, _documented: Annotated[Any, Depends(_scheme)]) -> Principal:
     token = bearer_token(request.headers.getlist("authorization"))
     return here.keys.verify(token, now=here.clock.now())
 
