@@ -1,6 +1,7 @@
 """The api as a process: settings, start in any order, stop."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -73,3 +74,16 @@ async def test_a_wrong_setting_is_one_line(tmp_path: Path, keep: Keep, wrong: di
     assert process.returncode == 78
     assert [line for line in process.lines if line.strip()] == [line for line in process.lines if named in line]
     assert len(process.lines) == 1 and "short" not in process.log.replace("shorter", "")
+
+
+async def test_a_port_that_is_taken_is_one_line(nats_url: str, tmp_path: Path, keep: Keep) -> None:
+    """It names the address and ends with EX_UNAVAILABLE."""
+    async with open_log(nats_url):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            process = keep(api_process(tmp_path, port, INKWIRE_NATS_URL=nats_url))
+            process.start()
+            await eventually(lambda: not process.running, what="the api has ended")
+    assert process.returncode == 69
+    assert "Traceback" not in process.log
+    assert any("cannot start" in line and str(port) in line for line in process.lines)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -48,15 +49,16 @@ async def serve_asgi(
         log_config=None,
     )
     server = _Server(config)
-    socket = config.bind_socket()
-    socket.listen(config.backlog)  # so that nobody is refused between here and the server's first turn
-    task = supervisor.spawn(name, server.serve(sockets=[socket]))
+    # Not uvicorn's bind_socket(): that one exits the process, and does not listen before the server's first turn.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=config.backlog)
+    task = supervisor.spawn(name, server.serve(sockets=[listener]))
     try:
-        yield int(socket.getsockname()[1])
+        yield int(listener.getsockname()[1])
     finally:
         server.should_exit = True
         await asyncio.wait({task}, timeout=GRACE_S + 1)
-        socket.close()
+        listener.close()
 
 
 def health_app(health: Health) -> AsgiApp:
