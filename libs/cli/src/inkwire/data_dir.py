@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 
 class InUse(Exception):
@@ -46,7 +47,7 @@ class DataDir:
     @property
     def default_store_url(self) -> str:
         """The embedded store."""
-        return f"sqlite:///{(self.root / 'inkwire.sqlite3').absolute()}"
+        return f"sqlite:///{quote(str((self.root / 'inkwire.sqlite3').absolute()))}"
 
     def prepare(self) -> None:
         """Make the folder and its secrets, readable by the owner alone.

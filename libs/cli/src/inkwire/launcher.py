@@ -36,7 +36,7 @@ class StartFailed(Exception):
 class Program:
     """One row of the table. Programs of a lower ``stop_tier`` are stopped first.
 
-    Lines that contain ``hidden`` are not shown: for a program that talks much and cannot be told to be quiet.
+    Lines that contain one of ``hidden`` are not shown: for a program that talks much and cannot be told to be quiet.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Program:
     ready: Ready
     stop_tier: int
     env: Mapping[str, str] = field(default_factory=dict)
-    hidden: str | None = None
+    hidden: Sequence[str] = ()
 
 
 class Terminal(Protocol):
@@ -116,7 +116,7 @@ class Launcher:
             if not raw:
                 return
             text = raw.decode(errors="replace").rstrip()
-            if program.hidden is None or program.hidden not in text:
+            if not any(word in text for word in program.hidden):
                 self._terminal.line(program.name, text)
 
     async def _await_ready(self, program: Program) -> None:

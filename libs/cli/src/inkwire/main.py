@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line. What a command needs is imported when it runs, so that each starts fast."""
 
 import asyncio
 import os
@@ -10,22 +10,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.exceptions import TyperException
 
-from inkwire import writing
-from inkwire.client import Client
 from inkwire.data_dir import DataDir, InUse
-from inkwire.display import choose
 from inkwire.exits import EX_CONFIG, EX_FAILED, EX_OK, EX_UNAVAILABLE, EX_USAGE, CommandError, complain, fail
-from inkwire.launcher import StartFailed
-from inkwire.network import free_ports, port_is_free
-from inkwire.programs import Options
-from inkwire.provisioning import local_topology, provision_at, verify_at
-from inkwire.terminal import PrefixedTerminal
-from inkwire.up import run_up
-from inkwire.writing import parse_options
+from inkwire_chassis import logs
 from inkwire_chassis.auth import DEFAULT_SCOPES, MAX_LIFETIME_S, SCOPES, KeyRing
 from inkwire_chassis.clock import SystemClock, new_id
-from inkwire_chassis.jetstream import BrokerError
-from inkwire_chassis.provisioning import Drift
 from inkwire_contracts.ids import is_id
 from inkwire_contracts.subjects import PRIORITIES
 
@@ -70,6 +59,11 @@ def up(
       inkwire up --port 9000 --data /tmp/inkwire --generators 2
       OPENAI_API_KEY=... OPENAI_MODEL=gpt-4o-mini inkwire up
     """
+    from inkwire.launcher import StartFailed
+    from inkwire.programs import Options
+    from inkwire.terminal import PrefixedTerminal
+    from inkwire.up import run_up
+
     folder = DataDir(data)
     try:
         folder.prepare()
@@ -83,6 +77,8 @@ def up(
 
 
 def _public_port(host: str, port: int) -> int:
+    from inkwire.network import free_ports, port_is_free
+
     wanted = DEFAULT_PORT if port < 0 else port
     try:
         free = port_is_free(host, wanted)
@@ -117,9 +113,13 @@ def write(
       inkwire write "Top 10 Laravel tips" --option tone=friendly --option length=short > tips.md
       inkwire write "Top 10 Laravel tips" --json | tail -1
     """
+    from inkwire import writing
+    from inkwire.client import Client
+    from inkwire.display import choose
+
     if priority not in PRIORITIES:
         fail(f"no such priority: {priority}; choose from {', '.join(PRIORITIES)}", EX_USAGE)
-    request = {"title": title, "recipe": recipe, "options": parse_options(option or []), "priority": priority}
+    request = {"title": title, "recipe": recipe, "options": writing.parse_options(option or []), "priority": priority}
     client = Client(_address(url, data), token=token)
     raise typer.Exit(asyncio.run(writing.write(client, request, choose(as_json=as_json))))
 
@@ -139,6 +139,10 @@ def watch(
       inkwire watch k3v5q7wz2m4n6bacbd2f4g6haj
       inkwire watch k3v5q7wz2m4n6bacbd2f4g6haj > article.md
     """
+    from inkwire import writing
+    from inkwire.client import Client
+    from inkwire.display import choose
+
     if not is_id(post):
         fail(f"{post} is no id of a post: it has 26 characters, a to z and 2 to 7", EX_USAGE)
     client = Client(_address(url, data), token=token)
@@ -158,6 +162,30 @@ def _address(url: str | None, data: Path) -> str:
 
 
 @app.command()
+def doctor(
+    data: Data = DEFAULT_DATA,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="The public port you want to use.")] = DEFAULT_PORT,
+) -> None:
+    r"""Check all that Inkwire needs, and say what to do. Exit code 1 if something is wrong.
+
+    \b
+    Examples:
+      inkwire doctor
+      OPENAI_API_KEY=... inkwire doctor
+    """
+    from inkwire.doctor import Surroundings, examine
+
+    folder = DataDir(data)
+    around = Surroundings(folder, folder.running(), port, os.environ)
+    findings = asyncio.run(examine(around))
+    for finding in findings:
+        mark = {"ok": "ok  ", "note": "note", "bad": "BAD "}[finding.state]
+        typer.echo(f"{mark}  {finding.name:<12} {finding.message}")
+    if any(finding.state == "bad" for finding in findings):
+        raise typer.Exit(EX_FAILED)
+
+
+@app.command()
 def provision(
     data: Data = DEFAULT_DATA,
     nats_url: Annotated[str, typer.Option(envvar="INKWIRE_NATS_URL", help="The broker.")] = "",
@@ -170,6 +198,10 @@ def provision(
       inkwire provision --nats-url nats://127.0.0.1:4222
       inkwire provision --check
     """
+    from inkwire.provisioning import local_topology, provision_at, verify_at
+    from inkwire_chassis.jetstream import BrokerError
+    from inkwire_chassis.provisioning import Drift
+
     url = nats_url or _local_nats(data)
     try:
         if check:
@@ -240,6 +272,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
+    logs.configure("cli", form="human", level="error")
     try:
         code = app(arguments or ["--help"], prog_name="inkwire", standalone_mode=False)
     except TyperException as error:

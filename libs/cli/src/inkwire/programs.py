@@ -20,6 +20,9 @@ SERVICES = ("api", "gateway", "generator", "persister")
 STOP_SERVICES, STOP_AROUND, STOP_BROKER = range(3)
 """Services first: while they close streams and hand work back, proxy, simulator and broker still serve them."""
 
+NATS_CHATTER = ("[INF]", "Healthcheck failed")
+"""Lines of nats-server that nobody needs: its every step, and that it was asked before it was ready."""
+
 PROXY_GRACE = "1s"
 
 
@@ -120,7 +123,7 @@ class Table:
         )
         ready = http_ready(self.session, f"http://127.0.0.1:{self.ports.nats_http}/healthz")
         argv = [required_binary("nats-server"), "-c", str(config)]
-        return Program("nats", argv, ready, STOP_BROKER, base_environment(), hidden="[INF]")
+        return Program("nats", argv, ready, STOP_BROKER, base_environment(), hidden=NATS_CHATTER)
 
     def simulator(self) -> Program:
         """The OpenAI-compatible simulator; it sees no secret of ours."""

@@ -10,10 +10,11 @@ import aiohttp
 
 from inkwire.data_dir import Running
 from inkwire.exits import EX_OK
-from inkwire.launcher import Launcher, Terminal
+from inkwire.launcher import Launcher, StartFailed, Terminal
 from inkwire.network import LOOPBACK
 from inkwire.programs import Options, Table, choose_ports, writer_line
 from inkwire.provisioning import provision_local
+from inkwire_chassis.jetstream import BrokerError
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -68,12 +69,23 @@ def _signals(wanted: asyncio.Event, launcher: Launcher) -> Iterator[None]:
 
 async def _start(table: Table, launcher: Launcher, terminal: Terminal) -> None:
     await launcher.start([table.broker()])
-    if changes := await provision_local(table.nats_url):
-        terminal.line("provision", f"{len(changes)} streams and consumers made or changed")
-    # Services find the simulator when they first ask for text, so it starts beside them.
-    await launcher.start([*([table.simulator()] if table.simulated else []), *table.services()])
+    # All wait for what they need, so they come up side by side; the proxy last, as it soon gives up on who is late.
+    provisioning = spawn("provision", _provision(table, terminal))
+    try:
+        await launcher.start([*([table.simulator()] if table.simulated else []), *table.services()])
+        await provisioning
+    finally:
+        await cancel_and_wait(provisioning)
     await launcher.start([table.proxy()])
     _announce(table, launcher, terminal)
+
+
+async def _provision(table: Table, terminal: Terminal) -> None:
+    try:
+        if changes := await provision_local(table.nats_url):
+            terminal.line("provision", f"{len(changes)} streams and consumers made or changed")
+    except BrokerError as error:
+        raise StartFailed(f"the broker cannot be provisioned: {error}") from None
 
 
 def _announce(table: Table, launcher: Launcher, terminal: Terminal) -> None:
