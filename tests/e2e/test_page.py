@@ -1,0 +1,125 @@
+"""The page in a real browser: what it shows is what is stored is what the log says."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from playwright.async_api import Page, expect
+
+from inkwire_chassis.clock import new_id
+from inkwire_chassis.event_log import EventLog
+from inkwire_chassis.jetstream import JetStream
+from inkwire_chassis.nats_connection import connected
+from inkwire_contracts.fold import digest, document
+from tests.support.stack import Stack, running_stack
+from tests.support.wait import eventually
+
+TITLE = "Top 10 Laravel tips"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One Inkwire for the tests of this file, with a model fast enough for them and slow enough to interrupt."""
+    with running_stack(tmp_path_factory.mktemp("up"), "--tokens-per-s", "300", "--generators", "2") as stack:
+        yield stack
+
+
+async def write_title(page: Page, stack: Stack, title: str = TITLE) -> None:
+    await page.goto(stack.url)
+    await page.get_by_test_id("title-input").fill(title)
+    await page.get_by_test_id("submit").click()
+
+
+async def text_of(page: Page) -> str:
+    return str(await page.evaluate("window.inkwire.text ?? ''"))
+
+
+async def wait_for_text(page: Page, length: int) -> str:
+    async def long_enough() -> bool:
+        return len(await text_of(page)) >= length
+
+    await eventually(long_enough, what=f"{length} characters on the page", timeout_s=30)
+    return await text_of(page)
+
+
+async def published(page: Page) -> str:
+    async def is_published() -> bool:
+        return bool(await page.evaluate("window.inkwire.status === 'published'"))
+
+    await eventually(is_published, what="the page shows the post as published", timeout_s=60)
+    return await text_of(page)
+
+
+async def stored_markdown(page: Page, stack: Stack) -> tuple[bytes, str]:
+    """The stored document and the digest that its entity tag states."""
+    post = await page.evaluate("window.inkwire.post")
+    async with aiohttp.ClientSession(stack.url) as session:
+        token = (await (await session.post("/tokens", json={})).json())["token"]
+        answer = await session.get(f"/posts/{post}/markdown", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status == 200
+        return await answer.read(), answer.headers["ETag"].strip('"')
+
+
+async def folded_log(page: Page, stack: Stack) -> tuple[str, Any]:
+    """The document as the log alone tells it."""
+    post = await page.evaluate("window.inkwire.post")
+    async with connected(stack.state["nats_url"], "test") as client:
+        jetstream = JetStream(client)
+        await jetstream.start()
+        history = await EventLog(jetstream, new_id).history("local", post)
+        return document(history.snapshot), history.snapshot
+
+
+async def assert_exact(page: Page, stack: Stack) -> None:
+    """Page = store = log, and the digest of all is the one in the last event."""
+    shown = await published(page)
+    markdown, etag = await stored_markdown(page, stack)
+    told, snapshot = await folded_log(page, stack)
+    assert shown == markdown.decode() == told
+    assert hashlib.sha256(markdown).hexdigest() == etag == snapshot.sha256 == digest(shown)
+    await expect(page.get_by_test_id("digest")).to_have_attribute("data-state", "verified")
+
+
+async def test_a_title_becomes_an_article_though_the_page_is_reloaded(page: Page, stack: Stack) -> None:
+    """Title in, reload in mid-stream, and the page ends with the stored bytes and their digest."""
+    await write_title(page, stack)
+    before = await wait_for_text(page, 400)
+    assert await page.evaluate("window.inkwire.status") == "generating"
+    await page.reload()
+    after = await wait_for_text(page, len(before))
+    assert after.startswith(before)
+    await assert_exact(page, stack)
+    await expect(page.get_by_test_id("article").locator("h1")).to_have_text(TITLE)
+    await expect(page.get_by_test_id("post-list")).to_contain_text(TITLE)
+
+
+async def test_a_killed_gateway_costs_no_character(page: Page, stack: Stack) -> None:
+    """The page reconnects by itself and goes on exactly where it was."""
+    await write_title(page, stack, "How to keep bees on a roof")
+    await wait_for_text(page, 400)
+    stack.kill9("inkwire_gateway.main")
+    await assert_exact(page, stack)
+    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
+
+
+async def test_a_killed_worker_costs_no_character(page: Page, stack: Stack) -> None:
+    """Another worker takes the post over; what was superseded leaves the page."""
+    await write_title(page, stack, "A short history of tea")
+    await wait_for_text(page, 400)
+    stack.kill9("inkwire_generator.main")
+    stack.kill9("inkwire_generator.main")
+    await assert_exact(page, stack)
+
+
+async def test_the_page_fits_a_phone_in_the_dark(page: Page, stack: Stack) -> None:
+    """At 390 pixels nothing is cut off sideways, and dark mode is dark."""
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.emulate_media(color_scheme="dark")
+    await write_title(page, stack, "Ten small repairs in an old house")
+    await wait_for_text(page, 800)
+    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    colour = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    red, green, blue = (int(float(part)) for part in colour.removeprefix("rgb(").rstrip(")").split(",")[:3])
+    assert max(red, green, blue) < 80
