@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -49,9 +50,7 @@ async def serve_asgi(
         log_config=None,
     )
     server = _Server(config)
-    # Not uvicorn's bind_socket(): that one exits the process, and does not listen before the server's first turn.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=config.backlog)
+    listener = _listen(host, port, config.backlog)
     task = supervisor.spawn(name, server.serve(sockets=[listener]))
     try:
         yield int(listener.getsockname()[1])
@@ -59,6 +58,24 @@ async def serve_asgi(
         server.should_exit = True
         await asyncio.wait({task}, timeout=GRACE_S + 1)
         listener.close()
+
+
+def _listen(host: str, port: int, backlog: int) -> socket.socket:
+    """Not uvicorn's ``bind_socket``: that exits the process, and does not listen before the server's first turn.
+
+    The protocol is named because asyncio sets TCP_NODELAY only then; without it an answer may wait 40 ms for an ACK.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
 
 
 def health_app(health: Health) -> AsgiApp:
