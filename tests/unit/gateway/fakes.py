@@ -1,0 +1,69 @@
+"""A client's transport as lists, and what it was sent."""
+
+import json
+from typing import Any
+
+from inkwire_contracts.client_frames import Position
+from inkwire_gateway.dialects.native import NATIVE
+from inkwire_gateway.hub import Hub
+from inkwire_gateway.send_queue import SendQueue
+from inkwire_gateway.subscription import Subscription
+
+
+def unframed(frame: bytes) -> dict[str, Any]:
+    """The JSON in a text frame."""
+    width = {126: 2, 127: 8}.get(frame[1], 0)
+    payload: dict[str, Any] = json.loads(frame[2 + width :])
+    return payload
+
+
+class FakeTransport:
+    """Takes frames until ``room`` bytes are in it, then is full until :meth:`empty`."""
+
+    def __init__(self, hub: Hub, room: int = 10**9) -> None:
+        self.room = room
+        self.frames: list[bytes] = []
+        self.held = 0
+        self.fails = False
+        self.pumps_wanted = 0
+        self.ends: list[str] = []
+        self.queue = SendQueue(hub, self.write, again=self._again, end=self.ends.append)
+
+    def _again(self) -> None:
+        self.pumps_wanted += 1
+
+    def write(self, frame: bytes) -> None:
+        """As asyncio's: never waits, may call back."""
+        if self.fails:
+            raise RuntimeError("write after eof")
+        self.frames.append(frame)
+        self.held += len(frame)
+        if self.held > self.room and not self.queue.paused:
+            self.queue.pause()
+
+    def empty(self) -> None:
+        """The client has read everything."""
+        self.held = 0
+        if self.queue.paused:
+            self.queue.resume()
+
+    def subscription(
+        self, channel: str, position: Position | None = None, request_id: int | None = None
+    ) -> Subscription:
+        """A subscription of this client."""
+        return Subscription(channel, self.queue, NATIVE, request_id, position)
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """All frames, decoded."""
+        return [unframed(frame) for frame in self.frames]
+
+    @property
+    def types(self) -> list[str]:
+        """Their types."""
+        return [frame["type"] for frame in self.told]
+
+    @property
+    def seqs(self) -> list[int]:
+        """``seq`` of the event frames."""
+        return [frame["event"]["seq"] for frame in self.told if frame["type"] == "event"]

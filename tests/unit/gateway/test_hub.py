@@ -1,0 +1,272 @@
+"""Fan-out, joins and slow readers, on fake transports."""
+
+import pytest
+
+from inkwire_contracts.client_frames import Position
+from inkwire_gateway.hub import Hub, HubLimits, PostChannel
+from inkwire_gateway.live_post import Verdict
+from inkwire_gateway.subscription import State
+from tests.unit.gateway.builders import EPOCH, OWNER, POST, Script
+from tests.unit.gateway.fakes import FakeTransport
+
+NAME = f"post:{POST}"
+
+
+class Stage:
+    """A hub with one loaded post."""
+
+    def __init__(self, ring_events: int = 100) -> None:
+        self.flushes = 0
+        self.hub = Hub(self._wanted, HubLimits(ring_events, 1_000_000, 100))
+        self.script = Script().begin()
+        self.script.chunk("Hello")
+        self.channel: PostChannel = self.hub.post_channel(OWNER, POST)
+        self.hub.start(self.channel, self.script.loaded())
+
+    def _wanted(self) -> None:
+        self.flushes += 1
+
+    def join(self, transport: FakeTransport, position: Position | None = None) -> None:
+        """Follow the post."""
+        subscription = transport.subscription(NAME, position)
+        self.hub.join(self.channel, subscription)
+        self.hub.attach_post(self.channel, subscription)
+
+    def write(self, *texts: str) -> None:
+        """Chunks arrive."""
+        for text in texts:
+            stored = self.script.chunk(text)
+            assert self.hub.offer(self.channel, stored.raw, stored.stream_seq) is Verdict.OK
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """One loaded post, nobody there."""
+    return Stage()
+
+
+def test_join_gets_snapshot_text_live(stage: Stage) -> None:
+    """A new reader gets head, texts and its position, and is in the fan-out then."""
+    client = FakeTransport(stage.hub)
+    stage.join(client)
+    assert client.types == ["subscribed", "snapshot", "text", "live"]
+    assert client.told[0]["recovered"] is False
+    assert client.told[3]["position"] == {"epoch": EPOCH, "seq": 4}
+    stage.write(" you")
+    stage.hub.flush()
+    assert client.seqs == [5]
+
+
+def test_event_bytes_are_those_of_the_log(stage: Stage) -> None:
+    """The frame embeds the log's JSON as it is, and all readers get the same object."""
+    clients = [FakeTransport(stage.hub) for _ in range(3)]
+    for client in clients:
+        stage.join(client)
+    stage.write("x")
+    stage.hub.flush()
+    frame = clients[0].frames[-1]
+    assert stage.script.events[-1].raw in frame
+    assert all(client.frames[-1] is frame for client in clients), "encoded once"
+
+
+def test_events_of_one_tick_share_a_frame(stage: Stage) -> None:
+    """What comes before the loop turns is merged for everyone, and one flush is asked for."""
+    client = FakeTransport(stage.hub)
+    stage.join(client)
+    stage.write("a", "b", "c")
+    assert stage.flushes == 1
+    stage.hub.flush()
+    assert client.types[-1] == "event"
+    assert client.told[-1]["event"]["first_seq"] == 5 and client.seqs == [7]
+    assert stage.hub.counters.merged_frames == 1
+
+
+def test_joiner_between_event_and_flush(stage: Stage) -> None:
+    """Who joins while events wait for the loop gets them in the snapshot and not again."""
+    early, late = FakeTransport(stage.hub), FakeTransport(stage.hub)
+    stage.join(early)
+    stage.write("a", "b")
+    stage.join(late)
+    stage.hub.flush()
+    assert early.seqs == [6] and late.seqs == []
+    assert late.told[-1]["position"]["seq"] == 6
+
+
+def test_slow_reader_holds_up_nobody_and_gets_merged(stage: Stage) -> None:
+    """A full transport leaves the fan-out; with room again its chunks come as one range, each once."""
+    slow, fast = FakeTransport(stage.hub), FakeTransport(stage.hub)
+    stage.join(slow)
+    stage.join(fast)
+    slow.room = 0
+    for text in "abcdef":
+        stage.write(text)
+        stage.hub.flush()
+    assert fast.seqs == [5, 6, 7, 8, 9, 10]
+    assert slow.seqs == [5], "full after the first"
+    slow.room = 10**9
+    slow.empty()
+    assert slow.seqs == [5, 10]
+    assert slow.told[-1]["event"]["first_seq"] == 6
+    assert slow.told[-1]["event"]["data"]["text"] == "bcdef"
+    stage.write("g")
+    stage.hub.flush()
+    assert slow.seqs[-1] == fast.seqs[-1] == 11
+
+
+def test_reader_that_falls_off_the_ring_gets_a_snapshot() -> None:
+    """Nothing is kept for a slow reader beyond the ring: it begins again with what is there."""
+    stage = Stage(ring_events=3)
+    slow = FakeTransport(stage.hub)
+    stage.join(slow)
+    slow.room = 0
+    for text in "abcdefgh":
+        stage.write(text)
+        stage.hub.flush()
+    slow.room = 10**9
+    slow.empty()
+    assert slow.types[-3:] == ["snapshot", "text", "live"]
+    assert slow.told[-2]["text"] == "Helloabcdefgh"
+    assert stage.hub.counters.resyncs == 1 and slow.ends == []
+
+
+def test_reader_that_always_falls_off_is_closed() -> None:
+    """After some snapshots without ever catching up, the reader is told to come back."""
+    stage = Stage(ring_events=2)
+    slow = FakeTransport(stage.hub, room=0)
+    stage.join(slow)
+    for _ in range(60):
+        stage.write("a", "b", "c")
+        stage.hub.flush()
+        slow.empty()
+    assert slow.ends == ["slow"]
+    assert slow.queue.closed
+
+
+def test_resume_from_memory(stage: Stage) -> None:
+    """A position within the ring gives events only, then live at the head."""
+    stage.write("a", "b")
+    client = FakeTransport(stage.hub)
+    stage.join(client, Position(epoch=EPOCH, seq=4))
+    assert client.types == ["subscribed", "event", "live"]
+    assert client.told[0]["recovered"] is True
+    assert client.seqs == [6] and client.told[-1]["position"]["seq"] == 6
+
+
+def test_resume_at_the_head(stage: Stage) -> None:
+    """Who has missed nothing gets nothing but its place."""
+    client = FakeTransport(stage.hub)
+    stage.join(client, Position(epoch=EPOCH, seq=4))
+    assert client.types == ["subscribed", "live"]
+
+
+@pytest.mark.parametrize(
+    "position", [Position(epoch="another", seq=4), Position(epoch=EPOCH, seq=99)], ids=["epoch", "future"]
+)
+def test_resume_that_cannot_be(stage: Stage, position: Position) -> None:
+    """Another log's position, or one that this log does not have, gives a snapshot."""
+    client = FakeTransport(stage.hub)
+    stage.join(client, position)
+    assert client.types[:2] == ["subscribed", "snapshot"] and client.told[0]["recovered"] is False
+
+
+def test_broken_transport_takes_nobody_along(stage: Stage) -> None:
+    """A write that fails ends that client alone."""
+    clients = [FakeTransport(stage.hub) for _ in range(3)]
+    for client in clients:
+        stage.join(client)
+    clients[0].fails = True
+    stage.write("x")
+    stage.hub.flush()
+    assert clients[0].ends == ["lost_position"]
+    assert clients[1].seqs == clients[2].seqs == [5]
+
+
+def test_leave_is_final(stage: Stage) -> None:
+    """After leaving nothing more is sent, and the channel knows that nobody is there."""
+    client = FakeTransport(stage.hub)
+    stage.join(client)
+    subscription = next(iter(stage.channel.subscriptions))
+    stage.hub.leave(subscription)
+    stage.write("x")
+    stage.hub.flush()
+    assert client.seqs == [] and not stage.channel.subscriptions and not stage.channel.groups
+    assert subscription.state is State.CLOSED
+
+
+def test_several_channels_take_turns(stage: Stage) -> None:
+    """One large catch-up does not starve the other channels of a connection."""
+    other = Script("q" * 26).begin()
+    for _ in range(3):
+        other.chunk("y" * 20_000)
+    channel = stage.hub.post_channel(OWNER, "q" * 26)
+    stage.hub.start(channel, other.loaded())
+    client = FakeTransport(stage.hub)
+    client.queue.pause()
+    for name, joined in ((f"post:{'q' * 26}", channel), (NAME, stage.channel)):
+        subscription = client.subscription(name)
+        stage.hub.join(joined, subscription)
+        stage.hub.attach_post(joined, subscription)
+    client.queue.resume()
+    order = [frame["channel"][5] for frame in client.told[:6]]
+    assert order == ["q", "p"] * 3
+
+
+def test_reload_gives_readers_a_snapshot(stage: Stage) -> None:
+    """When the log turned out to be another one, every reader starts again and goes on live."""
+    client = FakeTransport(stage.hub)
+    stage.join(client)
+    stage.script.chunk(" again")
+    stage.hub.start(stage.channel, stage.script.loaded())
+    assert client.types[4:] == ["snapshot", "text", "live"]
+    stage.write("!")
+    stage.hub.flush()
+    assert client.seqs == [6]
+
+
+def test_owners_do_not_share_channels(stage: Stage) -> None:
+    """The same name under another owner is another channel."""
+    assert stage.hub.post_channel("eve", POST) is not stage.channel
+    assert stage.hub.post_channel(OWNER, POST) is stage.channel
+
+
+def test_dropped_channel_forgets_its_readers(stage: Stage) -> None:
+    """What is dropped is gone, and a later join makes a new one."""
+    client = FakeTransport(stage.hub)
+    stage.join(client)
+    assert len(stage.hub.drop_channel(stage.channel)) == 1
+    assert stage.hub.channels == {} and client.queue.subscriptions == set()
+    stage.hub.flush()
+
+
+def test_user_channel_lists_then_tells() -> None:
+    """An owner's channel answers with the list, then with events since the list was asked for."""
+    hub = Hub(lambda: None)
+    channel = hub.user_channel(OWNER)
+    channel.ready = True
+    client = FakeTransport(hub)
+    subscription = client.subscription(f"user:{OWNER}", request_id=7)
+    hub.join(channel, subscription)
+    hub.offer_user(channel, "post.published", b'{"seq":9}')
+    hub.attach_user(channel, subscription, [{"id": "x"}], 0)
+    assert client.types == ["subscribed", "posts", "event"]
+    assert client.told[0]["id"] == 7 and client.told[1]["items"] == [{"id": "x"}]
+    hub.offer_user(channel, "post.deleted", b'{"seq":10}')
+    hub.flush()
+    assert client.told[-1]["name"] == "post.deleted" and client.seqs == [9, 10]
+
+
+def test_slow_reader_of_a_user_channel_is_closed() -> None:
+    """There is no snapshot of lifecycle events: who misses some comes back for the list."""
+    hub = Hub(lambda: None, HubLimits(ring_events=2))
+    channel = hub.user_channel(OWNER)
+    channel.ready = True
+    client = FakeTransport(hub)
+    subscription = client.subscription(f"user:{OWNER}")
+    hub.join(channel, subscription)
+    hub.attach_user(channel, subscription, [], 0)
+    client.queue.pause()
+    for n in range(5):
+        hub.offer_user(channel, "post.published", b'{"seq":%d}' % n)
+        hub.flush()
+    client.queue.resume()
+    assert client.ends == ["slow"]

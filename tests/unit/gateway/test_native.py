@@ -1,0 +1,61 @@
+"""The native dialect's frames are those of the contract, within their bounds."""
+
+import pytest
+
+from inkwire_contracts.client_frames import MAX_TEXT_FRAME_BYTES, SERVER_FRAME, EventFrame, Live, TextFrame
+from inkwire_gateway.dialects.native import NATIVE, event_payload, text_payloads
+from inkwire_gateway.live_post import LivePost
+from inkwire_gateway.ring import Batch, Ring
+from tests.unit.gateway.builders import EPOCH, POST, Script
+from tests.unit.gateway.fakes import unframed
+
+NAME = f"post:{POST}"
+
+
+def test_event_is_the_logs_json_verbatim() -> None:
+    """The envelope is put around the bytes, and the whole is a frame of the contract."""
+    stored = Script().begin().events[0]
+    payload = event_payload(NAME, Batch(1, "generate.requested", stored.raw))
+    assert stored.raw in payload
+    frame = SERVER_FRAME.validate_json(payload)
+    assert isinstance(frame, EventFrame)
+    assert (frame.channel, frame.name, frame.event["seq"]) == (NAME, "generate.requested", 1)
+
+
+@pytest.mark.parametrize("text", ["a", "é", "漢", "\U0001f600", '"', "\u0001", "a\u0301\U0001f468‍\U0001f469\r\n"])
+@pytest.mark.parametrize("length", [1, 15_999, 16_000, 16_001, 131_072])
+def test_texts_are_sliced_by_code_points_and_bytes(text: str, length: int) -> None:
+    """Slices join to the text, carry true offsets, and stay within the frame's bound however JSON writes them."""
+    whole = (text * (length // len(text) + 1))[:length]
+    joined = ""
+    for payload in text_payloads(NAME, "s", whole):
+        assert len(payload) <= MAX_TEXT_FRAME_BYTES
+        frame = SERVER_FRAME.validate_json(payload)
+        assert isinstance(frame, TextFrame)
+        assert (frame.start, frame.end) == (len(joined), len(joined) + len(frame.text))
+        joined += frame.text
+    assert joined == whole
+
+
+def test_empty_text_needs_no_frame() -> None:
+    """Nothing is sent for a section without text."""
+    assert list(text_payloads(NAME, "s", "")) == []
+
+
+def test_every_frame_of_a_catch_up_is_of_the_contract() -> None:
+    """Subscribed, snapshot, text and live parse as such."""
+    script = Script().begin()
+    script.chunk("Hello")
+    post = LivePost(POST, Ring(10, 10_000), max_buffer=10)
+    post.start(script.loaded())
+    frames = [*NATIVE.catch_up(NAME, post.capture(), 3, first=True), NATIVE.live(NAME, EPOCH, 4)]
+    parsed = [SERVER_FRAME.validate_python(unframed(frame)) for frame in frames]
+    assert [frame.type for frame in parsed] == ["subscribed", "snapshot", "text", "live"]
+    assert isinstance(parsed[-1], Live) and parsed[-1].position.seq == 4
+
+
+def test_user_channel_frames() -> None:
+    """The list comes after the answer, and alone when it is sent again."""
+    first = [unframed(f)["type"] for f in NATIVE.posts("user:ada", [], 1, first=True)]
+    again = [unframed(f)["type"] for f in NATIVE.posts("user:ada", [], 1, first=False)]
+    assert (first, again) == (["subscribed", "posts"], ["posts"])

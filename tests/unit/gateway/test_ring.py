@@ -1,0 +1,93 @@
+"""The ring of recent events: bounds, floor, and the frames cut from it."""
+
+import json
+
+from inkwire_gateway.ring import MAX_MERGED_BYTES, Entry, Ring
+from tests.unit.gateway.builders import Script
+
+
+def ring_of(script: Script, max_events: int = 100, max_bytes: int = 1_000_000) -> Ring:
+    """A ring with all of a script's events."""
+    ring = Ring(max_events, max_bytes)
+    for stored in script.events:
+        section = "s" if stored.event.type == "chunk" else None
+        ring.append(Entry(stored.event.seq, type(stored.event).name, stored.raw, section))
+    return ring
+
+
+def test_count_is_bounded_and_the_floor_says_so() -> None:
+    """At the bound the oldest go; readers behind the floor are not covered."""
+    script = Script().begin()
+    for n in range(10):
+        script.chunk(str(n))
+    ring = ring_of(script, max_events=4)
+    assert len(ring) == 4 and (ring.floor, ring.head) == (9, 13)
+    assert ring.covers(9) and ring.covers(13)
+    assert not ring.covers(8) and not ring.covers(14)
+
+
+def test_bytes_are_bounded_but_the_newest_stays() -> None:
+    """However large an event is, the newest one can be sent."""
+    ring = Ring(100, 10)
+    ring.append(Entry(1, "x", b"a" * 8))
+    ring.append(Entry(2, "x", b"b" * 50))
+    assert (len(ring), ring.size_bytes, ring.floor) == (1, 50, 1)
+
+
+def test_chunks_merge_up_to_another_event() -> None:
+    """A frame never reaches across an event that is no chunk of the section."""
+    script = Script().begin()
+    script.chunk("a")
+    script.chunk("b")
+    script.add("progress", percent=1)
+    script.chunk("c")
+    ring = ring_of(script)
+    first = ring.batch_after(3, ring.head)
+    assert first is not None and first.seq == 5 and json.loads(first.raw)["data"]["text"] == "ab"
+    second = ring.batch_after(5, ring.head)
+    assert second is not None and (second.seq, second.name) == (6, "progress.updated")
+    third = ring.batch_after(6, ring.head)
+    assert third is not None and third.raw == script.events[-1].raw, "alone, it keeps its bytes"
+    assert ring.batch_after(7, ring.head) is None
+
+
+def test_nothing_beyond_what_is_asked() -> None:
+    """A frame ends at up_to, even in the middle of a run of chunks."""
+    script = Script().begin()
+    for text in "abcd":
+        script.chunk(text)
+    batch = ring_of(script).batch_after(3, 5)
+    assert batch is not None and batch.seq == 5 and json.loads(batch.raw)["data"]["text"] == "ab"
+
+
+def test_merged_frames_are_bounded() -> None:
+    """A long backlog goes out in several frames, each below the bound."""
+    script = Script().begin()
+    for _ in range(40):
+        script.chunk("x" * 4_000)
+    ring = ring_of(script)
+    cursor, frames = 3, 0
+    while (batch := ring.batch_after(cursor, ring.head)) is not None:
+        assert len(batch.raw) <= MAX_MERGED_BYTES
+        cursor, frames = batch.seq, frames + 1
+    assert cursor == ring.head and 3 <= frames <= 5
+
+
+def test_sequence_with_holes_is_found() -> None:
+    """Where key events alone were read, the next event after a cursor is found all the same."""
+    ring = Ring(10, 1_000)
+    ring.clear(3)
+    for seq in (4, 9, 12):
+        ring.append(Entry(seq, "x", b"{}"))
+    assert [b.seq for b in (ring.batch_after(c, 12) for c in (3, 4, 9)) if b] == [4, 9, 12]
+    batch = ring.batch_after(6, 12)
+    assert batch is not None and batch.seq == 9
+
+
+def test_clear_forgets_and_moves() -> None:
+    """After a new snapshot nothing older is offered."""
+    ring = Ring(10, 1_000)
+    ring.append(Entry(1, "x", b"{}"))
+    ring.clear(7)
+    assert (ring.floor, ring.head, len(ring), ring.size_bytes) == (7, 7, 0, 0)
+    assert ring.covers(7) and not ring.covers(1)
