@@ -20,6 +20,8 @@ AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 GRACE_S = 2
 """How long requests in flight may finish when the server stops."""
+KEEP_ALIVE_S = 150
+"""How long an idle connection stays: longer than a proxy keeps it (Caddy: 120 s), so that it never sends into a close."""
 
 
 class _Server(uvicorn.Server):
@@ -46,6 +48,7 @@ async def serve_asgi(
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         server_header=False,
         log_config=None,
     )
