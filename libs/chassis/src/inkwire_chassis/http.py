@@ -21,7 +21,7 @@ AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 GRACE_S = 2
 """How long requests in flight may finish when the server stops."""
 KEEP_ALIVE_S = 150
-"""How long an idle connection stays: longer than a proxy keeps it (Caddy: 120 s), so that it never sends into a close."""
+"""How long an idle connection stays: longer than a proxy keeps it (Caddy: 120 s), which so never sends into a close."""
 
 
 class _Server(uvicorn.Server):

@@ -34,7 +34,8 @@ class Settings(ServiceSettings):
     token_lifetime_s: int = Field(3600, ge=60, le=86_400)
     commit_timeout_s: float = Field(10.0, gt=0, le=60)
     """How long a POST waits for the broker before it is answered 503; below the proxy's patience."""
-    read_timeout_s: float = Field(5.0, gt=0, le=60)
+    read_timeout_s: float = Field(10.0, gt=0, le=60)
+    """How long a read may wait for the broker; long enough for a damaged log to be told from a slow one."""
     provision_timeout_s: float = Field(60.0, gt=0, le=3600)
     """How long to wait at the start for streams that are not there yet."""
     simulated: bool = Field(False, validation_alias="INKWIRE_SIMULATED")

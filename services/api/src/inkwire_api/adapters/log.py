@@ -48,6 +48,7 @@ class JetStreamLog:
             return None
         if isinstance(_event(newest), Deleted):
             return Known("", deleted=True)
+        # Of the latest run; a later run carries the request, and so the fingerprint, of the first.
         requested = await self._last(subjects.post_event(owner, post, "requested"))
         event = None if requested is None else _event(requested)
         return Known(event.data.fingerprint, deleted=False) if isinstance(event, GenerateRequested) else None
