@@ -1,0 +1,342 @@
+"""Channels come to life, are repaired and let go, on ports that fail on demand."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from inkwire_contracts.client_frames import Position
+from inkwire_contracts.fold import document
+from inkwire_gateway.channels import Channels, ChannelTimes
+from inkwire_gateway.hub import Hub, PostChannel
+from inkwire_gateway.live_post import Loaded, LogEvent
+from inkwire_gateway.ports import Damaged, OnMessage, Unavailable
+from inkwire_gateway.subscription import State, Subscription
+from tests.support.clock import ManualClock
+from tests.support.wait import eventually
+from tests.unit.gateway.builders import EPOCH, OWNER, POST, Script
+from tests.unit.gateway.fakes import FakeTransport
+
+NAME = f"post:{POST}"
+
+
+class FakeBroker:
+    """Log, store and live messages of one post in memory; ``down`` makes every port unavailable."""
+
+    def __init__(self) -> None:
+        self.script = Script().begin()
+        self.script.chunk("Hello")
+        self.log_epoch = EPOCH
+        self.down = False
+        self.damaged = False
+        self.known = True
+        self.items: list[dict[str, Any]] = []
+        self.loads = 0
+        self.lists = 0
+        self.watches: list[FakeWatch] = []
+
+    def _ask(self) -> None:
+        if self.down:
+            raise Unavailable("down")
+
+    async def epoch(self) -> str:
+        self._ask()
+        return self.log_epoch
+
+    async def load(self, owner: str, post: str) -> Loaded | None:
+        self._ask()
+        self.loads += 1
+        if self.damaged:
+            raise Damaged("it does not fold")
+        if not self.known or owner != OWNER:
+            return None
+        loaded = self.script.loaded()
+        return Loaded(loaded.snapshot, loaded.stream_seq, self.log_epoch, loaded.recent)
+
+    async def newest_seq(self, owner: str, post: str) -> int:
+        self._ask()
+        return self.script.truth.seq
+
+    async def events_after(self, owner: str, post: str, stream_seq: int) -> Sequence[LogEvent]:
+        self._ask()
+        return [e for e in self.script.events if e.stream_seq > stream_seq]
+
+    async def newest_posts(self, owner: str) -> list[dict[str, Any]]:
+        self._ask()
+        self.lists += 1
+        return self.items
+
+    async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> "FakeWatch":
+        return self._watch(on_message)
+
+    async def watch_owner(self, owner: str, on_message: OnMessage) -> "FakeWatch":
+        return self._watch(on_message)
+
+    def _watch(self, on_message: OnMessage) -> "FakeWatch":
+        self._ask()
+        self.watches.append(FakeWatch(on_message))
+        return self.watches[-1]
+
+    def publish(self, event: LogEvent) -> None:
+        """Republish what was stored."""
+        for watch in self.watches:
+            if watch.on:
+                watch.on_message(event.event.type, event.raw, event.stream_seq)
+
+
+class FakeWatch:
+    """An interest."""
+
+    def __init__(self, on_message: OnMessage) -> None:
+        self.on_message = on_message
+        self.on = True
+
+    async def stop(self) -> None:
+        self.on = False
+
+
+class Stage:
+    """Channels on fakes; readers are transports."""
+
+    def __init__(self, **times: Any) -> None:
+        self.broker = FakeBroker()
+        self.clock = ManualClock()
+        self.hub = Hub(lambda: self.hub.flush())
+        self.refusals: list[tuple[Subscription, str]] = []
+        self.channels = Channels(
+            self.hub,
+            self.broker,
+            self.broker,
+            clock=self.clock,
+            times=ChannelTimes(**{"load_timeout_s": 5.0, **times}),
+            refuse=self.refuse,
+        )
+
+    def refuse(self, subscription: Subscription, code: str) -> None:
+        """As the server does."""
+        self.hub.leave(subscription)
+        self.refusals.append((subscription, code))
+
+    def join(self, name: str = NAME, owner: str = OWNER, position: Position | None = None) -> FakeTransport:
+        """A reader asks for a channel."""
+        client = FakeTransport(self.hub)
+        self.channels.join(owner, client.subscription(name, position))
+        return client
+
+    async def live(self, client: FakeTransport) -> FakeTransport:
+        """Wait until a reader is live."""
+        await eventually(lambda: "live" in client.types, what="the reader is live")
+        return client
+
+    async def refused(self) -> str:
+        """Wait for a refusal."""
+        await eventually(lambda: self.refusals, what="a refusal")
+        return self.refusals[-1][1]
+
+    @property
+    def channel(self) -> PostChannel:
+        """The post's channel."""
+        return self.hub.post_channel(OWNER, POST)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Fresh channels."""
+    return Stage()
+
+
+async def test_concurrent_joins_share_one_load(stage: Stage) -> None:
+    """However many come at once, the broker is read once; who comes later reads memory."""
+    first = [stage.join() for _ in range(20)]
+    for client in first:
+        await stage.live(client)
+    later = stage.join()
+    assert "live" in later.types, "at once"
+    assert stage.broker.loads == 1 and len(stage.broker.watches) == 1
+    assert (stage.hub.counters.joins_loaded, stage.hub.counters.joins_from_memory) == (20, 1)
+
+
+async def test_unknown_post(stage: Stage) -> None:
+    """A post that neither log nor store knows is refused, and nothing of it stays."""
+    stage.broker.known = False
+    stage.join()
+    assert await stage.refused() == "not_found"
+    await eventually(lambda: not any(w.on for w in stage.broker.watches), what="the interest is given up")
+    assert stage.hub.channels == {}
+
+
+async def test_anothers_post_is_unknown(stage: Stage) -> None:
+    """Another owner's subject holds nothing, so the answer is the same as for no post at all."""
+    stage.join(owner="eve")
+    assert await stage.refused() == "not_found"
+
+
+async def test_deleted_post(stage: Stage) -> None:
+    """A deleted post is refused with its own code, also when it is in memory."""
+    stage.broker.script.add("deleted")
+    stage.join()
+    assert await stage.refused() == "gone"
+    stage.join()
+    assert [code for _, code in stage.refusals] == ["gone", "gone"]
+
+
+async def test_broker_away_is_told_and_survived() -> None:
+    """A join waits for a bounded time, is refused, and works once the broker is back."""
+    stage = Stage(load_timeout_s=0.05)
+    stage.broker.down = True
+    stage.join()
+    assert await stage.refused() == "broker_unavailable"
+    stage.broker.down = False
+    await stage.live(stage.join())
+
+
+async def test_damaged_history_is_refused(stage: Stage) -> None:
+    """A log that does not fold is never papered over."""
+    stage.broker.damaged = True
+    stage.join()
+    assert await stage.refused() == "internal"
+
+
+async def test_lost_message_is_read_from_the_log(stage: Stage) -> None:
+    """A gap in the live messages is filled from the log, and readers see each event once."""
+    client = await stage.live(stage.join())
+    stage.broker.script.chunk(" lost")
+    stage.broker.publish(stage.broker.script.chunk(" found"))
+    await eventually(lambda: stage.channel.live.seq == 6, what="the gap is filled")
+    assert client.seqs[-1] == 6 and document(stage.channel.live.snapshot) == "Hello lost found"
+    assert stage.hub.counters.gaps == 1
+
+
+async def test_silence_is_checked(stage: Stage) -> None:
+    """The last message before a silence may be the lost one: the log is asked."""
+    client = await stage.live(stage.join())
+    stage.broker.script.chunk(" lost")
+    stage.channels.sweep()
+    assert stage.channel.live.seq == 4, "not yet silent for long"
+    stage.clock.advance(2.0)
+    stage.channels.sweep()
+    await eventually(lambda: client.seqs == [5], what="the reader has the lost event")
+
+
+async def test_ended_post_is_not_checked(stage: Stage) -> None:
+    """Silence is normal after the end."""
+    stage.broker.script.publish()
+    await stage.live(stage.join())
+    asked = stage.hub.counters.repairs
+    stage.clock.advance(60.0)
+    stage.broker.down = True  # a check would now be seen as a refusal or a log line, and would hang
+    stage.channels.sweep()
+    assert stage.hub.counters.repairs == asked
+    assert not [t for t in asyncio.all_tasks() if t.get_name() == f"channel {NAME}"]
+
+
+async def test_reader_ahead_of_this_process(stage: Stage) -> None:
+    """Who has seen more than we have makes us look into the log first, and then needs no snapshot."""
+    await stage.live(stage.join())
+    stage.broker.script.chunk(" more")
+    client = await stage.live(stage.join(position=Position(epoch=EPOCH, seq=5)))
+    assert client.types == ["subscribed", "live"] and client.told[0]["recovered"] is True
+
+
+async def test_another_log_starts_everybody_again(stage: Stage) -> None:
+    """After a reconnect to a broker whose log is another one, readers get its snapshot under its epoch."""
+    client = await stage.live(stage.join())
+    stage.broker.script = Script().begin()
+    stage.broker.script.chunk("New")
+    stage.broker.log_epoch = "epoch-2"
+    await stage.channels.reconnected()
+    await eventually(lambda: client.types.count("live") == 2, what="the reader starts again")
+    assert client.told[-1]["position"] == {"epoch": "epoch-2", "seq": 4}
+    assert client.told[-2]["text"] == "New"
+
+
+async def test_contradicting_message_reloads(stage: Stage) -> None:
+    """A live message that cannot be read makes the post be loaded anew; readers go on."""
+    client = await stage.live(stage.join())
+    stage.broker.watches[0].on_message("chunk", b"{", 50)
+    await eventually(lambda: client.types.count("live") == 2, what="the post is loaded anew")
+    stage.broker.publish(stage.broker.script.chunk("!"))
+    assert client.seqs == [5]
+
+
+async def test_dropped_messages_are_suspected(stage: Stage) -> None:
+    """When the NATS client had to drop messages of a post, that post is compared with the log."""
+    client = await stage.live(stage.join())
+    stage.broker.script.chunk(" dropped")
+    stage.channels.suspect(OWNER, "q" * 26)
+    stage.channels.suspect("eve", POST)
+    assert stage.hub.counters.repairs == 0
+    stage.channels.suspect(OWNER, POST)
+    await eventually(lambda: client.seqs == [5], what="the dropped event is read")
+
+
+async def test_channel_is_released_after_its_last_reader() -> None:
+    """Without readers a post stays for a while, then goes with its interest; within that time it is served again."""
+    stage = Stage(linger_s=10.0)
+    client = await stage.live(stage.join())
+    stage.hub.leave_all(client.queue)
+    stage.channels.sweep()
+    stage.clock.advance(9.0)
+    stage.channels.sweep()
+    again = stage.join()
+    assert "live" in again.types and stage.broker.loads == 1
+    stage.hub.leave_all(again.queue)
+    stage.channels.sweep()
+    stage.clock.advance(10.0)
+    stage.channels.sweep()
+    assert stage.hub.channels == {}
+    await eventually(lambda: not stage.broker.watches[0].on, what="the interest is given up")
+
+
+async def test_reader_who_left_while_loading(stage: Stage) -> None:
+    """A load that nobody waits for any more ends quietly."""
+    client = stage.join()
+    stage.hub.leave_all(client.queue)
+    await eventually(lambda: stage.channel.ready, what="the post is loaded")
+    assert client.frames == [] and stage.refusals == []
+
+
+async def test_user_channel_lists_and_settles(stage: Stage) -> None:
+    """A subscriber gets the list, and once more when the store has had time to follow the log."""
+    stage.broker.items = [{"id": "old"}]
+    client = stage.join(f"user:{OWNER}")
+    await eventually(lambda: client.types == ["subscribed", "posts"], what="the list")
+    stage.broker.items = [{"id": "new"}]
+    stage.clock.advance(2.0)
+    stage.channels.sweep()
+    await eventually(lambda: client.types[2:] == ["posts"], what="the settled list")
+    assert client.told[-1]["items"] == [{"id": "new"}]
+    stage.clock.advance(60.0)
+    stage.channels.sweep()
+    await asyncio.gather(*(t for t in asyncio.all_tasks() if t.get_name().startswith("channel ")))
+    assert stage.broker.lists == 2, "and not again"
+
+
+async def test_user_channel_after_a_reconnect(stage: Stage) -> None:
+    """Lifecycle events that were missed while the broker was away are made good by the list."""
+    client = stage.join(f"user:{OWNER}")
+    await eventually(lambda: client.types == ["subscribed", "posts"], what="the list")
+    await stage.channels.reconnected()
+    await eventually(lambda: client.types[2:] == ["posts"], what="the list again")
+
+
+async def test_user_channel_tells_lifecycle_events(stage: Stage) -> None:
+    """Events carry the dotted name that frontends know."""
+    client = stage.join(f"user:{OWNER}")
+    await eventually(lambda: "posts" in client.types, what="the list")
+    stage.broker.publish(stage.broker.script.events[0])
+    assert client.told[-1]["name"] == "generate.requested"
+
+
+async def test_stop_lets_go_of_everything(stage: Stage) -> None:
+    """At the end no interest and no task is left, also in the middle of a load."""
+    client = await stage.live(stage.join())
+    stage.broker.down = True
+    waiting = stage.join(f"user:{OWNER}")
+    await stage.channels.stop()
+    assert not any(watch.on for watch in stage.broker.watches)
+    assert stage.hub.channels == {}
+    assert not [t for t in asyncio.all_tasks() if t.get_name().startswith(("channel ", "release "))]
+    for reader in (client, waiting):
+        assert all(s.state is State.CLOSED for s in reader.queue.subscriptions)
