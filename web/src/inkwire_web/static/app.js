@@ -139,7 +139,7 @@ function openPost(post) {
   view("post");
   const feed = new PostFeed(
     post,
-    () => feed === postFeed && changed(feed),
+    (event) => feed === postFeed && changed(feed, event),
     (code, message) => feed === postFeed && postEnded(code, message),
   );
   postFeed = feed;
@@ -154,7 +154,8 @@ function closePost() {
   postView.show(null);
 }
 
-function changed(feed) {
+function changed(feed, event) {
+  if (event) postView.happened(event);
   postView.changed();
   userFeed?.update(feed.snapshot);
 }

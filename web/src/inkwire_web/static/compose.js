@@ -47,12 +47,16 @@ function resolve(schema, defs) {
   return found;
 }
 
+function capitalised(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 function control(field) {
   const id = `option-${field.name}`;
   const common = { id, name: field.name };
   if (field.kind === "choice") {
     const options = field.choices.map((value) =>
-      el("option", { value, selected: value === field.fallback }, String(value)),
+      el("option", { value, selected: value === field.fallback }, capitalised(String(value))),
     );
     return el("select", common, ...options);
   }

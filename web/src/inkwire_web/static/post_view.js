@@ -7,6 +7,8 @@ import { DocumentView, Outline, countWords } from "./sections.js";
 import { sha256, verify } from "./verify.js";
 
 const BOTTOM_PX = 90;
+const RECOVERING_SHOWN_MS = 2_500; // a take-over is over in milliseconds; people should see that it happened
+const TICK_MS = 500;
 const SEAL = {
   checking: "Checking…",
   verified: "Verified: page = stored = log",
@@ -25,7 +27,8 @@ export class PostView {
   #outline;
   #document;
   #pending = false;
-  #countdown = null;
+  #tick = null;
+  #recoveringUntilMs = 0;
   #following = true;
   #verified = null;
   #proof = null;
@@ -61,13 +64,23 @@ export class PostView {
     this.#feed = feed;
     this.#verified = this.#proof = null;
     this.#following = true;
+    this.#recoveringUntilMs = 0;
+    this.#progress.quietSince(null);
     this.#document.clear();
     this.#nodes.ended.hidden = this.#nodes.colophon.hidden = this.#nodes.proof.hidden = true;
     this.#nodes.digest.setAttribute("aria-expanded", "false");
     this.changed();
   }
 
-  /** Something happened: draw soon. A hidden page draws seldom, so that it stays cheap. */
+  /** An event was folded. */
+  happened(event) {
+    this.#progress.quietSince(Date.now());
+    if (event.type === "started" && this.#feed.snapshot.status === "recovering") {
+      this.#recoveringUntilMs = Date.now() + RECOVERING_SHOWN_MS;
+    }
+  }
+
+  /** Something changed: draw soon. A hidden page draws seldom, so that it stays cheap. */
   changed() {
     if (this.#pending) return;
     this.#pending = true;
@@ -82,8 +95,10 @@ export class PostView {
   #draw(snapshot) {
     const { post, asked, article } = this.#nodes;
     post.dataset.status = snapshot.status;
-    clearTimeout(this.#countdown);
-    if (this.#progress.draw(snapshot)) this.#countdown = setTimeout(() => this.changed(), 250);
+    clearTimeout(this.#tick);
+    const recovering = Date.now() < this.#recoveringUntilMs && !isFinal(snapshot);
+    this.#progress.draw(snapshot, recovering ? "recovering" : snapshot.status);
+    if (!isFinal(snapshot)) this.#tick = setTimeout(() => this.changed(), TICK_MS);
     this.#outline.draw(snapshot);
     this.#document.draw(snapshot);
     setText(asked, snapshot.title);

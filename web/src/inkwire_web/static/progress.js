@@ -23,11 +23,14 @@ const ALONE = {
   deleted: "This post was deleted.",
 };
 
+const QUIET_AFTER_MS = 4_000;
+
 export class ProgressView {
   #nodes;
   #now;
   #retry = null;
   #retryUntilMs = 0;
+  #quietSinceMs = null;
 
   /** `nodes`: status, message, percent, bar. `now` is in milliseconds. */
   constructor(nodes, now) {
@@ -35,45 +38,47 @@ export class ProgressView {
     this.#now = now;
   }
 
-  /** Draw the snapshot; returns whether a countdown runs, so that it must be drawn again in a second. */
-  draw(snapshot) {
-    const { status, percent, bar } = this.#nodes;
-    setText(status, STATUS[snapshot.status] ?? snapshot.status);
-    status.dataset.status = snapshot.status;
-    const value = snapshot.progress.percent;
-    setText(percent, snapshot.status === "unknown" ? "" : `${value} %`);
-    bar.setAttribute("aria-valuenow", String(value));
-    bar.dataset.status = snapshot.status;
-    bar.firstElementChild.style.inlineSize = `${value}%`;
-    return this.#message(snapshot);
+  /** When the last event came, or null where that is not known. */
+  quietSince(ms) {
+    this.#quietSinceMs = ms;
   }
 
-  #message(snapshot) {
-    const { message } = this.#nodes;
-    if (snapshot.status === "retrying" && snapshot.retry) {
-      const seconds = this.#secondsLeft(snapshot.retry);
-      setText(message, `${snapshot.retry.message.replace(/\.$/, "")} · ${seconds > 0 ? `${seconds} s` : "now"}`);
-      return seconds > 0;
+  /** Draw the snapshot as being in `shown`, which may lag behind its status. */
+  draw(snapshot, shown = snapshot.status) {
+    const { status, percent, bar, message } = this.#nodes;
+    setText(status, STATUS[shown] ?? shown);
+    status.dataset.status = shown;
+    const value = snapshot.progress.percent;
+    setText(percent, shown === "unknown" ? "" : `${value} %`);
+    bar.dataset.status = shown;
+    bar.firstElementChild.style.inlineSize = `${value}%`;
+    bar.setAttribute("aria-valuenow", String(value));
+    setText(message, this.#words(snapshot, shown));
+    bar.setAttribute("aria-valuetext", `${value} %, ${message.textContent}`);
+  }
+
+  #words(snapshot, shown) {
+    if (shown === "retrying" && snapshot.retry) return this.#countdown(snapshot.retry);
+    if (shown === "published") {
+      const words = snapshot.metrics ? ` · ${snapshot.metrics.words.toLocaleString("en")} words` : "";
+      return `Done${words}`;
     }
-    const words = snapshot.metrics ? ` · ${snapshot.metrics.words.toLocaleString("en")} words` : "";
-    if (snapshot.status === "published") setText(message, `Done${words}`);
-    else if (snapshot.status === "failed") setText(message, "The run ended early.");
-    else setText(message, ALONE[snapshot.status] ?? snapshot.progress.message);
-    bar(this.#nodes.bar, message.textContent);
-    return false;
+    if (shown === "failed") return "The run ended early.";
+    const quietMs = this.#quietSinceMs === null ? 0 : this.#now() - this.#quietSinceMs;
+    if (shown === "generating" && quietMs > QUIET_AFTER_MS) {
+      return "Nothing new for some seconds. If its writer is gone, another one takes over.";
+    }
+    return ALONE[shown] ?? snapshot.progress.message;
   }
 
   // From the moment this page heard of it: the reader's clock may differ from the server's.
-  #secondsLeft(retry) {
+  #countdown(retry) {
     if (this.#retry?.time !== retry.time) {
       this.#retry = retry;
       const passedMs = Math.min(retry.delay_ms, Math.max(0, this.#now() - Date.parse(retry.time)));
       this.#retryUntilMs = this.#now() + retry.delay_ms - passedMs;
     }
-    return Math.ceil((this.#retryUntilMs - this.#now()) / 1000);
+    const seconds = Math.ceil((this.#retryUntilMs - this.#now()) / 1000);
+    return `${retry.message.replace(/\.$/, "")} · ${seconds > 0 ? `${seconds} s left` : "now"}`;
   }
-}
-
-function bar(node, text) {
-  if (text) node.setAttribute("aria-valuetext", text);
 }

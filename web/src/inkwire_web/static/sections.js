@@ -35,6 +35,7 @@ export class Outline {
       shown.map((section) => this.#row(section, snapshot)),
     );
     const done = shown.filter((section) => section.status === "done").length;
+    this.#list.closest("details").hidden = shown.length === 0;
     setText(this.#count, shown.length === 0 ? "" : `${done} of ${shown.length}`);
     for (const id of [...this.#rows.keys()]) if (!shown.some((s) => s.section === id)) this.#rows.delete(id);
   }
