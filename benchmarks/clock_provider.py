@@ -1,0 +1,124 @@
+"""An OpenAI-compatible server whose words are clocks: each delta says when it was written to its socket.
+
+A delta's text ends in ``~1234567890123456~``, the monotonic clock in nanoseconds at the moment of the write, so any
+process of this machine that finds it in what it receives knows how long the way was. Deltas are written at a fixed
+pace, not when somebody is ready for them; how late the writes themselves were is kept too.
+
+    python -m benchmarks.clock_provider --port 9000
+
+A round is begun with POST /round {"rate_per_s": 50, "deltas": 250, "seed": 1}; GET /round gives the stamps of all that
+was written since. A request with a JSON schema is answered at once with a small outline.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import time
+from typing import Any
+
+import uvloop
+from aiohttp import web
+
+STAMP_CHARS = 18
+WORDS = "The clock on the wall says what time it was when this word left the desk and went out to its reader".split()
+HEAD = '{"id":"chatcmpl-clock","object":"chat.completion.chunk","created":1760000000,"model":"clock","choices":'
+TEXT = f'data: {HEAD}[{{"index":0,"delta":{{"content":"%s"}},"finish_reason":null}}],"usage":null}}\n\n'
+STOP = f'data: {HEAD}[{{"index":0,"delta":{{}},"finish_reason":"stop"}}],"usage":null}}\n\n'
+USAGE = f'data: {HEAD}[],"usage":{{"prompt_tokens":100,"completion_tokens":%d,"total_tokens":%d}}}}\n\n'
+DONE = "data: [DONE]\n\n"
+
+
+class Round:
+    """What is asked for, and what was written."""
+
+    def __init__(self, rate_per_s: float, deltas: int, seed: int) -> None:
+        self.rate_per_s = rate_per_s
+        self.deltas = deltas
+        self.random = random.Random(seed)
+        self.stamps: list[int] = []
+        self.late_ns: list[int] = []
+
+    def stamp(self) -> int:
+        """Now, and never the same twice."""
+        now = time.monotonic_ns()
+        self.stamps.append(now if not self.stamps else max(now, self.stamps[-1] + 1))
+        return self.stamps[-1]
+
+
+class Provider:
+    """The server's state: the round that is on."""
+
+    def __init__(self, sections: int) -> None:
+        self.round = Round(50.0, 100, 1)
+        entries = [{"title": f"Hour {n}", "target_words": 100, "points": ["time"]} for n in range(1, sections + 1)]
+        outline = {"title": "Clocks", "description": "What time it is.", "tags": ["time"], "sections": entries}
+        self.outline = json.dumps({**outline, "closing": "Conclusion"})
+
+    async def begin(self, request: web.Request) -> web.Response:
+        self.round = Round(**await request.json())
+        return web.json_response({})
+
+    async def report(self, _request: web.Request) -> web.Response:
+        return web.json_response({"stamps": self.round.stamps, "late_ns": self.round.late_ns})
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        if "response_format" in body:
+            written = await self._outline(response)
+        else:
+            written = await self._words(response, self.round)
+        await response.write((STOP + USAGE % (written, 100 + written) + DONE).encode())
+        return response
+
+    async def _outline(self, response: web.StreamResponse) -> int:
+        pieces = [self.outline[start : start + 40] for start in range(0, len(self.outline), 40)]
+        for piece in pieces:
+            await response.write((TEXT % json.dumps(piece)[1:-1]).encode())
+        return len(pieces)
+
+    async def _words(self, response: web.StreamResponse, on: Round) -> int:
+        """Lengths and phases differ from call to call, so that the streams neither tick nor end together."""
+        count = round(on.deltas * on.random.uniform(0.8, 1.2))
+        start_ns = time.monotonic_ns() + int(on.random.random() / on.rate_per_s * 1e9)
+        for number in range(count):
+            due_ns = start_ns + int(number / on.rate_per_s * 1e9)
+            wait_ns = due_ns - time.monotonic_ns()
+            if wait_ns > 0:
+                await asyncio.sleep(wait_ns / 1e9)
+            space = " " if number else ""
+            stamp = on.stamp()
+            await response.write((TEXT % f"{space}{WORDS[number % len(WORDS)]} ~{stamp:016d}~").encode())
+            on.late_ns.append(stamp - due_ns)
+        return count
+
+
+def application(sections: int) -> web.Application:
+    """The server, for outlines of so many sections."""
+    provider = Provider(sections)
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", provider.complete)
+    app.router.add_post("/round", provider.begin)
+    app.router.add_get("/round", provider.report)
+    app.router.add_get("/livez", _alive)
+    return app
+
+
+async def _alive(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "alive"})
+
+
+def main() -> None:
+    """Serve until a signal."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--sections", type=int, default=1, help="sections of the outline (default 1)")
+    given = parser.parse_args()
+    loop: Any = uvloop.new_event_loop()
+    web.run_app(application(given.sections), host="127.0.0.1", port=given.port, access_log=None, print=None, loop=loop)
+
+
+if __name__ == "__main__":
+    main()

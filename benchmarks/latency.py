@@ -1,0 +1,372 @@
+"""From the model's socket to the reader's program: Inkwire beside a direct pass-through, in one run.
+
+    python -m benchmarks.latency                      the two loads of benchmarks/README.md
+    python -m benchmarks.latency --rounds 1 --loads 4x50
+
+Both ways get the same streams from the same provider process (see clock_provider.py), in turns; readers of both live
+in this one process. A delta's latency is the time from its write at the provider to the moment the reader's program
+has the frame that holds it; of merged chunks every delta counts. Every delta ever written must arrive exactly once.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvloop
+from nats.aio.msg import Msg
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from benchmarks import rig as rigs
+from inkwire_chassis.auth import KeyRing
+from inkwire_chassis.clock import new_id
+from inkwire_chassis.event_log import EventLog
+from inkwire_chassis.jetstream import H_MSG_ID, JetStream
+from inkwire_chassis.nats_connection import connected
+from inkwire_contracts import subjects
+from inkwire_contracts.commands import Job
+from inkwire_contracts.events import RequestedData
+
+STAMP = re.compile(rb"~(\d{16})~")
+OWNER = "bench"
+CALLS_BESIDE_SECTIONS = 2  # introduction and closing
+WARM_UP_S = 1.0
+ROUND_TIMEOUT_S = 300.0
+PAUSE_S = 1.0
+
+
+@dataclass
+class Reader:
+    """What one reader saw."""
+
+    stamps: list[int] = field(default_factory=list)
+    received_ns: list[int] = field(default_factory=list)
+    frames_ns: list[int] = field(default_factory=list)
+    """When each frame that held text came."""
+    caught_up: list[int] = field(default_factory=list)
+    """Stamps that came as text of a snapshot: they count as delivered, not as latency."""
+
+    def take(self, data: bytes, now_ns: int) -> None:
+        """A frame of live text."""
+        found = STAMP.findall(data)
+        if found:
+            self.frames_ns.append(now_ns)
+            self.stamps.extend(map(int, found))
+            self.received_ns.extend([now_ns] * len(found))
+
+    def latencies_ms(self, begin_ns: int = 0, end_ns: int = 2**63) -> list[float]:
+        """Of the deltas written in a span of time."""
+        pairs = zip(self.stamps, self.received_ns, strict=True)
+        return [(received_ns - stamp) / 1e6 for stamp, received_ns in pairs if begin_ns <= stamp < end_ns]
+
+    def clear(self) -> None:
+        """Begin again."""
+        for seen in (self.stamps, self.received_ns, self.frames_ns, self.caught_up):
+            seen.clear()
+
+
+@dataclass
+class Result:
+    """One round of one way."""
+
+    way: str
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    max_ms: float
+    chunks_per_s: float
+    frames_per_delta: float
+    deltas: int
+    lost: int
+    doubled: int
+    provider_late_p99_ms: float
+    cpu_percent: dict[str, float]
+    others_percent: float
+    """What everything else on the machine used, in percent of one core."""
+    fsync_p50_ms: float
+    fsync_p99_ms: float
+    """What the broker's disk took to keep 400 bytes, just before the round."""
+    stored_p50_ms: float = 0.0
+    stored_p99_ms: float = 0.0
+    """From the provider to the broker's copy of what it has stored, where that was followed (``--stages``)."""
+
+
+def percentile(ordered: list[float], share: float) -> float:
+    """The value that ``share`` of all do not exceed."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+class Bench:
+    """Rounds on a running rig."""
+
+    def __init__(self, rig: rigs.Rig, log: EventLog, session: aiohttp.ClientSession, sections: int) -> None:
+        self._rig = rig
+        self._log = log
+        self._session = session
+        self._calls = sections + CALLS_BESIDE_SECTIONS
+        self._keys = KeyRing.parse(rigs.JWT_KEYS, "inkwire")
+        self._stored = Reader()
+
+    async def follow_broker(self) -> None:
+        """See each event when the broker hands it on, beside the readers."""
+
+        async def take(msg: Msg) -> None:
+            self._stored.take(msg.data, time.monotonic_ns())
+
+        await self._log.jetstream.client.subscribe(subjects.live(f"posts.{OWNER}.*.chunk"), cb=take)
+
+    async def round(self, way: str, posts: int, rate_per_s: float, deltas: int, seed: int) -> Result:
+        """One round: begin, read all streams to their ends, compare."""
+        body = {"rate_per_s": rate_per_s, "deltas": deltas, "seed": seed}
+        async with self._session.post(f"{self._rig.provider_url}/round", json=body) as answer:
+            answer.raise_for_status()
+        ways: dict[str, Callable[[int], Coroutine[Any, Any, list[Reader]]]] = {
+            "inkwire": self._inkwire,
+            "pass-through": self._passthrough,
+        }
+        self._stored.clear()
+        fsync_ms = rigs.fsync_ms(self._rig.folder)
+        gc.collect()
+        gc.freeze()
+        cpu, busy_s, start_s = self._rig.cpu_s(), rigs.machine_busy_s(), time.monotonic()
+        async with asyncio.timeout(ROUND_TIMEOUT_S):
+            readers = await ways[way](posts)
+        wall_s = time.monotonic() - start_s
+        ours_s = {name: after - cpu[name] for name, after in self._rig.cpu_s().items()}
+        others_s = max(0.0, rigs.machine_busy_s() - busy_s - sum(ours_s.values()))
+        async with self._session.get(f"{self._rig.provider_url}/round") as answer:
+            written = await answer.json()
+        shares = {name: round(100 * used / wall_s, 1) for name, used in ours_s.items()}
+        result = _result(way, readers, written, shares, round(100 * others_s / wall_s, 1), fsync_ms)
+        if stored := sorted(self._stored.latencies_ms()):
+            result.stored_p50_ms, result.stored_p99_ms = percentile(stored, 0.5), percentile(stored, 0.99)
+        return result
+
+    # -- Inkwire -----------------------------------------------------------------------------------------------
+
+    async def _inkwire(self, posts: int) -> list[Reader]:
+        """As the api commits a post, but for the order: readers are there before the work begins."""
+        now = datetime.now(UTC)
+        data = RequestedData(title="What time is it?", recipe="blog", options={"length": "short"}, fingerprint="f" * 64)
+        time_text = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        jobs = [Job(post=new_id(), owner=OWNER, run=1, time=time_text, request=data) for _ in range(posts)]
+        for job in jobs:
+            await self._log.ensure_requested(job)
+        token = self._keys.mint(OWNER, now=now, lifetime_s=3_600, jti=new_id())
+        ready: list[asyncio.Event] = [asyncio.Event() for _ in jobs]
+        async with asyncio.TaskGroup() as group:
+            reading = [
+                group.create_task(self._read_socket(job.post, token, live))
+                for job, live in zip(jobs, ready, strict=True)
+            ]
+            for live in ready:
+                await live.wait()
+            for job in jobs:
+                subject = subjects.job(job.request.pool, job.priority, job.owner)
+                await self._log.jetstream.publish(subject, job.model_dump_json().encode(), {H_MSG_ID: job.msg_id})
+        return [task.result() for task in reading]
+
+    async def _read_socket(self, post: str, token: str, live: asyncio.Event) -> Reader:
+        reader = Reader()
+        protocols = [Subprotocol("inkwire.v1"), Subprotocol(f"token.{token}")]
+        async with connect(
+            self._rig.socket_url, subprotocols=protocols, compression=None, ping_interval=None, max_size=2**24
+        ) as socket:
+            await socket.send(json.dumps({"type": "subscribe", "channel": f"post:{post}"}))
+            while True:
+                message: bytes = await socket.recv(decode=False)
+                now_ns = time.monotonic_ns()
+                head = message[:120]
+                if b'"name":"chunk.produced"' in head:
+                    reader.take(message, now_ns)
+                elif b'"type":"live"' in head:
+                    live.set()
+                elif b'"type":"text"' in head:
+                    reader.caught_up.extend(map(int, STAMP.findall(message)))
+                elif b'"name":"post.published"' in head:
+                    return reader
+                elif b'"name":"post.failed"' in head or b'"type":"error"' in head:
+                    raise RuntimeError(message[:500].decode("utf-8", "replace"))
+
+    # -- the pass-through --------------------------------------------------------------------------------------
+
+    async def _passthrough(self, posts: int) -> list[Reader]:
+        async with asyncio.TaskGroup() as group:
+            reading = [group.create_task(self._read_stream()) for _ in range(posts)]
+        return [task.result() for task in reading]
+
+    async def _read_stream(self) -> Reader:
+        reader, ends = Reader(), 0
+        url = f"{self._rig.passthrough_url}/stream?calls={self._calls}"
+        async with self._session.get(url) as answer:
+            answer.raise_for_status()
+            async for line in answer.content:
+                reader.take(line, time.monotonic_ns())
+                ends += line == b"data: [DONE]\n"
+        if ends != self._calls:
+            raise RuntimeError(f"a stream of the pass-through had {ends} ends instead of {self._calls}")
+        return reader
+
+
+def _result(
+    way: str,
+    readers: list[Reader],
+    written: dict[str, list[int]],
+    cpu: dict[str, float],
+    others: float,
+    fsync_ms: list[float],
+) -> Result:
+    """Figures of the time when all streams ran: from a moment after the last one began to the first one's end."""
+    begin_ns = max(reader.stamps[0] for reader in readers) + int(WARM_UP_S * 1e9)
+    end_ns = min(reader.stamps[-1] for reader in readers)
+    latencies = sorted(ms for reader in readers for ms in reader.latencies_ms(begin_ns, end_ns))
+    frames = sum(begin_ns <= at_ns < end_ns for reader in readers for at_ns in reader.frames_ns)
+    sent = Counter(written["stamps"])
+    got = Counter(stamp for reader in readers for stamp in reader.stamps + reader.caught_up)
+    late_ms = sorted(late / 1e6 for late in written["late_ns"])
+    return Result(
+        way=way,
+        p50_ms=percentile(latencies, 0.50),
+        p90_ms=percentile(latencies, 0.90),
+        p99_ms=percentile(latencies, 0.99),
+        max_ms=latencies[-1],
+        chunks_per_s=len(latencies) / ((end_ns - begin_ns) / 1e9),
+        frames_per_delta=frames / len(latencies),
+        deltas=sent.total(),
+        lost=(sent - got).total(),
+        doubled=(got - sent).total(),
+        provider_late_p99_ms=percentile(late_ms, 0.99),
+        cpu_percent=cpu,
+        others_percent=others,
+        fsync_p50_ms=percentile(fsync_ms, 0.50),
+        fsync_p99_ms=percentile(fsync_ms, 0.99),
+    )
+
+
+# -- a run -------------------------------------------------------------------------------------------------------------
+
+
+def _show(load: str, result: Result) -> None:
+    machine = (
+        f"others {result.others_percent:.0f}; fsync p50 {result.fsync_p50_ms:.2f} p99 {result.fsync_p99_ms:.2f} ms"
+    )
+    cpu = " ".join(f"{name} {used:.0f}" for name, used in result.cpu_percent.items() if used >= 0.5)
+    stored = f"  stored p50 {result.stored_p50_ms:.2f} p99 {result.stored_p99_ms:.2f}" if result.stored_p50_ms else ""
+    print(
+        f"{load:>7} {result.way:<12} p50 {result.p50_ms:6.2f}  p99 {result.p99_ms:7.2f}  max {result.max_ms:7.1f} ms"
+        f"  {result.chunks_per_s:5.0f}/s  {result.frames_per_delta:.2f} frames/delta"
+        f"  lost {result.lost} doubled {result.doubled} of {result.deltas}{stored}"
+        f"  provider late p99 {result.provider_late_p99_ms:.1f} ms\n{'':20} CPU %: {cpu}; {machine}",
+        flush=True,
+    )
+
+
+def _summarise(load: str, results: list[Result]) -> None:
+    by_way = {way: [r for r in results if r.way == way] for way in ("inkwire", "pass-through")}
+    print(f"{load:>7} medians of {len(by_way['inkwire'])} rounds:")
+    for way, rounds in by_way.items():
+        medians = {
+            name: statistics.median(getattr(r, name) for r in rounds)
+            for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms", "chunks_per_s", "frames_per_delta", "others_percent")
+        }
+        print(f"        {way:<12} " + "  ".join(f"{name} {value:.2f}" for name, value in medians.items()))
+    for name in ("p50_ms", "p99_ms"):
+        pairs = zip(by_way["inkwire"], by_way["pass-through"], strict=True)
+        ratios = sorted(getattr(ours, name) / getattr(theirs, name) for ours, theirs in pairs)
+        middle, least, most = statistics.median(ratios), ratios[0], ratios[-1]
+        print(f"        ratio of {name}: median {middle:.2f}, from {least:.2f} to {most:.2f}")
+    print(flush=True)
+
+
+@contextlib.asynccontextmanager
+async def _bench(rig: rigs.Rig, sections: int) -> AsyncIterator[Bench]:
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with (
+        connected(rig.nats_url, "bench") as client,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session,
+    ):
+        jetstream = JetStream(client)
+        await jetstream.start()
+        yield Bench(rig, EventLog(jetstream, new_id), session, sections)
+
+
+async def _run(rig: rigs.Rig, given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    results: dict[str, list[Result]] = {load: [] for load in given.loads}
+    async with _bench(rig, given.sections) as bench:
+        if given.stages:
+            await bench.follow_broker()
+        for number in range(-1, given.rounds):  # one round more, to warm up
+            for load in given.loads:
+                posts, rate = map(int, load.split("x"))
+                calls = given.sections + CALLS_BESIDE_SECTIONS
+                deltas = max(1, round(given.seconds * rate / calls))
+                ways = ["inkwire", "pass-through"]
+                for way in ways if number % 2 else reversed(ways):
+                    await asyncio.sleep(PAUSE_S)
+                    result = await bench.round(way, posts, rate, deltas, seed=number + 2)
+                    if number >= 0:
+                        results[load].append(result)
+                    _show(load if number >= 0 else "warm-up", result)
+    for load, found in results.items():
+        _summarise(load, found)
+    return {load: [asdict(result) for result in found] for load, found in results.items()}
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--loads", type=lambda text: text.split(","), default=["40x50", "4x50"],
+                        help="posts x deltas/s of each, comma separated (default 40x50,4x50)")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=5, help="of each way and load; medians count (default 5)")
+    parser.add_argument("--seconds", type=float, default=12, help="length of a post, about (default 12)")
+    parser.add_argument("--sections", type=int, default=1, help="sections of the outline (default 1)")
+    parser.add_argument("--sync-interval", default="always", help="of nats-server: always (default), 100ms, 2m")
+    parser.add_argument("--generators", type=int, default=1, help="generator processes (default 1)")
+    parser.add_argument("--caddy", action="store_true", help="readers connect through Caddy")
+    parser.add_argument("--profile", type=Path, help="folder for cProfile's output of generators and gateway")
+    parser.add_argument(
+        "--folder", type=Path, help="where the broker and the store write (default: a temporary folder)"
+    )
+    parser.add_argument("--stages", action="store_true",
+                        help="follow the broker's live subjects too, to tell the halves of the way apart")  # fmt: skip
+    parser.add_argument("--json", type=Path, help="write all rounds to this file")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run; the exit status is 1 if a delta was lost or doubled."""
+    given = arguments()
+    if given.profile:
+        given.profile.mkdir(parents=True, exist_ok=True)
+    plan = rigs.Plan(
+        given.sync_interval, given.generators, given.caddy, given.profile and given.profile.resolve(), given.sections
+    )
+    print(f"load average {os.getloadavg()[0]:.1f}; {plan}", flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="inkwire-bench-", dir=given.folder) as folder,
+        rigs.running(plan, Path(folder)) as rig,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        results = runner.run(_run(rig, given))
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=1))
+    return int(any(r["lost"] or r["doubled"] for rounds in results.values() for r in rounds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
