@@ -42,7 +42,7 @@ from inkwire_contracts.events import (
     event_from_dict,
 )
 from inkwire_contracts.fold import Outcome, Snapshot, digest, document, fold
-from inkwire_contracts.topology import topology
+from inkwire_contracts.topology import EVENTS, topology
 from inkwire_gateway.app import Running, running
 from inkwire_gateway.settings import Settings
 from inkwire_stores import open_store
@@ -79,6 +79,8 @@ class Author:
         self.post = post or new_id()
         self.truth = Snapshot(post=self.post)
         self.held: Held | None = None
+        self.digests: dict[int, str] = {}
+        """SHA-256 of the document at each seq."""
 
     @property
     def channel(self) -> str:
@@ -107,6 +109,7 @@ class Author:
             fields["prev"] = self.truth.key_seq
         event = cls(**fields)
         assert fold(self.truth, event) is Outcome.APPLIED, event
+        self.digests[event.seq] = digest(document(self.truth))
         await self.log.append(event, self.held)
         return event
 
@@ -189,6 +192,8 @@ class Reader:
 
     async def follow(self, channel: str, position: dict[str, Any] | None = None) -> None:
         """Subscribe and receive until it is live."""
+        if position is not None:
+            self.positions[channel] = position
         await self.send(type="subscribe", channel=channel, position=position)
         await self.until("live", channel=channel)
 
@@ -293,6 +298,17 @@ class World:
     def port(self) -> int:
         """Where the gateway listens."""
         return self.gateway.port
+
+
+@asynccontextmanager
+async def without_republish(log: EventLog) -> AsyncIterator[None]:
+    """Events are stored but reach no live subscriber, as when the server dies between the two."""
+    config = (await log.jetstream.stream_info(EVENTS))["config"]
+    await log.jetstream.api(f"STREAM.UPDATE.{EVENTS}", {k: v for k, v in config.items() if k != "republish"})
+    try:
+        yield
+    finally:
+        await log.jetstream.api(f"STREAM.UPDATE.{EVENTS}", config)
 
 
 @asynccontextmanager
