@@ -1,19 +1,32 @@
-"""The generator on a real broker with a real HTTP server in the model's place."""
+"""The generator on a real broker, with a real HTTP server in the model's place."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from inkwire_contracts import subjects
+from inkwire_contracts.commands import Job
+from inkwire_contracts.events import Retrying
 from inkwire_contracts.fold import document
+from inkwire_contracts.topology import DLQ, JOBS
 from tests.support.generator import (
     assert_exact,
+    commit_cancel,
     commit_job,
     generator_settings,
     read_folded,
     running_generator,
+    until,
     until_final,
     until_idle,
 )
-from tests.support.log import make_job, open_log
+from tests.support.log import ScriptedWriter, make_job, open_log
 from tests.support.sim import SimServer
+from tests.support.wait import eventually
+
+SLOW = 40.0  # tokens a second: slow enough to act in the middle of a section
 
 
 async def test_a_post_is_written_from_title_to_digest(nats_url: str, tmp_path: Path) -> None:
@@ -24,8 +37,260 @@ async def test_a_post_is_written_from_title_to_digest(nats_url: str, tmp_path: P
             await commit_job(log, job)
             await until_final(log, job)
             snapshot, stored = await read_folded(log, job)
-            assert_exact(snapshot, stored)
-            text = document(snapshot)
-            assert text.startswith("# Top 10 Laravel tips\n\n")
-            assert text.count("\n\n## ") == 11
             await until_idle(log)
+    assert_exact(snapshot, stored)
+    text = document(snapshot)
+    assert text.startswith("# Top 10 Laravel tips\n\n")
+    assert text.count("\n\n## ") == 11
+    outline = snapshot.section("outline")
+    assert outline is not None and not outline.in_document and "10. " in outline.text
+    metrics = snapshot.metrics
+    assert metrics is not None
+    assert metrics.usage_source == "reported" and metrics.tokens_in > 0 and metrics.tokens_out > 0
+    assert metrics.words == len(text.split()) > 500
+    assert metrics.time_to_first_token_ms is not None and metrics.cost_usd is None
+    percents = [one.event.data.percent for one in stored if one.event.type == "progress"]
+    assert percents == sorted(percents) and percents[-1] < 100
+
+
+async def test_many_posts_at_once_within_the_bound(nats_url: str, tmp_path: Path) -> None:
+    """Twelve posts of four owners are written by one worker, never more than four at a time, each exact."""
+    with SimServer(tokens_per_s=2_000, ttft_ms=5) as sim:
+        settings = generator_settings(nats_url, sim, tmp_path, posts=4)
+        async with open_log(nats_url) as log:
+            jobs = [make_job(f"owner-{n % 4}", title=f"How to brew better coffee, part {n}") for n in range(12)]
+            await asyncio.gather(*(commit_job(log, job) for job in jobs))
+            most = 0
+
+            async def all_final() -> bool:
+                nonlocal most
+                most = max(most, service.worker.active_count)
+                newest = [await log.newest(job.owner, job.post) for job in jobs]
+                return all(one is not None and one.event.type == "published" for one in newest)
+
+            async with running_generator(settings) as service:
+                await eventually(all_final, what="all posts are published", timeout_s=60.0)
+            for job in jobs:
+                assert_exact(*await read_folded(log, job))
+    assert most == 4
+
+
+FAULTS: list[tuple[str, dict[str, Any], str]] = [
+    ("cut", {"after_chunks": 15}, "provider_cut"),
+    ("cut", {"after_chunks": 15, "reset": True}, "provider_cut"),
+    ("truncate", {"after_chunks": 15}, "provider_cut"),
+    ("truncate", {"after_chunks": 15, "done": True}, "provider_cut"),
+    ("error_data", {"after_chunks": 15}, "provider_unavailable"),
+    ("error_event", {"after_chunks": 15}, "provider_unavailable"),
+    ("error_with_choices", {"after_chunks": 15}, "provider_unavailable"),
+    ("error_field", {"after_chunks": 15}, "provider_cut"),
+    ("bad_json", {"after_chunks": 15, "end": True}, "provider_invalid_output"),
+    ("429", {"retry_after_ms": 20}, "provider_rate_limited"),
+    ("500", {}, "provider_unavailable"),
+    ("reset", {}, "provider_unavailable"),
+    ("not_json", {}, "provider_cut"),
+    ("stall", {"after_chunks": 15, "seconds": 60, "comments_every_s": 0.05}, "provider_timeout"),
+    ("hang", {"seconds": 60}, "provider_timeout"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "code"), FAULTS, ids=lambda value: str(value) if isinstance(value, str) else ""
+)
+async def test_a_provider_fault_is_told_and_survived(
+    nats_url: str, tmp_path: Path, kind: str, params: dict[str, Any], code: str
+) -> None:
+    """A failed answer is announced with its reason, its text is superseded, and the post is exact in the end."""
+    params = dict(params)
+    with SimServer() as sim:
+        sim.add_fault(kind, match="<section>", after_chunks=params.pop("after_chunks", None), **params)
+        settings = generator_settings(
+            nats_url, sim, tmp_path, first_token_timeout_s=0.5, inter_token_timeout_s=0.5, stall_timeout_s=5
+        )
+        async with open_log(nats_url) as log, running_generator(settings):
+            job = make_job(title="Why small tests win")
+            await commit_job(log, job)
+            await until_final(log, job)
+            snapshot, stored = await read_folded(log, job)
+    assert_exact(snapshot, stored)
+    notices = [one.event for one in stored if isinstance(one.event, Retrying)]
+    assert [notice.data.code for notice in notices] == [code]
+    assert "Retrying in" in notices[0].data.message and notices[0].data.section == "s0"
+    assert snapshot.metrics is not None and snapshot.metrics.retries == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "code"),
+    [
+        ("429", {"code": "insufficient_quota"}, "provider_quota"),
+        ("500", {"status": 401}, "provider_auth"),
+        ("500", {"status": 404}, "provider_rejected"),
+        ("length", {"after_chunks": 10}, "provider_truncated"),
+        ("content_filter", {"after_chunks": 10}, "provider_content_filter"),
+        ("429", {"retry_after_s": 3_600}, "provider_rate_limited"),
+    ],
+)
+async def test_what_cannot_be_retried_ends_the_run(
+    nats_url: str, tmp_path: Path, kind: str, params: dict[str, Any], code: str
+) -> None:
+    """A fault that asking again cannot mend fails the run at once and keeps what the open section held."""
+    params = dict(params)
+    with SimServer() as sim:
+        sim.add_fault(kind, match="<section>", after_chunks=params.pop("after_chunks", None), **params)
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = make_job(title="Why small tests win")
+            await commit_job(log, job)
+            snapshot = await until_final(log, job)
+            await until_idle(log)
+    assert snapshot.status == "failed"
+    assert snapshot.error is not None and snapshot.error.code == code
+    first = snapshot.section("s0")
+    assert first is not None and first.text.startswith("# ")
+    assert snapshot.metrics is not None and snapshot.metrics.tokens_in > 0
+
+
+async def test_a_provider_that_always_fails_ends_the_run(nats_url: str, tmp_path: Path) -> None:
+    """Retries are bounded: a provider that never answers fails the post, and no request follows."""
+    with SimServer() as sim:
+        sim.add_fault("500", count=None)
+        settings = generator_settings(nats_url, sim, tmp_path, retries_count=2)
+        async with open_log(nats_url) as log, running_generator(settings):
+            job = make_job()
+            await commit_job(log, job)
+            snapshot = await until_final(log, job)
+            await until_idle(log)
+        assert len(sim.requests()) == 3
+    assert snapshot.status == "failed"
+    assert snapshot.error is not None and snapshot.error.code == "provider_unavailable"
+
+
+async def test_characters_split_between_chunks_are_joined(nats_url: str, tmp_path: Path) -> None:
+    """Halves of characters in two chunks, and lone ones, never reach the log as such."""
+    with SimServer() as sim:
+        sim.add_fault("split_surrogates", count=None)
+        sim.add_fault("lone_surrogate", match="<section>", after_chunks=5)
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = make_job(title="Top 10 Laravel tips")
+            await commit_job(log, job)
+            await until_final(log, job)
+            snapshot, stored = await read_folded(log, job)
+    assert_exact(snapshot, stored)
+    assert document(snapshot).count("\ufffd") == 1
+
+
+async def test_a_cancelled_post_stops_at_the_provider(nats_url: str, tmp_path: Path) -> None:
+    """A cancel intent in mid-section closes the provider's socket, keeps the text, and ends the run as cancelled."""
+    with SimServer(tokens_per_s=SLOW) as sim:
+        sim.add_fault("speed", count=None, match="JSON", tokens_per_s=0, ttft_ms=0)
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = make_job(title="Top 10 Laravel tips")
+            await commit_job(log, job)
+            await until(log, job, "the introduction is being written", lambda post: len(document(post)) > 60)
+            await commit_cancel(log, job)
+            snapshot = await until_final(log, job)
+            await until_idle(log)
+        last = sim.requests()[-1]
+    assert snapshot.status == "cancelled"
+    assert snapshot.open_section == "s0" and len(document(snapshot)) > 60
+    assert last["close_reason"] == "client_closed"
+    assert snapshot.metrics is not None and snapshot.metrics.tokens_out > 0
+
+
+async def test_a_cancel_while_waiting_for_the_first_token(nats_url: str, tmp_path: Path) -> None:
+    """The intent is seen by the heartbeat even where the signal is lost and the provider has not said a word."""
+    with SimServer(ttft_ms=60_000) as sim:
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = make_job()
+            await commit_job(log, job)
+            await until(log, job, "the outline is open", lambda post: post.open_section == "outline")
+            intent = b'{"post": "%s", "owner": "%s", "run": 1, "time": "x"}' % (job.post.encode(), job.owner.encode())
+            await log.jetstream.publish(subjects.cancel(job.owner, job.post, 1), intent, {})
+            snapshot = await until_final(log, job)
+    assert snapshot.status == "cancelled"
+
+
+async def test_a_cancel_before_any_worker(nats_url: str, tmp_path: Path) -> None:
+    """A run that was cancelled while it was queued is ended without asking the provider."""
+    with SimServer() as sim:
+        async with open_log(nats_url) as log:
+            job = make_job()
+            await commit_job(log, job)
+            await commit_cancel(log, job)
+            async with running_generator(generator_settings(nats_url, sim, tmp_path)):
+                snapshot = await until_final(log, job)
+                await until_idle(log)
+        assert sim.requests() == []
+    assert snapshot.status == "cancelled" and snapshot.started_run == 0
+
+
+async def test_a_server_without_structured_output_is_asked_without(nats_url: str, tmp_path: Path) -> None:
+    """A 400 to the schema is answered by one question without it, and later posts do not ask with it again."""
+    with SimServer() as sim:
+        sim.add_fault("500", status=400, match="JSON")
+        settings = generator_settings(nats_url, sim, tmp_path)
+        async with open_log(nats_url) as log, running_generator(settings):
+            for title in ("Why small tests win", "Why big tests lose"):
+                job = make_job(title=title)
+                await commit_job(log, job)
+                snapshot = await until_final(log, job)
+                assert snapshot.status == "published", snapshot.error
+                assert snapshot.metrics is not None and snapshot.metrics.retries == 0
+        outlines = [request for request in sim.requests() if "closing (a heading)" in request["prompt_preview"]]
+    assert [request["status"] for request in outlines] == [400, 200, 200]
+
+
+async def test_a_later_run_keeps_what_is_finished(nats_url: str, tmp_path: Path) -> None:
+    """Run 2 of a failed post, whose `requested` nobody wrote yet, goes on from the finished sections."""
+    with SimServer() as sim:
+        sim.add_fault("500", status=404, match="<section>Summary</section>")
+        sim.add_fault("500", status=404, match="<section>Conclusion</section>")
+        sim.add_fault("500", status=404, match="<section>Next steps</section>")
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = make_job(title="Top 5 Laravel tips")
+            await commit_job(log, job)
+            failed = await until_final(log, job)
+            assert failed.status == "failed"
+            sim.clear_faults()
+            sim.clear_requests()
+            again = job.model_copy(update={"run": 2})
+            await commit_job(log, again)
+            await until_final(log, again)
+            snapshot, stored = await read_folded(log, job)
+        assert len(sim.requests()) == 1
+    assert snapshot.status == "published" and snapshot.run == 2
+    assert [one.event.seq for one in stored] == list(range(1, len(stored) + 1))
+    assert document(snapshot).startswith(document(failed).removesuffix("\n")[:200])
+
+
+async def test_unknown_recipes_and_options_fail_with_a_word_to_the_author(nats_url: str, tmp_path: Path) -> None:
+    """A request that no recipe can take fails at once and says why."""
+    with SimServer() as sim:
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            for change, code in (({"recipe": "poem"}, "unknown_recipe"), ({"options": {"mood": 1}}, "invalid_options")):
+                job = make_job()
+                job = job.model_copy(update={"request": job.request.model_copy(update=change)})
+                await commit_job(log, job)
+                snapshot = await until_final(log, job)
+                assert snapshot.error is not None and snapshot.error.code == code
+            await until_idle(log)
+
+
+async def test_jobs_nobody_can_read_are_set_aside(nats_url: str, tmp_path: Path) -> None:
+    """A body that is no job, and a run that can never begin, end among the dead letters, and work goes on."""
+    with SimServer() as sim:
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            await log.jetstream.publish(subjects.job("general", "high", "local"), b"{}", {})
+            skipping: Job = make_job(run=3)
+            await log.ensure_requested(skipping.model_copy(update={"run": 1}))
+            writer = await ScriptedWriter.begin(log, skipping.model_copy(update={"run": 1}))
+            await writer.section("s1", "text")
+            await writer.publish()
+            await commit_job(log, skipping)
+            await until_idle(log)
+            info = await log.jetstream.stream_info(DLQ)
+            assert int(info["state"]["messages"]) == 2
+            job = make_job()
+            await commit_job(log, job)
+            assert (await until_final(log, job)).status == "published"
+            await until_idle(log)
+            assert int((await log.jetstream.stream_info(JOBS))["state"]["messages"]) == 0

@@ -1,5 +1,7 @@
 """From a model's pieces to a section's text."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ def test_any_cut_of_the_utf16_gives_the_same_text(text: str, data: st.DataObject
     places = sorted(data.draw(st.lists(st.integers(0, len(units)), max_size=5)))
     edges = [0, *places, len(units)]
     characters = Characters()
-    pieces = [characters.feed("".join(units[a:b])) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [characters.feed("".join(units[a:b])) for a, b in itertools.pairwise(edges)]
     whole = "".join(pieces) + characters.end()
     whole.encode()
     assert whole.count("\ufffd") == expected.count("\ufffd")

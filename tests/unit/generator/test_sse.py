@@ -1,5 +1,7 @@
 """Server-sent events from bytes."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,7 +49,7 @@ def test_byte_by_byte_gives_the_same_events() -> None:
 def test_any_splits_give_the_same_events(places: list[int]) -> None:
     """However often and wherever the stream is cut, it reads the same."""
     edges = [0, *sorted(places), len(WIRE)]
-    assert parsed(*(WIRE[a:b] for a, b in zip(edges, edges[1:], strict=False))) == EVENTS
+    assert parsed(*(WIRE[a:b] for a, b in itertools.pairwise(edges))) == EVENTS
 
 
 def test_an_event_without_its_blank_line_counts_at_the_end() -> None:

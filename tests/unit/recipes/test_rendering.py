@@ -1,5 +1,6 @@
 """From a model's growing answer to Markdown that only ever grows."""
 
+import itertools
 import json
 from typing import Any
 
@@ -40,7 +41,7 @@ def play(renderer: Renderer, pieces: list[str]) -> tuple[list[str], Rendered]:
 def cut(text: str, places: list[int]) -> list[str]:
     """The text in pieces."""
     edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
-    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [text[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def outline_renderer() -> Renderer:
