@@ -54,7 +54,7 @@ MAX_OUT_OF_STEP = 5
 """Times in a row that what came did not follow, until we give up."""
 
 _NEEDS_TOKEN = frozenset({CLOSE_CODES["unauthenticated"].code, CLOSE_CODES["token_expired"].code})
-_NORMAL = CLOSE_CODES["finished"].code
+_NO_CODE = 1006
 
 
 class ClientError(Exception):
@@ -294,9 +294,9 @@ class Client:
                             yield update
                             if state.snapshot.is_final:
                                 return
-            except ConnectionClosed as error:
-                raise _ended(error) from None
-            raise _Interrupted("the server closed the connection", at_once=True)
+            except ConnectionClosed:
+                pass  # the code tells what to do, however the connection ended
+            raise _ended(socket.close_code or _NO_CODE, socket.close_reason or "")
 
     async def _open(self, stack: AsyncExitStack, token: str) -> ClientConnection:
         subprotocols = [Subprotocol(SUBPROTOCOL), Subprotocol(TOKEN_SUBPROTOCOL_PREFIX + token)]
@@ -343,16 +343,15 @@ def _raise_refusal(frame: ErrorFrame | Unsubscribed) -> None:
     raise ClientError(code, message, spec.status)
 
 
-def _ended(error: ConnectionClosed) -> Exception:
+def _ended(code: int, reason: str) -> Exception:
     """What a close code asks for."""
-    code = error.rcvd.code if error.rcvd is not None else 1006
-    reason = (error.rcvd.reason if error.rcvd is not None else "") or "the connection broke"
+    told = f"{reason or 'the connection broke'} ({code})"
     if code in _NEEDS_TOKEN:
-        return _Interrupted(reason, new_token=True)
+        return _Interrupted(told, new_token=True)
     rule = reconnect_rule(code)
-    if rule == "never" and code != _NORMAL:
-        return ClientError("internal", f"the server closed the connection for good: {reason} ({code})")
-    return _Interrupted(f"{reason} ({code})", at_once=rule != "backoff")
+    if rule == "never":
+        return ClientError("closed", f"the server closed the connection for good: {told}")
+    return _Interrupted(told, at_once=rule == "now")
 
 
 def _refusal(status: int, raw: bytes) -> ClientError:

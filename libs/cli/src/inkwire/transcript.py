@@ -14,9 +14,10 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """What was printed of this section (and after it) holds no more; it is printed again from the section's start."""
+    """Of what was printed only the first ``kept`` characters still stand; the section is printed again from there."""
 
     title: str
+    kept: int
 
 
 Piece = Text | Superseded
@@ -25,8 +26,8 @@ Piece = Text | Superseded
 class Transcript:
     """Turns states of a post into pieces of text.
 
-    ``whole_sections``: print a section only when it is finished, so that nothing printed is ever taken back; for
-    pipes and files.
+    ``whole_sections``: print a section only when it is finished, so that nothing printed is taken back within a run;
+    for pipes and files.
     """
 
     def __init__(self, *, whole_sections: bool) -> None:
@@ -34,33 +35,39 @@ class Transcript:
         self._printed: list[tuple[str, str]] = []
 
     def advance(self, snapshot: Snapshot) -> list[Piece]:
-        """What to print for this state; joined over time it is the document, after what was superseded is struck."""
+        """What to print for this state.
+
+        What then stands is the beginning of the document, and all of it once the run has ended.
+        """
+        shown = self._shown(snapshot)
         pieces: list[Piece] = []
-        for index, section in enumerate(s for s in snapshot.sections if s.in_document):
-            text = self._text(section, final=snapshot.is_final)
-            before = self._printed[index] if index < len(self._printed) else None
-            if before is not None and not (before[0] == section.section and text.startswith(before[1])):
-                self._rewind(index, section, pieces)
-                before = None
-            if before is None and not text:
-                break
-            if before is not None and len(text) > len(before[1]) and index + 1 < len(self._printed):
-                self._rewind(index, section, pieces)
-                before = None
-            self._print(index, section.section, before[1] if before else "", text, pieces)
-            if section.status != "done" and not snapshot.is_final:
-                break
+        at = self._first_difference(shown)
+        if any(text for _, text in self._printed[at:]):
+            title = shown[at].title if at < len(shown) else ""
+            pieces.append(Superseded(title, sum(len(text) for _, text in self._printed[:at])))
+        if at < len(self._printed):
+            del self._printed[at:]
+        for index, section in enumerate(shown):
+            before = self._printed[index][1] if index < len(self._printed) else ""
+            if len(section.text) > len(before):
+                pieces.append(Text(section.text[len(before) :]))
+            self._printed[index : index + 1] = [(section.section, section.text)]
         return pieces
 
-    def _text(self, section: Section, *, final: bool) -> str:
-        return section.text if final or not self._whole or section.status == "done" else ""
+    def _shown(self, snapshot: Snapshot) -> list[Section]:
+        """The sections to print: the finished ones, and the one behind them that is being written."""
+        sections = [section for section in snapshot.sections if section.in_document]
+        if snapshot.is_final:
+            return sections
+        done = next((i for i, section in enumerate(sections) if section.status != "done"), len(sections))
+        return sections[: done if self._whole else done + 1]
 
-    def _rewind(self, index: int, section: Section, pieces: list[Piece]) -> None:
-        if any(text for _, text in self._printed[index:]):
-            pieces.append(Superseded(section.title))
-        del self._printed[index:]
-
-    def _print(self, index: int, name: str, before: str, text: str, pieces: list[Piece]) -> None:
-        if len(text) > len(before):
-            pieces.append(Text(text[len(before) :]))
-        self._printed[index:] = [(name, text), *self._printed[index + 1 :]]
+    def _first_difference(self, shown: list[Section]) -> int:
+        """Up to here what was printed still stands; only the last printed section may have grown."""
+        for index, (name, text) in enumerate(self._printed):
+            if index >= len(shown) or shown[index].section != name or not shown[index].text.startswith(text):
+                return index
+            grown = len(shown[index].text) > len(text)
+            if grown and any(later for _, later in self._printed[index + 1 :]):
+                return index
+        return len(self._printed)
