@@ -1,0 +1,163 @@
+"""One event in flight, text coalescing behind it."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from inkwire_chassis.event_log import Fenced, Held
+from inkwire_contracts.events import ChunkProduced, Event, ProgressData, Progressed, SectionStarted, SectionStartedData
+from inkwire_contracts.fold import Snapshot
+from inkwire_generator.adapters import log_writer
+from inkwire_generator.adapters.log_writer import LogWriter, open_writer
+from inkwire_generator.composing import Author
+from inkwire_generator.pulse import Pulse
+from tests.support.clock import ManualClock
+from tests.support.lives import POST
+
+
+class SlowLog:
+    """A log that stores an event only when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[Event] = []
+        self.stored: list[Event] = []
+        self._turn = asyncio.Semaphore(0)
+        self.fenced = False
+
+    async def append(self, event: Event, held: Held) -> int:
+        self.asked.append(event)
+        await self._turn.acquire()
+        if self.fenced:
+            raise Fenced
+        self.stored.append(event)
+        return len(self.stored)
+
+    def store(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._turn.release()
+
+    def texts(self) -> list[str]:
+        return [event.data.text for event in self.asked if isinstance(event, ChunkProduced)]
+
+
+def writer_on(log: SlowLog) -> AbstractAsyncContextManager[LogWriter]:
+    """A writer of a post that is being written."""
+    snapshot = Snapshot(post=POST, run=1, seq=1, key_seq=1, status="generating")
+    clock = ManualClock()
+    return open_writer(
+        LogWriter(log.append, Held(POST, 7, 1), snapshot, Author("ada", 1, 1), clock, Pulse(clock.monotonic_s(), 5))
+    )
+
+
+async def turns() -> None:
+    """Let every task run until all wait."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def opened(log: SlowLog, writer: LogWriter) -> None:
+    """Open a section."""
+    log.store()
+    await writer.write(SectionStarted, SectionStartedData(section="s1"))
+
+
+async def test_the_first_piece_goes_at_once_and_the_rest_coalesces() -> None:
+    """While an acknowledgement is pending, pieces gather and make one chunk; nothing waits for a timer."""
+    log = SlowLog()
+    async with writer_on(log) as writer:
+        await opened(log, writer)
+        await writer.push("s1", "a")
+        await turns()
+        for piece in "bcd":
+            await writer.push("s1", piece)
+            await turns()
+        assert log.texts() == ["a"]
+        log.store()
+        await turns()
+        assert log.texts() == ["a", "bcd"]
+        log.store()
+        await writer.drain()
+        section = writer.snapshot.section("s1")
+        assert section is not None and section.text == "abcd"
+
+
+async def test_events_wait_for_the_text_before_them() -> None:
+    """A key event is written after all text that was pushed before it."""
+    log = SlowLog()
+    async with writer_on(log) as writer:
+        await opened(log, writer)
+        await writer.push("s1", "a")
+        await turns()
+        await writer.push("s1", "b")
+        log.store(3)
+        await writer.write(Progressed, ProgressData(percent=1))
+        assert [event.type for event in log.stored] == ["section_started", "chunk", "chunk", "progress"]
+        assert [event.seq for event in log.stored] == [2, 3, 4, 5]
+
+
+async def test_chunks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of text becomes several chunks, none beyond the bound."""
+    monkeypatch.setattr(log_writer, "MAX_CHUNK_CHARS", 4)
+    log = SlowLog()
+    async with writer_on(log) as writer:
+        await opened(log, writer)
+        await writer.push("s1", "abcdefghij")
+        log.store(3)
+        await writer.drain()
+        assert log.texts() == ["abcd", "efgh", "ij"]
+
+
+async def test_a_full_buffer_holds_the_reader_of_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the bound push waits, and goes on when the broker has taken some."""
+    monkeypatch.setattr(log_writer, "MAX_BUFFERED_CHARS", 5)
+    log = SlowLog()
+    async with writer_on(log) as writer:
+        await opened(log, writer)
+        await writer.push("s1", "a")
+        await turns()
+        pushing = asyncio.gather(writer.push("s1", "bcdef"))
+        await turns()
+        assert not pushing.done()
+        log.store()
+        await pushing
+
+
+async def test_a_fence_is_told_to_whoever_writes_next() -> None:
+    """After a lost claim nothing more is asked of the log, and every call says so."""
+    log = SlowLog()
+    async with writer_on(log) as writer:
+        await opened(log, writer)
+        log.fenced = True
+        log.store()
+        await writer.push("s1", "a")
+        with pytest.raises(Fenced):
+            await writer.drain()
+        with pytest.raises(Fenced):
+            await writer.push("s1", "b")
+        with pytest.raises(Fenced):
+            await writer.write(Progressed, ProgressData(percent=1))
+        assert log.texts() == ["a"]
+
+
+async def test_an_event_outlives_whoever_waited_for_it() -> None:
+    """A cancelled caller leaves its event to be stored and folded, so that what follows is numbered right."""
+    log = SlowLog()
+    async with writer_on(log) as writer:
+        waiting = asyncio.gather(writer.write(SectionStarted, SectionStartedData(section="s1")))
+        await turns()
+        waiting.cancel()
+        await turns()
+        log.store(2)
+        await writer.write(Progressed, ProgressData(percent=1))
+        assert [event.seq for event in log.stored] == [2, 3]
+
+
+async def test_leaving_abandons_what_is_in_flight() -> None:
+    """A release does not wait for the broker."""
+    log = SlowLog()
+    async with writer_on(log) as writer:
+        await opened(log, writer)
+        await writer.push("s1", "a")
+        await turns()
+    assert [event.type for event in log.stored] == ["section_started"]

@@ -1,0 +1,97 @@
+"""What comes next for a post, from what its log says is done."""
+
+from typing import Any
+
+import pytest
+
+from inkwire_contracts.errors import InkwireError
+from inkwire_contracts.fold import Section, Snapshot
+from inkwire_generator.planner import (
+    PLANNING_PERCENT,
+    WRITTEN_PERCENT,
+    FixPlan,
+    Publish,
+    WriteSection,
+    find_recipe,
+    next_action,
+    percent_before,
+    work_of,
+)
+from inkwire_recipes.blog import BLOG
+from inkwire_recipes.recipe import Step
+from tests.support.lives import POST
+
+DATA = {"title": "T", "sections": [{"title": "One"}, {"title": "Two"}]}
+
+
+def post(*sections: Section, **fields: Any) -> Snapshot:
+    """A snapshot with these sections."""
+    return Snapshot(post=POST, title="Ten tips", recipe="blog", sections=list(sections), **fields)
+
+
+def done(section: str, *, in_document: bool = True, data: dict[str, Any] | None = None) -> Section:
+    """A finished section."""
+    return Section(
+        section=section, title=section, in_document=in_document, status="done", text=f"{section}.", data=data
+    )
+
+
+OUTLINE = done("outline", in_document=False, data=DATA)
+
+
+def test_the_outline_comes_first() -> None:
+    """A fresh post begins with its working step."""
+    action = next_action(BLOG, post())
+    assert isinstance(action, WriteSection) and action.step.section == "outline"
+    assert (action.number, action.percent) == (0, 0)
+
+
+def test_a_half_written_outline_is_written_again() -> None:
+    """A section that is open or was interrupted is not done."""
+    for status in ("writing", "pending"):
+        half = Section(section="outline", in_document=False, status=status)
+        action = next_action(BLOG, post(half))
+        assert isinstance(action, WriteSection) and action.step.section == "outline"
+
+
+def test_then_the_plan_is_fixed_from_the_outlines_data() -> None:
+    """The outline's data, kept in the log, is enough for any worker to make the plan."""
+    action = next_action(BLOG, post(OUTLINE))
+    assert isinstance(action, FixPlan)
+    assert [s.title for s in action.plan.sections] == ["Introduction", "One", "Two", "Conclusion"]
+
+
+def test_sections_follow_in_order_and_finished_ones_are_kept() -> None:
+    """The first section that is not done is next, and its place among all is known."""
+    snapshot = post(OUTLINE, done("s0"), Section(section="s1", title="One", target_words=9), Section(section="closing"))
+    action = next_action(BLOG, snapshot)
+    assert isinstance(action, WriteSection)
+    assert (action.step.section, action.step.target_words, action.number, action.total) == ("s1", 9, 2, 3)
+    assert work_of(BLOG, snapshot).document == "s0."
+
+
+def test_a_plan_in_the_log_is_final() -> None:
+    """Once sections are planned no outline is asked for again, whatever happened to it."""
+    action = next_action(BLOG, post(done("s0"), Section(section="s1")))
+    assert isinstance(action, WriteSection) and action.step.section == "s1"
+
+
+def test_when_all_is_written_it_is_published() -> None:
+    """Nothing is left to write."""
+    assert isinstance(next_action(BLOG, post(OUTLINE, done("s0"), done("closing"))), Publish)
+
+
+def test_percents_rise_with_the_words() -> None:
+    """Progress goes from the plan to the last section in proportion to the target words."""
+    plan = tuple(Step(f"s{n}", "", True, words) for n, words in enumerate((100, 0, 300)))
+    percents = [percent_before(plan, finished) for finished in range(4)]
+    assert percents[0] == PLANNING_PERCENT and percents[-1] == WRITTEN_PERCENT
+    assert percents == sorted(percents) and percents[1] < 40
+
+
+def test_unknown_recipes_and_options_are_told() -> None:
+    """Errors name what is known and which option is wrong."""
+    with pytest.raises(InkwireError, match="blog"):
+        find_recipe({"blog": BLOG}, "poem")
+    with pytest.raises(InkwireError, match="length"):
+        next_action(BLOG, post(options={"length": "endless"}))
