@@ -1,0 +1,92 @@
+"""Every wrong use ends with one line that says what to do, and its own exit code."""
+
+from pathlib import Path
+
+import pytest
+
+from inkwire.main import run
+from inkwire_chassis.auth import KeyRing
+from inkwire_chassis.clock import SystemClock
+
+COMMANDS = ("up", "write", "watch", "doctor", "provision", "token")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["nonsense"], 64, "nonsense"),
+        (["up", "--generators", "x"], 64, "--generators"),
+        (["up", "--generators", "0"], 64, "--generators"),
+        (["write"], 64, "title"),
+        (["write", "t", "--priority", "soon"], 64, "urgent"),
+        (["write", "t", "--option", "tone"], 64, "key=value"),
+        (["write", "t", "--url", "127.0.0.1:8080"], 64, "http://"),
+        (["write", "t"], 69, "inkwire up"),
+        (["watch", "short"], 64, "26 characters"),
+        (["watch", "k3v5q7wz2m4n6bacbd2f4g6haj"], 69, "inkwire up"),
+        (["token", "--scope", "post:everything"], 64, "post:read"),
+        (["token"], 78, "inkwire up"),
+        (["token", "--lifetime-s", "0"], 64, "--lifetime-s"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    arguments: list[str], code: int, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """No stack trace, the right code, nothing on stdout, no folder made."""
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("inkwire: ")
+    assert len(err.splitlines()) == 1
+    assert word in err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_teaches_by_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command shows how it is used."""
+    assert run([name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Examples:" in out
+    assert f"inkwire {name}" in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_a_data_folder(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--data` is how commands find their Inkwire."""
+    run([name, "--help"])
+    assert "--data" in capsys.readouterr().out
+
+
+def test_alone_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a command all of them are listed."""
+    assert run([]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+
+
+def test_token_prints_a_token_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole output is a token of the folder's keys, for the owner and scopes asked for."""
+    keys = tmp_path / "secrets" / "jwt_keys"
+    keys.parent.mkdir()
+    keys.write_text("k1:" + "s" * 40)
+    arguments = ["token", "--owner", "alice", "--scope", "post:read", "--data", str(tmp_path)]
+    assert run(arguments) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    principal = KeyRing.parse(keys.read_text(), "inkwire").verify(out.strip(), now=SystemClock().now())
+    assert (principal.owner, principal.scopes) == ("alice", frozenset({"post:read"}))
+    assert out == out.strip() + "\n"
+
+
+def test_damaged_keys_are_told_without_showing_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line names the file, not what is in it."""
+    keys = tmp_path / "secrets" / "jwt_keys"
+    keys.parent.mkdir()
+    keys.write_text("hush-hush")
+    assert run(["token", "--data", str(tmp_path)]) == 78
+    err = capsys.readouterr().err
+    assert str(keys) in err
+    assert "hush-hush" not in err
