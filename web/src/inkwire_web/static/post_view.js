@@ -125,7 +125,8 @@ export class PostView {
     const stopped = snapshot.status === "failed" || snapshot.status === "cancelled";
     ended.hidden = !stopped;
     if (stopped) this.#tellEnd(snapshot);
-    actions.hidden = !isFinal(snapshot) || snapshot.status === "deleted" || snapshot.sections.length === 0;
+    const written = snapshot.sections.some((section) => section.in_document && section.length > 0);
+    actions.hidden = !isFinal(snapshot) || !written;
     colophon.hidden = snapshot.status !== "published";
     if (snapshot.status !== "published") return;
     setText(facts, factsOf(snapshot));

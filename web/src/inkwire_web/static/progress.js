@@ -23,6 +23,15 @@ const ALONE = {
   deleted: "This post was deleted.",
 };
 
+const REASONS = {
+  provider_rate_limited: "The model provider is rate limiting",
+  provider_unavailable: "The model provider is not available",
+  provider_timeout: "The model provider is silent",
+  provider_cut: "The model's answer was cut off",
+  provider_invalid_output: "The model's answer could not be used",
+};
+
+const ENDED_EARLY = new Set(["failed", "cancelled", "deleted", "unknown"]);
 const QUIET_AFTER_MS = 4_000;
 
 export class ProgressView {
@@ -49,7 +58,7 @@ export class ProgressView {
     setText(status, STATUS[shown] ?? shown);
     status.dataset.status = shown;
     const value = snapshot.progress.percent;
-    setText(percent, shown === "unknown" ? "" : `${value} %`);
+    setText(percent, ENDED_EARLY.has(shown) ? "" : `${value} %`);
     bar.dataset.status = shown;
     bar.firstElementChild.style.inlineSize = `${value}%`;
     bar.setAttribute("aria-valuenow", String(value));
@@ -79,6 +88,7 @@ export class ProgressView {
       this.#retryUntilMs = this.#now() + retry.delay_ms - passedMs;
     }
     const seconds = Math.ceil((this.#retryUntilMs - this.#now()) / 1000);
-    return `${retry.message.replace(/\.$/, "")} · ${seconds > 0 ? `${seconds} s left` : "now"}`;
+    const reason = REASONS[retry.code] ?? "The model provider failed";
+    return `${reason}; trying again ${seconds > 0 ? `in ${seconds} s` : "now"}.`;
   }
 }

@@ -264,8 +264,8 @@ export class Connection {
   // A browser cannot see the gateway's pings, and a lost network closes nothing for minutes.
   #probe() {
     if (this.#timers.has("pong")) return;
-    this.#send({ type: "ping" });
     this.#after("pong", PONG_WITHIN_MS, () => this.#lost(1006));
+    this.#send({ type: "ping" });
   }
 
   #lost(code) {

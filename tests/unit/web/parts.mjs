@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fieldOf } from "../../../web/src/inkwire_web/static/compose.js";
+import { ago } from "../../../web/src/inkwire_web/static/dom.js";
+import { tabTitle } from "../../../web/src/inkwire_web/static/post_view.js";
+import { STATUS } from "../../../web/src/inkwire_web/static/progress.js";
+import { safeUrl } from "../../../web/src/inkwire_web/static/render.js";
+import { countWords } from "../../../web/src/inkwire_web/static/sections.js";
+
+test("links lead to http, https and mailto only", () => {
+  for (const good of ["https://a.example/b?c#d", "http://a.example", " https://a.example ", "mailto:a@b.example"]) {
+    assert.ok(safeUrl(good), good);
+  }
+  const bad = [
+    "javascript:alert(1)", "JaVaScRiPt:alert(1)", " java\nscript:alert(1)", "\u0001javascript:alert(1)",
+    "data:text/html,x", "vbscript:x", "file:///etc/passwd", "blob:x", "/posts", "#x", "//", "", "https://",
+  ];
+  for (const url of bad) assert.equal(safeUrl(url), null, url);
+});
+
+test("a field of a schema becomes a control of its kind", () => {
+  assert.equal(fieldOf("length", { enum: ["short", "long"], default: "long", type: "string" }).kind, "choice");
+  assert.equal(fieldOf("tone", { type: "string", maxLength: 80 }).maxLength, 80);
+  assert.deepEqual([fieldOf("n", { type: "integer", minimum: 1 }).step, fieldOf("n", { type: "number" }).step], [1, "any"]);
+  assert.equal(fieldOf("faq", { type: "boolean" }).kind, "switch");
+  assert.equal(fieldOf("tags", { type: "array", items: {} }), null);
+});
+
+test("references and optional fields of a schema are looked through", () => {
+  const defs = { Tone: { enum: ["dry", "warm"], title: "Tone", type: "string" } };
+  assert.deepEqual(fieldOf("tone", { $ref: "#/$defs/Tone", default: "dry" }, defs).choices, ["dry", "warm"]);
+  const optional = fieldOf("topic", { anyOf: [{ type: "string", maxLength: 9 }, { type: "null" }], default: null });
+  assert.deepEqual([optional.kind, optional.maxLength], ["text", 9]);
+});
+
+test("times are told as people say them", () => {
+  const now = Date.parse("2026-03-08T12:00:00Z");
+  const told = ["2026-03-08T11:59:50Z", "2026-03-08T12:00:09Z", "2026-03-08T11:58:00Z", "2026-03-08T09:00:00Z", ""];
+  assert.deepEqual(told.map((time) => ago(time, now)), ["just now", "just now", "2m ago", "3h ago", ""]);
+  assert.match(ago("2025-12-24T12:00:00Z", now), /2025/);
+});
+
+test("words are counted in any script that has them", () => {
+  assert.equal(countWords("# It's a café, n'est-ce pas? 3.5 слова"), 7);
+  assert.equal(countWords(" \n— … "), 0);
+});
+
+test("the tab says how far a post is", () => {
+  const base = { title: "Tips", status: "generating", progress: { percent: 40 } };
+  assert.equal(tabTitle(base), "40 % · Tips · Inkwire");
+  assert.equal(tabTitle({ ...base, status: "published" }), "Tips · Inkwire");
+  assert.equal(tabTitle({ ...base, status: "failed" }), "Failed · Tips · Inkwire");
+  assert.equal(tabTitle(null), "Inkwire");
+});
+
+test("every state of a post has a word", () => {
+  const states = ["queued", "generating", "recovering", "retrying", "paused", "published", "failed", "cancelled", "deleted"];
+  for (const state of states) assert.ok(STATUS[state], state);
+});
