@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -257,6 +258,20 @@ async def reader(
         **options,
     ) as socket:
         yield Reader(socket)
+
+
+@asynccontextmanager
+async def narrow_reader(port: int, jwt: str) -> AsyncIterator[Reader]:
+    """A client whose machine holds little: what it does not read soon fills the server's side."""
+    raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
+    subprotocols = [Subprotocol("inkwire.v1"), Subprotocol(f"token.{jwt}")]
+    url = f"ws://127.0.0.1:{port}/ws"
+    options: dict[str, Any] = {"max_size": 2**24, "max_queue": 1, "ping_interval": None, "close_timeout": 0.5}
+    async with connect(url, sock=raw, subprotocols=subprotocols, **options) as ws:
+        yield Reader(ws)
 
 
 async def close_code(client: Reader) -> int:

@@ -1,0 +1,91 @@
+"""The gateway as a process: settings, start in any order, stop."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.gateway_support import SECRET, Author, close_code, event_log, reader, token
+from tests.support.ports import free_port
+from tests.support.processes import ManagedProcess, http_status
+from tests.support.servers import NatsFactory
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.nats
+
+ARGV = [sys.executable, "-m", "inkwire_gateway.main"]
+Keep = Callable[[ManagedProcess], ManagedProcess]
+
+
+def gateway_process(folder: Path, port: int, **changes: str) -> ManagedProcess:
+    environment = {
+        "INKWIRE_GATEWAY_PORT": str(port),
+        "INKWIRE_STORE_URL": f"sqlite:///{folder / 'posts.sqlite3'}",
+        "INKWIRE_JWT_KEYS": f"k1:{SECRET}",
+        **changes,
+    }
+    return ManagedProcess("gateway", ARGV, env=environment)
+
+
+async def test_it_starts_before_its_broker_and_stops_in_order(
+    nats_factory: NatsFactory, tmp_path: Path, keep: Keep
+) -> None:
+    """Started while NATS is away it waits, is ready once streams are there, drains and ends with 0 on SIGTERM."""
+    server = nats_factory()
+    server.stop()
+    port = free_port()
+    process = keep(gateway_process(tmp_path, port, INKWIRE_NATS_URL=server.url))
+    process.start()
+    await eventually(lambda: "nats error" in process.log, what="the gateway finds nobody")
+    server.start()
+    async with event_log(server.url) as log:
+
+        async def ready() -> bool:
+            status, _ = await asyncio.to_thread(http_status, f"http://127.0.0.1:{port}/readyz")
+            return status == 200
+
+        await eventually(ready, what="the gateway is ready", timeout_s=30, ignoring=(OSError,))
+        author = Author(log)
+        await author.whole()
+        async with reader(port, token()) as r:
+            await r.follow(author.channel)
+            ended = asyncio.create_task(asyncio.to_thread(process.term))
+            assert await close_code(r) == 4200
+            assert await ended == 0
+    assert "Traceback" not in process.log and token()[:20] not in process.log
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"INKWIRE_JWT_KEYS": ""}, "INKWIRE_JWT_KEYS"),
+        ({"INKWIRE_GATEWAY_PORT": "many"}, "INKWIRE_GATEWAY_PORT"),
+        ({"INKWIRE_GATEWAY_PING_INTERVAL_S": "0"}, "INKWIRE_GATEWAY_PING_INTERVAL_S"),
+        ({"INKWIRE_STORE_URL": "redis://x"}, "INKWIRE_STORE_URL"),
+    ],
+    ids=["keys", "port", "interval", "store"],
+)
+async def test_a_wrong_setting_is_one_line(tmp_path: Path, keep: Keep, changes: dict[str, str], names: str) -> None:
+    """A wrong setting ends the process with one line that names the variable."""
+    process = keep(gateway_process(tmp_path, free_port(), **changes))
+    process.start()
+    await eventually(lambda: not process.running, what="the gateway has ended")
+    assert process.returncode == 78
+    assert len(process.lines) == 1 and names in process.lines[0]
+    assert SECRET not in process.log
+
+
+async def test_a_port_that_is_taken_is_one_line(nats_url: str, tmp_path: Path, keep: Keep) -> None:
+    """It names the address and ends with EX_UNAVAILABLE."""
+    async with event_log(nats_url):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            process = keep(gateway_process(tmp_path, port, INKWIRE_NATS_URL=nats_url))
+            process.start()
+            await eventually(lambda: not process.running, what="the gateway has ended")
+    assert process.returncode == 69
+    assert "Traceback" not in process.log
+    assert any("cannot start" in line and str(port) in line for line in process.lines)
