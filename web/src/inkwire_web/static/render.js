@@ -166,6 +166,7 @@ export class SectionText {
 
   #end() {
     this.#ended = true;
+    if (this.#root.contains(this.#caret)) this.#caret.remove();
     this.#attempt(() => smd.parser_end(this.#parser));
   }
 
