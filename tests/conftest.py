@@ -1,11 +1,13 @@
 """Fixtures and rules of every suite; the work is done in tests/support."""
 
 import contextlib
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import hypothesis
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
@@ -24,6 +26,11 @@ from tests.support.wait import time_factor
 KINDS: Final = ("unit", "property", "contract", "integration", "e2e", "chaos")
 ISOLATED: Final = ("unit", "property")
 HERE: Final = Path(__file__).parent
+
+# People explore at random; a gate must say the same of the same commit twice.
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("gate" if os.environ.get("CI") else "explore")
 
 # What a test needs follows from the fixtures it asks for, directly or not.
 NEEDS: Final = {
