@@ -120,7 +120,10 @@ export class Compose {
       event.preventDefault(); // a title is one line
       this.#form.requestSubmit();
     });
-    this.#title.addEventListener("input", () => this.fail(""));
+    this.#title.addEventListener("input", () => {
+      this.fail("");
+      grow(this.#title);
+    });
     this.#fields.replaceChildren(row(priorityField()));
   }
 
@@ -207,6 +210,13 @@ export class Compose {
     }
     return this.#key;
   }
+}
+
+// Browsers without `field-sizing` get the same by hand.
+function grow(area) {
+  if (CSS.supports("field-sizing", "content")) return;
+  area.style.blockSize = "auto";
+  area.style.blockSize = `${area.scrollHeight}px`;
 }
 
 function priorityField() {
