@@ -10,8 +10,8 @@ from inkwire_recipes.outline import (
     MAX_OUTLINE_SECTIONS,
     MAX_TARGET_WORDS,
     Outline,
+    OutlineRendering,
     parse_outline,
-    render_outline,
     schema_for,
 )
 from inkwire_recipes.recipe import UnusableOutput
@@ -91,14 +91,14 @@ def test_the_rendering_is_a_nested_list() -> None:
         "description": "D",
         "sections": [{"title": "One", "target_words": 120, "points": ["why"]}, {"title": "Two"}, "Three"],
     }
-    assert render_outline(value, True) == "**T**\n\nD\n\n1. One (120 words)\n    - why\n2. Two\n3. Three"
+    assert OutlineRendering()(value, True) == "**T**\n\nD\n\n1. One (120 words)\n    - why\n2. Two\n3. Three"
 
 
 def test_keys_in_another_order_wait_for_those_before_them() -> None:
     """What stands later on the page is not shown before what stands above it."""
     value = {"sections": [{"title": "One"}]}
-    assert render_outline(value, False) == ""
-    assert render_outline(value, True) == "1. One"
+    assert OutlineRendering()(value, False) == ""
+    assert OutlineRendering()(value, True) == "1. One"
 
 
 def test_the_schema_is_strict() -> None:

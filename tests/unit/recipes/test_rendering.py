@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkwire_recipes.blog import BLOG, BlogInputs
-from inkwire_recipes.outline import render_outline
+from inkwire_recipes.outline import OutlineRendering
 from inkwire_recipes.recipe import Rendered, Renderer, UnusableOutput, Work
 from inkwire_recipes.rendering import BodyRenderer, find_json, is_open, one_line
 
@@ -73,7 +73,7 @@ def test_a_growing_outline_only_grows(outline: dict[str, Any]) -> None:
     """Character by character, what is shown is always the beginning of the final Markdown."""
     answer = json.dumps(outline)
     renderer = outline_renderer()
-    final = render_outline(json.loads(answer), True)
+    final = OutlineRendering()(json.loads(answer), True)
     shown = ""
     for character in answer:
         shown += renderer.feed(character)

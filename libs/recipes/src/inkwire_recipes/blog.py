@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from inkwire_contracts.events import PlannedData, PlannedSection
-from inkwire_recipes.outline import Outline, parse_outline, render_outline, schema_for
+from inkwire_recipes.outline import Outline, OutlineRendering, parse_outline, schema_for
 from inkwire_recipes.recipe import MAX_CONTEXT_CHARS, Inputs, Prompt, Renderer, Step, Work
 from inkwire_recipes.rendering import BodyRenderer, JsonRenderer, one_line
 
@@ -76,7 +76,7 @@ class Blog:
     def renderer(self, work: Work, step: Step) -> Renderer:
         """Headings and blank lines are ours; the document ends with one newline."""
         if step.section == OUTLINE:
-            return JsonRenderer(render_outline, lambda answer: parse_outline(answer).model_dump(mode="json"))
+            return JsonRenderer(OutlineRendering(), lambda answer: parse_outline(answer).model_dump(mode="json"))
         title = _title(work)
         if step.section == INTRODUCTION:
             return BodyRenderer(f"# {title}\n\n", titles=(title, step.title))

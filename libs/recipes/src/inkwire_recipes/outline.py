@@ -172,22 +172,45 @@ def _titled(text: str) -> dict[str, Any]:
     }
 
 
-def render_outline(value: Any, complete: bool) -> str:
-    """Markdown of the outline as far as it is certain. Of a growing value it is a prefix of what comes later."""
-    if not isinstance(value, dict):
-        return ""
-    value = dict(_unwrapped(value)) if complete else value
-    text = ""
-    for key, render in (("title", _render_title), ("description", _render_description), ("sections", _render_sections)):
-        if key not in value:
-            if not complete:
+class OutlineRendering:
+    """Markdown of one outline as it grows; of a growing value it is a prefix of what comes later.
+
+    Sections before the last one cannot change any more, so each is rendered once and not with every piece.
+    """
+
+    def __init__(self) -> None:
+        self._finished: list[str] = []
+
+    def __call__(self, value: Any, complete: bool) -> str:
+        """The text that is certain."""
+        if not isinstance(value, dict):
+            return ""
+        if complete:
+            value = _unwrapped(value)
+        text = ""
+        parts = (("title", _render_title), ("description", _render_description), ("sections", self._sections))
+        for key, render in parts:
+            if key not in value:
+                if not complete:
+                    return text.rstrip()
+                continue
+            growing = is_open(value, key, not complete)
+            text += render(value[key], not growing)
+            if growing:
                 return text.rstrip()
-            continue
-        growing = is_open(value, key, not complete)
-        text += render(value[key], not growing)
-        if growing:
-            return text.rstrip()
-    return text.rstrip()
+        return text.rstrip()
+
+    def _sections(self, value: Any, complete: bool) -> str:
+        sections = _list(value)[:MAX_OUTLINE_SECTIONS]
+        if complete:
+            return "".join(_render_section(number, section, True) for number, section in enumerate(sections, 1))
+        final = sections if len(_list(value)) > len(sections) else sections[:-1]
+        for number in range(len(self._finished), len(final)):
+            self._finished.append(_render_section(number + 1, final[number], True))
+        rest = (
+            _render_section(number, sections[number - 1], False) for number in range(len(final) + 1, len(sections) + 1)
+        )
+        return "".join(self._finished) + "".join(rest)
 
 
 def _render_title(value: Any, complete: bool) -> str:
@@ -197,14 +220,6 @@ def _render_title(value: Any, complete: bool) -> str:
 def _render_description(value: Any, complete: bool) -> str:
     text = _text(value, MAX_DESCRIPTION_CHARS)
     return text + ("\n\n" if complete else "") if text else ""
-
-
-def _render_sections(value: Any, complete: bool) -> str:
-    sections = _list(value)[:MAX_OUTLINE_SECTIONS]
-    return "".join(
-        _render_section(number, section, complete or number < len(_list(value)))
-        for number, section in enumerate(sections, 1)
-    )
 
 
 def _render_section(number: int, value: Any, complete: bool) -> str:

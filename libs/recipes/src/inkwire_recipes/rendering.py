@@ -20,7 +20,8 @@ _FENCED = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)
 
 def one_line(text: str, limit: int = MAX_HEADING_CHARS) -> str:
     """``text`` on one line, white space collapsed, at most ``limit`` characters; of a prefix, a prefix of it."""
-    return " ".join(_LONE_SURROGATE.sub("\ufffd", text).split())[:limit].rstrip()
+    whole = text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
+    return " ".join(whole.split())[:limit].rstrip()
 
 
 class BodyRenderer:
