@@ -207,10 +207,8 @@ class OutlineRendering:
         final = sections if len(_list(value)) > len(sections) else sections[:-1]
         for number in range(len(self._finished), len(final)):
             self._finished.append(_render_section(number + 1, final[number], True))
-        rest = (
-            _render_section(number, sections[number - 1], False) for number in range(len(final) + 1, len(sections) + 1)
-        )
-        return "".join(self._finished) + "".join(rest)
+        last = [_render_section(len(final) + 1, section, False) for section in sections[len(final) :]]
+        return "".join(self._finished + last)
 
 
 def _render_title(value: Any, complete: bool) -> str:
