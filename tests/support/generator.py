@@ -1,6 +1,5 @@
 """Generators in a test: inside the test's own loop, or as processes that can be killed."""
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -130,8 +129,3 @@ def assert_exact(snapshot: Snapshot, stored: list[StoredEvent]) -> None:
     assert snapshot.status == "published"
     assert snapshot.sha256 == digest(text)
     assert text.endswith("\n") and not text.endswith("\n\n")
-
-
-async def settle() -> None:
-    """Let tasks that are ready run."""
-    await asyncio.sleep(0)
