@@ -16,7 +16,7 @@ import aiohttp
 from inkwire.data_dir import DataDir, Running
 from inkwire.network import port_is_free
 from inkwire.programs import binary, caddyfile, uses_simulator
-from inkwire.provisioning import local_topology, verify_at
+from inkwire.provisioning import verify_at
 from inkwire_chassis.jetstream import BrokerError
 from inkwire_chassis.provisioning import Drift
 from inkwire_stores import StoreUnavailable, check_store_url, open_store
@@ -146,7 +146,7 @@ async def _nats(around: Surroundings) -> Finding:
     shown = url.rpartition("@")[2]
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S / 2):
-            await verify_at(url, local_topology())
+            await verify_at(url)
     except TimeoutError:
         return Finding("nats", "bad", f"no answer from {shown}: start it, or correct INKWIRE_NATS_URL")
     except (Drift, BrokerError) as error:

@@ -34,6 +34,9 @@ app = typer.Typer(
 
 Data = Annotated[Path, typer.Option("--data", help="Folder for the log, the store and the secrets.")]
 Url = Annotated[str | None, typer.Option("--url", envvar="INKWIRE_URL", help="Address of a running Inkwire.")]
+Size = Annotated[
+    int | None, typer.Option(min=1024**2, help="Bytes on disk. [default: as it is, or the contracts' own]")
+]
 Token = Annotated[
     str | None, typer.Option("--token", envvar="INKWIRE_TOKEN", help="Bearer token; none is needed on this machine.")
 ]
@@ -49,7 +52,7 @@ def up(
         float, typer.Option(min=0, max=1e6, help="Speed of the simulated model (no OPENAI_API_KEY); 0: at once.")
     ] = 60.0,
 ) -> None:
-    r"""Run all of Inkwire on this machine and print its address.
+    """Run all of Inkwire on this machine and print its address.
 
     Without OPENAI_API_KEY a simulator writes the texts. Ctrl-C stops everything.
 
@@ -58,7 +61,7 @@ def up(
       inkwire up
       inkwire up --port 9000 --data /tmp/inkwire --generators 2
       OPENAI_API_KEY=... OPENAI_MODEL=gpt-4o-mini inkwire up
-    """
+    """  # noqa: D301 - a backspace keeps the lines
     from inkwire.launcher import StartFailed
     from inkwire.programs import Options
     from inkwire.terminal import PrefixedTerminal
@@ -102,7 +105,7 @@ def write(
     token: Token = None,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    r"""Have an article written and watch it being written.
+    """Have an article written and watch it being written.
 
     The text goes to stdout, progress to stderr. Into a pipe go finished sections only, so that a file holds exactly
     the published text. Exit code 0: published; 1: failed; 130: interrupted (the article is still written).
@@ -112,7 +115,7 @@ def write(
       inkwire write "Top 10 Laravel tips"
       inkwire write "Top 10 Laravel tips" --option tone=friendly --option length=short > tips.md
       inkwire write "Top 10 Laravel tips" --json | tail -1
-    """
+    """  # noqa: D301 - a backspace keeps the lines
     from inkwire import writing
     from inkwire.client import Client
     from inkwire.display import choose
@@ -132,13 +135,13 @@ def watch(
     token: Token = None,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    r"""Watch an article that is being written, or print a finished one.
+    """Watch an article that is being written, or print a finished one.
 
     \b
     Examples:
       inkwire watch k3v5q7wz2m4n6bacbd2f4g6haj
       inkwire watch k3v5q7wz2m4n6bacbd2f4g6haj > article.md
-    """
+    """  # noqa: D301 - a backspace keeps the lines
     from inkwire import writing
     from inkwire.client import Client
     from inkwire.display import choose
@@ -166,13 +169,13 @@ def doctor(
     data: Data = DEFAULT_DATA,
     port: Annotated[int, typer.Option(min=1, max=65_535, help="The public port you want to use.")] = DEFAULT_PORT,
 ) -> None:
-    r"""Check all that Inkwire needs, and say what to do. Exit code 1 if something is wrong.
+    """Check all that Inkwire needs, and say what to do. Exit code 1 if something is wrong.
 
     \b
     Examples:
       inkwire doctor
       OPENAI_API_KEY=... inkwire doctor
-    """
+    """  # noqa: D301 - a backspace keeps the lines
     from inkwire.doctor import Surroundings, examine
 
     folder = DataDir(data)
@@ -190,25 +193,36 @@ def provision(
     data: Data = DEFAULT_DATA,
     nats_url: Annotated[str, typer.Option(envvar="INKWIRE_NATS_URL", help="The broker.")] = "",
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if something is missing.")] = False,
+    make_keys: Annotated[
+        bool, typer.Option("--make-keys", help="Make signing keys in --data if none are there.")
+    ] = False,
+    events_max_bytes: Size = None,
+    conversations_max_bytes: Size = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, max=5, help="Copies of each stream. [default: as it is, or 1]")
+    ] = None,
 ) -> None:
-    r"""Create or update streams and consumers; safe to repeat.
+    """Create or update streams and consumers; safe to repeat.
 
     \b
     Examples:
       inkwire provision --nats-url nats://127.0.0.1:4222
       inkwire provision --check
-    """
-    from inkwire.provisioning import local_topology, provision_at, verify_at
+    """  # noqa: D301 - a backspace keeps the lines
+    from inkwire.provisioning import Sizes, provision_at, verify_at
     from inkwire_chassis.jetstream import BrokerError
     from inkwire_chassis.provisioning import Drift
 
     url = nats_url or _local_nats(data)
     try:
         if check:
-            _run(_bounded(verify_at(url, local_topology())))
+            _run(_bounded(verify_at(url)))
             typer.echo("as it should be")
             return
-        for line in _run(_bounded(provision_at(url, local_topology()))) or ["nothing to change"]:
+        if make_keys:
+            DataDir(data).prepare()
+        sizes = Sizes(events_max_bytes, conversations_max_bytes, replicas)
+        for line in _run(_bounded(provision_at(url, sizes))) or ["nothing to change"]:
             typer.echo(line)
     except TimeoutError:
         fail(f"no answer from {_without_password(url)}: is the broker running? See `inkwire doctor`", EX_UNAVAILABLE)
@@ -216,6 +230,8 @@ def provision(
         fail(str(error), EX_FAILED)
     except BrokerError as error:
         fail(f"the broker refused: {error}", EX_UNAVAILABLE)
+    except OSError as error:
+        fail(f"cannot write {data}: {error.strerror or error}; give another --data", EX_CONFIG)
 
 
 def _local_nats(data: Path) -> str:
@@ -241,13 +257,13 @@ def token(
     lifetime_s: Annotated[int, typer.Option(min=1, max=MAX_LIFETIME_S, help="Seconds until it ends.")] = 3600,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    r"""Print a token for local development, and nothing else.
+    """Print a token for local development, and nothing else.
 
     \b
     Examples:
       inkwire token --owner alice
       curl -H "Authorization: Bearer $(inkwire token)" http://127.0.0.1:8080/posts
-    """
+    """  # noqa: D301 - a backspace keeps the lines
     if unknown := sorted(set(scope or ()) - SCOPES):
         fail(f"no such scope: {', '.join(unknown)}; choose from {', '.join(sorted(SCOPES))}", EX_USAGE)
     path = DataDir(data).jwt_keys

@@ -1,28 +1,37 @@
 """Streams and consumers of a broker, made or checked from the command line."""
 
-from inkwire_chassis.jetstream import JetStream
+from dataclasses import dataclass, replace
+
+from inkwire_chassis.jetstream import BrokerError, JetStream
 from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.provisioning import provision, verify
 from inkwire_contracts.topology import Topology, topology
 
-EVENTS_MAX_BYTES = 256 * 1024**2
-"""Reserved on disk for the log of a local Inkwire."""
-
-CONVERSATIONS_MAX_BYTES = 32 * 1024**2
+_NO_STREAM = frozenset({404, 10059})
 
 
-def local_topology() -> Topology:
-    """Sizes for one machine."""
-    return topology(events_max_bytes=EVENTS_MAX_BYTES, conversations_max_bytes=CONVERSATIONS_MAX_BYTES)
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What an operator chooses. None: as it is there already, else the default of the contracts."""
+
+    events_max_bytes: int | None = None
+    conversations_max_bytes: int | None = None
+    replicas: int | None = None
+
+
+LOCAL = Sizes(events_max_bytes=256 * 1024**2, conversations_max_bytes=32 * 1024**2, replicas=1)
+"""For one machine: what is reserved on its disk."""
 
 
 async def provision_local(nats_url: str) -> list[str]:
-    """Create the streams and consumers of a local Inkwire; one line for each thing made or changed."""
-    return await provision_at(nats_url, local_topology())
+    """:func:`provision_at` with the sizes of one machine."""
+    return await provision_at(nats_url, LOCAL)
 
 
-async def provision_at(nats_url: str, plan: Topology) -> list[str]:
-    """Bring a broker to the plan; waits for the broker for as long as it takes.
+async def provision_at(nats_url: str, sizes: Sizes) -> list[str]:
+    """Create or update streams and consumers; one line for each thing made or changed.
+
+    Waits for the broker for as long as it takes.
 
     Raises:
         BrokerError: the broker refused.
@@ -30,11 +39,11 @@ async def provision_at(nats_url: str, plan: Topology) -> list[str]:
     async with connected(nats_url, "provision") as client:
         jetstream = JetStream(client)
         await jetstream.start()
-        return await provision(jetstream, plan)
+        return await provision(jetstream, await _plan(jetstream, sizes))
 
 
-async def verify_at(nats_url: str, plan: Topology) -> None:
-    """Check a broker without changing it.
+async def verify_at(nats_url: str) -> None:
+    """Check a broker without changing it; sizes are its operator's choice.
 
     Raises:
         Drift: something is missing or different.
@@ -43,4 +52,30 @@ async def verify_at(nats_url: str, plan: Topology) -> None:
     async with connected(nats_url, "provision") as client:
         jetstream = JetStream(client)
         await jetstream.start()
+        plan = topology()
         await verify(jetstream, plan, consumers=tuple(consumer.durable for consumer in plan.consumers))
+
+
+async def _plan(jetstream: JetStream, sizes: Sizes) -> Topology:
+    """The contracts' topology with the sizes that were chosen, now or before."""
+    plan = topology()
+    chosen = {"EVENTS": sizes.events_max_bytes, "CONVERSATIONS": sizes.conversations_max_bytes}
+    streams = []
+    replicas = sizes.replicas
+    for stream in plan.streams:
+        have = await _existing(jetstream, stream.name)
+        if stream.max_bytes is not None:
+            stream = replace(stream, max_bytes=chosen[stream.name] or have.get("max_bytes") or stream.max_bytes)
+        replicas = replicas or have.get("num_replicas")
+        streams.append(stream)
+    return replace(plan, streams=tuple(streams), replicas=replicas or plan.replicas)
+
+
+async def _existing(jetstream: JetStream, stream: str) -> dict[str, int]:
+    try:
+        config = (await jetstream.api(f"STREAM.INFO.{stream}"))["config"]
+    except BrokerError as error:
+        if error.code in _NO_STREAM:
+            return {}
+        raise
+    return {name: config[name] for name in ("max_bytes", "num_replicas") if config.get(name, 0) > 0}
