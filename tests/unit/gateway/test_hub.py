@@ -238,6 +238,13 @@ def test_dropped_channel_forgets_its_readers(stage: Stage) -> None:
     stage.hub.flush()
 
 
+def test_dropped_channel_holds_no_events(stage: Stage) -> None:
+    """Its events are gone at once, not with a later collection that would stop everybody else."""
+    assert len(stage.channel.ring) > 0
+    stage.hub.drop_channel(stage.channel)
+    assert len(stage.channel.ring) == 0 and stage.channel.ring.size_bytes == 0
+
+
 def test_user_channel_lists_then_tells() -> None:
     """An owner's channel answers with the list, then with events since the list was asked for."""
     hub = Hub(lambda: None)

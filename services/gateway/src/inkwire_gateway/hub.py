@@ -172,6 +172,7 @@ class Hub:
         left = list(channel.subscriptions)
         for subscription in left:
             self.leave(subscription)
+        channel.ring.clear(channel.ring.head)  # at once: in a cycle it would wait for a full collection, and prolong it
         return left
 
     # -- readers -----------------------------------------------------------------------------------------------
