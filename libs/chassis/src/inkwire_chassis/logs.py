@@ -1,6 +1,7 @@
 """One log shape for all services: JSON for machines, a coloured line for people; post, attempt and seq on each."""
 
 import logging
+import re
 import sys
 from typing import Any, Literal
 
@@ -16,6 +17,17 @@ def _redact(_logger: Any, _name: str, event: structlog.typing.EventDict) -> stru
     """No credential reaches a log, even when someone logs it by mistake."""
     for key in _REDACTED.intersection(event):
         event[key] = "***"
+    return event
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _defuse(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What others chose (a path, a key) must not steer the terminal that shows the log."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
     return event
 
 
@@ -35,6 +47,7 @@ def configure(service: str, *, form: Literal["human", "json"] = "json", level: s
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
+        *([_defuse] if form == "human" else []),
     ]
     numeric = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
