@@ -5,7 +5,7 @@ import string
 
 import pytest
 
-from inkwire_contracts.errors import ERROR_CODES, MESSAGES, REASONS, ErrorCode, InkwireError, render
+from inkwire_contracts.errors import ERROR_CODES, MESSAGES, REASONS, ErrorCode, InkwireError, _table, render
 
 PARAMS = {
     "detail": "title: too long",
@@ -90,3 +90,9 @@ def test_error_carries_code_params_and_row() -> None:
 def test_error_of_unknown_code_is_internal() -> None:
     """A code outside the table ends a request as an internal error."""
     assert InkwireError("no_such_code").spec.code == "internal"
+
+
+def test_a_code_stands_once() -> None:
+    """Two rows of one code would silently be the later one."""
+    with pytest.raises(ValueError, match="twice"):
+        _table(("a", 400, "A", ""), ("a", 500, "B", ""))

@@ -20,7 +20,10 @@ class ErrorCode:
 
 
 def _table(*rows: tuple[str, int, str, str]) -> dict[str, ErrorCode]:
-    return {row[0]: ErrorCode(*row) for row in rows}
+    table = {row[0]: ErrorCode(*row) for row in rows}
+    if len(table) != len(rows):
+        raise ValueError("an error code stands twice")
+    return table
 
 
 ERROR_CODES: Mapping[str, ErrorCode] = _table(
@@ -77,12 +80,6 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ),
     ("store_unavailable", 503, "Not available at the moment", "Try again in a few seconds."),
     ("log_full", 503, "No room for new posts", "Nothing was accepted. Try again in {retry_after_s} s."),
-    (
-        "corrupt",
-        500,
-        "The stored text is damaged",
-        "It does not match its digest. It was logged; tell the operator.",
-    ),
     ("internal", 500, "Something went wrong", "It was logged. Try again; if it stays, tell the operator."),
     # Frames of the WebSocket
     ("invalid_frame", 400, "The frame is not valid", "{detail}"),
