@@ -111,7 +111,7 @@ class KeyRing:
             owner=owner_token(self._issuer, claims["sub"]),
             subject=claims["sub"],
             scopes=frozenset(str(claims.get("scope", "")).split()),
-            channels=frozenset(map(str, claims.get("ch", ()))),
+            channels=frozenset(claims.get("ch", ())),
             expires_at=expires_at,
             name=str(claims.get("name", "")),
         )
@@ -136,7 +136,18 @@ class KeyRing:
             )
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             raise InkwireError("invalid_token") from None
-        numbers = (claims["exp"], claims["iat"])
-        if not claims["sub"] or not all(isinstance(n, int | float) and abs(n) < 1e11 for n in numbers):
+        if not claims["sub"] or not all(_is_time(claims[name]) for name in ("exp", "iat")):
+            raise InkwireError("invalid_token")
+        if "ch" in claims and not _is_channel_list(claims["ch"]):
             raise InkwireError("invalid_token")
         return dict(claims)
+
+
+def _is_time(value: object) -> bool:
+    """Whether it is a number of seconds that a date can hold."""
+    return isinstance(value, int | float) and 0 <= value < 1e11
+
+
+def _is_channel_list(value: object) -> bool:
+    """Names, at least one: an empty list must not mean what no list means, all channels."""
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
