@@ -28,6 +28,14 @@ def test_the_websocket_has_the_public_address(
     assert settings(monkeypatch, INKWIRE_API_PUBLIC_URL=public_url).websocket_url == websocket_url
 
 
+@pytest.mark.parametrize("keys", ["", "nokid", "k1:short", ":" + "x" * 32])
+def test_unusable_keys_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    """The line names the variable, says what to give, and shows none of it."""
+    with pytest.raises(SettingsError, match=r"^INKWIRE_JWT_KEYS: (give keys as|each secret needs)[^\n]*$") as caught:
+        settings(monkeypatch, INKWIRE_JWT_KEYS=keys)
+    assert not keys or keys not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["ftp://x", "127.0.0.1:8080", "http://", "http://x/path", "http://x?y=1"])
 def test_a_public_url_is_an_origin(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """One line names the variable."""

@@ -63,6 +63,15 @@ def test_an_unreadable_secret_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp
         load(Settings)
 
 
+def test_a_secret_file_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The error names variable and file, and shows nothing of what is in it."""
+    monkeypatch.delenv("INKWIRE_JWT_KEYS")
+    (tmp_path / "keys").write_bytes(b"k:secret\xff")
+    monkeypatch.setenv("INKWIRE_JWT_KEYS_FILE", str(tmp_path / "keys"))
+    with pytest.raises(SettingsError, match=r"^INKWIRE_JWT_KEYS_FILE: .*keys is not UTF-8 text$"):
+        load(Settings)
+
+
 def test_a_process_with_wrong_settings_ends_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,8 @@ def _secrets_from_files(cls: type[BaseSettings]) -> dict[str, str]:
             found[field_name] = Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SettingsError(f"{name}_FILE: cannot read {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{name}_FILE: {path} is not UTF-8 text") from None
     return found
 
 
@@ -74,7 +76,7 @@ def load(cls: type[S], **overrides: Any) -> S:
             name = variable_name(cls, name, field)
         elif not name.startswith(("INKWIRE_", "OPENAI_")):
             name = f"{cls.model_config.get('env_prefix', '')}{name}".upper()
-        raise SettingsError(f"{name}: {first['msg']}") from None
+        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def load_or_exit(cls: type[S], **overrides: Any) -> S:
