@@ -245,10 +245,21 @@ async def test_another_log_starts_everybody_again(stage: Stage) -> None:
     stage.broker.script = Script().begin()
     stage.broker.script.chunk("New")
     stage.broker.log_epoch = "epoch-2"
-    await stage.channels.reconnected()
+    stage.channels.reconnected()
     await eventually(lambda: client.types.count("live") == 2, what="the reader starts again")
     assert client.told[-1]["position"] == {"epoch": "epoch-2", "seq": 4}
     assert client.told[-2]["text"] == "New"
+
+
+async def test_another_log_without_a_reconnect(stage: Stage) -> None:
+    """A log that is suddenly shorter is looked at closely: under another epoch the post is loaded anew."""
+    client = await stage.live(stage.join())
+    stage.broker.script = Script().begin()
+    stage.broker.log_epoch = "epoch-2"
+    stage.clock.advance(2.0)
+    stage.channels.sweep()
+    await eventually(lambda: client.types.count("live") == 2, what="the reader starts again")
+    assert client.told[-1]["position"] == {"epoch": "epoch-2", "seq": 3}
 
 
 async def test_contradicting_message_reloads(stage: Stage) -> None:
@@ -317,7 +328,7 @@ async def test_user_channel_after_a_reconnect(stage: Stage) -> None:
     """Lifecycle events that were missed while the broker was away are made good by the list."""
     client = stage.join(f"user:{OWNER}")
     await eventually(lambda: client.types == ["subscribed", "posts"], what="the list")
-    await stage.channels.reconnected()
+    stage.channels.reconnected()
     await eventually(lambda: client.types[2:] == ["posts"], what="the list again")
 
 

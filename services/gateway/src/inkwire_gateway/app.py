@@ -78,7 +78,7 @@ class _Callbacks:
     async def reconnected(self) -> None:
         """Compare everything with the log."""
         if self.channels is not None:
-            await self.channels.reconnected()
+            self.channels.reconnected()
 
     async def failed(self, error: Exception) -> None:
         """Messages that were dropped here are read from the log."""

@@ -4,10 +4,10 @@ One task per channel at most; everything that readers see happens in the hub, sy
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from inkwire_chassis.clock import Clock
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
@@ -120,7 +120,7 @@ class Channels:
     async def _see_to(self, channel: Channel, upkeep: _Upkeep) -> None:
         upkeep.again = False
         try:
-            async with self._reads, self._patience():
+            async with self._patience(), self._reads:
                 if isinstance(channel, PostChannel):
                     await self._see_to_post(channel, upkeep)
                 elif isinstance(channel, UserChannel):
@@ -129,7 +129,8 @@ class Channels:
             get_logger().error("a post's history does not fold", channel=channel.name, error=str(error))
             self._give_up(channel, "internal")
         except Unavailable as error:
-            get_logger().warning("channel not available", channel=channel.name, error=str(error))
+            if channel.waiting:
+                get_logger().warning("channel not available", channel=channel.name, error=str(error))
             self._refuse_waiting(channel, "broker_unavailable")
         finally:
             upkeep.task = None
@@ -171,6 +172,9 @@ class Channels:
         for attempt in range(REFILL_TRIES):
             newest = await self._insist(lambda: self._history.newest_seq(channel.owner, channel.post))
             if newest <= live.seq and live.phase is Phase.LIVE:
+                if newest < live.seq and await self._insist(self._history.epoch) != live.epoch:
+                    get_logger().warning("the log is another one", post=channel.post, before=live.epoch)
+                    return Verdict.DAMAGED
                 return Verdict.OK
             if attempt:
                 await asyncio.sleep(_delay_s(attempt))
@@ -276,8 +280,12 @@ class Channels:
                 continue
             self._work(channel)
 
-    async def reconnected(self) -> None:
-        """The broker is back. If its log is another one, every place in the old one is void."""
+    def reconnected(self) -> None:
+        """The broker is back: compare everything with its log. Returns at once; the caller is the broker's client."""
+        self._leftover("compare after reconnect", self._compare())
+
+    async def _compare(self) -> None:
+        """If the log is another one, every place in the old one is void."""
         try:
             async with self._patience():
                 epoch = await self._insist(self._history.epoch)
@@ -305,9 +313,12 @@ class Channels:
         self.hub.drop_channel(channel)
         upkeep = self._upkeep.pop(channel, None)
         if upkeep is not None and upkeep.watch is not None:
-            task = spawn(f"release {channel.name}", upkeep.watch.stop())
-            self._leftovers.add(task)
-            task.add_done_callback(self._leftovers.discard)
+            self._leftover(f"release {channel.name}", upkeep.watch.stop())
+
+    def _leftover(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = spawn(name, work)
+        self._leftovers.add(task)
+        task.add_done_callback(self._leftovers.discard)
 
     async def stop(self) -> None:
         """Let go of everything."""
