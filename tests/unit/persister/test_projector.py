@@ -157,6 +157,13 @@ def test_another_log_asks_for_all_of_it() -> None:
     assert project(folded(events[:3], epoch="older"), events[3:4], EPOCH) == Refold("epoch")
 
 
+def test_a_place_that_cannot_be_in_this_log_asks_for_all_of_it() -> None:
+    """Reading on from behind the events that are missing would wait for ever."""
+    events = deliveries(whole_post())
+    stored = replace(folded(events[:2]), stream_seq=events[-1].stream_seq + 1)
+    assert project(stored, events[4:5], EPOCH) == Refold("epoch")
+
+
 def test_the_stored_post_is_never_changed_in_place() -> None:
     """A decision works on a copy: the stored post is as it was, whatever was folded."""
     events = deliveries(whole_post())

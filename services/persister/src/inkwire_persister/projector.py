@@ -70,6 +70,8 @@ def project(
     snapshot = _copy(stored, ordered)
     before = snapshot.seq
     stream_seq, outcome = _fold(snapshot, ordered, stored.stream_seq if stored else 0)
+    if outcome is Outcome.GAP and stored is not None and stored.stream_seq >= ordered[-1].stream_seq:
+        return Refold("epoch")  # later by its seq, earlier by its place: what is stored came from another log
     if outcome is Outcome.GAP:
         return Behind(stored.stream_seq if stored else 0)
     if outcome is Outcome.INVALID or (stored is not None and stored.corrupt and snapshot.seq > before):
