@@ -106,6 +106,29 @@ async def test_a_document_of_another_log_is_folded_from_this_one(api: Api) -> No
     assert answer.json["position"] == {"epoch": await api.log.epoch(), "seq": writer.snapshot.seq}
 
 
+async def test_a_place_that_cannot_be_in_this_log_is_not_read_on_from(api: Api) -> None:
+    """A log set back keeps its epoch; a document with a place behind the newest event is folded anew."""
+    writer = await ScriptedWriter.begin(api.log, make_job("ana"))
+    earlier = writer.snapshot.model_copy(deep=True)
+    await writer.section("s1", "text")
+    await api.keep(earlier, stream_seq=999)
+    answer = await api.ask("GET", f"/posts/{writer.job.post}")
+    assert (answer.status, answer.json["seq"]) == (200, writer.snapshot.seq)
+
+
+async def test_a_damaged_log_is_told(api: Api) -> None:
+    """First as damage; once the persister has found it too, the post is readable as failed, its text is not."""
+    writer = await ScriptedWriter.begin(api.log, make_job("ana"))
+    post, sound = writer.job.post, writer.snapshot.model_copy(deep=True)
+    contradiction = {"run": 7, "attempt": 1, "seq": sound.seq + 1, "prev": sound.key_seq, "time": sound.updated_at}
+    await api.log.append(events.Planned(post=post, owner="ana", data={"sections": []}, **contradiction), writer.held)  # type: ignore[arg-type]
+    assert (await api.ask("GET", f"/posts/{post}")).code == "corrupt"
+    await api.keep(sound.model_copy(update={"status": "failed"}), stream_seq=2, corrupt=True)
+    answer = await api.ask("GET", f"/posts/{post}")
+    assert (answer.status, answer.json["status"], answer.json["seq"]) == (200, "failed", sound.seq)
+    assert (await api.ask("GET", f"/posts/{post}/markdown")).code == "corrupt"
+
+
 async def test_a_published_post_is_downloaded_byte_for_byte(api: Api) -> None:
     """The bytes match the digest of the last event, the ETag and Repr-Digest; a known ETag costs nothing."""
     text = "# Ten tips\n\nCafe\u0301 is not café 👩‍👩‍👧.\r\n"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from inkwire_api.ports import BrokerUnavailable, Folded, Known, NoRoom, Receipt
+from inkwire_api.ports import BrokerUnavailable, Damaged, Folded, Known, NoRoom, Receipt
 from inkwire_contracts.commands import Job
 from inkwire_contracts.fold import ACTIVE, Snapshot
 from inkwire_contracts.views import PostSummary, summary
@@ -19,6 +19,7 @@ class FakeBroker:
     window: dict[str, int] = field(default_factory=dict)
     requested: dict[tuple[str, str], Job] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
     folded: dict[str, Snapshot] = field(default_factory=dict)
     fill: float = 0.0
     full: bool = False
@@ -71,6 +72,8 @@ class FakeBroker:
 
     async def fold(self, owner: str, post: str, stored: StoredPost | None) -> Folded | None:
         self._check("fold")
+        if post in self.damaged:
+            raise Damaged("does not fold")
         snapshot = self.folded.get(post)
         if snapshot is not None and snapshot.owner == owner:
             return Folded(snapshot, EPOCH)

@@ -81,6 +81,13 @@ async def test_a_stored_post_can_be_read_without_the_broker(
     assert (await reader.post("ana", POST)).epoch == EPOCH
 
 
+async def test_a_log_that_does_not_fold_is_told_as_damage(reader: Reader, broker: FakeBroker, store: FakeStore) -> None:
+    """Not as an unexpected error, and the older document does not pass for the post."""
+    keep(store, snapshot(status="generating"))
+    broker.damaged.add(POST)
+    assert await refusal(reader) == await refusal(reader, "markdown") == "corrupt"
+
+
 async def test_a_deleted_post_is_gone(reader: Reader, store: FakeStore) -> None:
     """410 for the post and for its text."""
     keep(store, snapshot(status="deleted"))

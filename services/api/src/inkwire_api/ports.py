@@ -12,6 +12,10 @@ class BrokerUnavailable(Exception):
     """No verdict: the broker did not answer, or not in time. Asking again in the same words is right."""
 
 
+class Damaged(Exception):
+    """Everything that there is of a post was read, and it makes no sense; asking again will not help."""
+
+
 class NoRoom(Exception):
     """The broker refused for lack of space."""
 
@@ -70,7 +74,13 @@ class PostLog(Protocol):
         ...
 
     async def fold(self, owner: str, post: str, stored: StoredPost | None) -> Folded | None:
-        """The post up to the log's newest event, starting from ``stored``; None where neither knows it."""
+        """The post up to the log's newest event, starting from ``stored``; None where neither knows it.
+
+        A document that the persister calls corrupt is given as it is: its log does not carry it on.
+
+        Raises:
+            Damaged: the log cannot be folded, and nobody has said so yet.
+        """
         ...
 
     async def fill_ratio(self) -> float:

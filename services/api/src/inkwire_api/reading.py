@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from inkwire_api import pagination
-from inkwire_api.ports import BrokerUnavailable, Folded, PostLog
+from inkwire_api.ports import BrokerUnavailable, Damaged, Folded, PostLog
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import digest, document
@@ -47,7 +47,7 @@ class Reader:
         """The post as it stands.
 
         Raises:
-            InkwireError: ``not_found``, ``gone``, or what is missing to tell.
+            InkwireError: ``not_found``, ``gone``, ``corrupt``, or what is missing to tell.
         """
         folded = await self._fold(owner, post)
         if folded.snapshot.status == "deleted":
@@ -58,7 +58,7 @@ class Reader:
         """The document of a run that has ended; a published one only if it matches its digest.
 
         Raises:
-            InkwireError: as :meth:`post`, ``not_ready`` or ``corrupt``.
+            InkwireError: as :meth:`post`, or ``not_ready``.
         """
         folded = await self.post(owner, post)
         snapshot = folded.snapshot
@@ -95,6 +95,9 @@ class Reader:
                 raise InkwireError("broker_unavailable") from None
             # The stored document is a true earlier state, and its position says which.
             return Folded(stored.snapshot, stored.epoch, stored.corrupt)
+        except Damaged as error:
+            get_logger().error("the post's log does not fold", post=post, error=str(error))
+            raise InkwireError("corrupt") from None
         if folded is not None:
             return folded
         raise InkwireError("not_found" if store_answered else "store_unavailable")

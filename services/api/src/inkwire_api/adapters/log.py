@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inkwire_api.ports import BrokerUnavailable, Folded, Known
+from inkwire_api.ports import BrokerUnavailable, Damaged, Folded, Known
 from inkwire_chassis.clock import Clock
-from inkwire_chassis.event_log import EventLog, History
+from inkwire_chassis.event_log import EventLog, History, LogDamaged
 from inkwire_chassis.jetstream import BrokerError, StoredMessage
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
@@ -54,19 +54,20 @@ class JetStreamLog:
         return Known(event.data.fingerprint, deleted=False) if isinstance(event, GenerateRequested) else None
 
     async def fold(self, owner: str, post: str, stored: StoredPost | None) -> Folded | None:
-        with _asking():
+        with _asking(), _folding():
             epoch = (await self._stream_info()).epoch
             newest = await self._log.newest(owner, post)
             if newest is None:
                 return None if stored is None else Folded(stored.snapshot, stored.epoch, stored.corrupt)
             if isinstance(newest.event, Deleted):
                 return Folded(Snapshot(post=post, owner=owner, status="deleted", seq=newest.event.seq), epoch)
-            if stored is None or stored.epoch != epoch:
-                return Folded((await self._log.history(owner, post)).snapshot, epoch)
-            if stored.snapshot.seq >= newest.event.seq:
-                return Folded(stored.snapshot, epoch, stored.corrupt)
-            base = History(stored.snapshot, stored.stream_seq)
-            return Folded((await self._log.history(owner, post, base=base)).snapshot, epoch, stored.corrupt)
+            base = None
+            if stored is not None and stored.epoch == epoch:
+                if stored.corrupt or stored.snapshot.seq >= newest.event.seq:
+                    return Folded(stored.snapshot, epoch, stored.corrupt)
+                if stored.stream_seq < newest.stream_seq:  # else its place is not one in this log
+                    base = History(stored.snapshot, stored.stream_seq)
+            return Folded((await self._log.history(owner, post, base=base)).snapshot, epoch)
 
     async def fill_ratio(self) -> float:
         with _asking():
@@ -96,3 +97,11 @@ def _asking() -> Iterator[None]:
         yield
     except BrokerError as error:
         raise BrokerUnavailable(str(error)) from None
+
+
+@contextlib.contextmanager
+def _folding() -> Iterator[None]:
+    try:
+        yield
+    except (LogDamaged, ValueError, TypeError) as error:  # the latter two: an event that cannot be decoded
+        raise Damaged(type(error).__name__) from None

@@ -109,7 +109,7 @@ async def list_posts(
     "/posts/{post}",
     summary="Read a post",
     responses=documented(
-        *_IDENTITY, "forbidden_channel", "not_found", "gone", "broker_unavailable", "store_unavailable"
+        *_IDENTITY, "forbidden_channel", "not_found", "gone", "corrupt", "broker_unavailable", "store_unavailable"
     ),
 )
 async def get_post(post: PostPath, caller: Caller, here: Here, response: Response) -> PostDetail:
