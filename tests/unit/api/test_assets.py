@@ -1,11 +1,13 @@
 """The page's files."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from inkwire_api.adapters.assets import MAX_FILE_BYTES, load_assets
+from inkwire_api.bounds import MAX_TITLE_CHARS
 
 
 def package(folder: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> str:
@@ -43,3 +45,9 @@ def test_a_file_that_no_page_has_is_an_error(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ValueError, match=r"big\.txt"):
         load_assets(name)
     sys.modules.pop(name)
+
+
+def test_the_page_asks_for_no_longer_title_than_the_api_takes() -> None:
+    """What fits into the field is not refused for its length."""
+    field = re.search(rb'<textarea id="title"[^>]* maxlength="(\d+)"', load_assets()["index.html"].body)
+    assert field is not None and int(field[1]) == MAX_TITLE_CHARS
