@@ -1,0 +1,89 @@
+"""Which process is hit when, and how: drawn from a seed before anything starts. Pure."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["kill", "freeze", "cut", "lock"]
+
+SERVICES: Final = ("persister", "api", "generator-1", "generator-2", "gateway-1", "gateway-2")
+NATS: Final = "nats"
+STORE: Final = "store"
+
+KILLS: Final[Mapping[tuple[Kind, str], float]] = {
+    ("kill", "generator-1"): 2,
+    ("kill", "generator-2"): 2,
+    ("kill", "gateway-1"): 1.5,
+    ("kill", "gateway-2"): 1.5,
+    ("kill", "api"): 1.5,
+    ("kill", "persister"): 2,
+    ("kill", NATS): 1.5,
+}
+"""Weights of the processes that SIGKILL hits."""
+
+OTHERS: Final[Mapping[tuple[Kind, str], float]] = {
+    ("freeze", "generator-1"): 2,
+    ("freeze", "generator-2"): 2,
+    ("cut", "generator-1"): 0.5,
+    ("cut", "generator-2"): 0.5,
+    ("cut", "gateway-1"): 1,
+    ("cut", "gateway-2"): 1,
+    ("cut", "persister"): 0.5,
+    ("lock", STORE): 2,
+}
+"""Weights of what else goes wrong beside the kills: frozen for longer than the lease, off the broker, store locked."""
+
+OTHERS_PER_KILL: Final = 0.5
+
+AIMED: Final[Mapping[str, Mapping[tuple[Kind, str], float]]] = {
+    "fence": {("freeze", "generator-1"): 1, ("freeze", "generator-2"): 1},
+    "tail-check": {("cut", "gateway-1"): 1, ("cut", "gateway-2"): 1},
+    "prev-check": {("lock", STORE): 1},
+}
+"""What brings a broken rule to light soonest; the kills go on beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`gap_s` after the fault before: `target` is killed and stays down for `hold_s`, or suffers for `hold_s`."""
+
+    kind: Kind
+    target: str
+    gap_s: float
+    hold_s: float
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target}"
+
+
+def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, broken: str | None = None) -> list[Fault]:
+    """A plan with exactly `kills` SIGKILLs and, between them, about half as many other faults.
+
+    Args:
+        seed: the same seed, the same plan.
+        kills: SIGKILLs in all.
+        gap_s: mean time between two faults.
+        lease_s: of a worker on its job; a frozen worker sleeps through it.
+        broken: the rule that is broken on purpose; then the other faults are those that show it.
+    """
+    rng = random.Random(seed)
+    others = OTHERS if broken is None else AIMED[broken]
+    share = OTHERS_PER_KILL if broken is None else 1.0
+    plan: list[Fault] = []
+    left = kills
+    while left:
+        is_kill = rng.random() < 1 / (1 + share)
+        table = KILLS if is_kill else others
+        left -= is_kill
+        (kind, target) = rng.choices(list(table), weights=list(table.values()))[0]
+        plan.append(Fault(kind, target, rng.uniform(0.2, 2 * gap_s - 0.2), _hold_s(rng, kind, target, lease_s)))
+    return plan
+
+
+def _hold_s(rng: random.Random, kind: Kind, target: str, lease_s: float) -> float:
+    if kind == "kill":
+        return rng.choice((0.0, 0.0, rng.uniform(0.1, 1.5)))
+    if kind == "freeze" or (kind == "cut" and target.startswith("generator")):
+        return lease_s * rng.uniform(1.3, 2.5)
+    return rng.uniform(0.3, 3.0) if kind == "cut" else rng.uniform(0.5, 7.0)
