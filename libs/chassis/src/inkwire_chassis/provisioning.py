@@ -20,6 +20,10 @@ class Drift(Exception):
     """The broker's configuration is not the one in contracts; the message says what to run."""
 
 
+class Missing(Drift):
+    """Something is not there, perhaps only not yet."""
+
+
 async def provision(jetstream: JetStream, topology: Topology) -> list[str]:
     """Bring the broker to the topology; returns one line per thing created or changed. Safe to repeat.
 
@@ -70,29 +74,34 @@ async def verify(jetstream: JetStream, topology: Topology, *, consumers: tuple[s
 async def wait_until_provisioned(
     jetstream: JetStream, topology: Topology, *, timeout_s: float, consumers: tuple[str, ...] = ()
 ) -> None:
-    """:func:`verify`, repeated for ``timeout_s``, because services may start before the broker is provisioned.
+    """:func:`verify`, repeated, because services may start before the broker is provisioned.
+
+    What is missing is waited for up to ``timeout_s``, a broker that does not answer for as long as it takes, as for a
+    connection. What is different is an error at once: waiting would not change it.
 
     Raises:
-        Drift: it is still missing or different.
-        BrokerError: the broker still does not answer.
+        Drift: it is still missing, or different.
     """
     deadline_s = asyncio.get_running_loop().time() + timeout_s
     told = False
     while True:
         try:
             return await verify(jetstream, topology, consumers=consumers)
-        except (Drift, BrokerError) as error:
+        except Missing as error:
             if asyncio.get_running_loop().time() >= deadline_s:
                 raise
-            if not told:
-                get_logger().info("waiting for the broker to be provisioned", reason=str(error))
-                told = True
+            reason = str(error)
+        except BrokerError as error:
+            reason = str(error)
+        if not told:
+            get_logger().info("waiting for the broker to be provisioned", reason=reason)
+            told = True
         await asyncio.sleep(WAIT_INTERVAL_S)
 
 
 def _require(what: str, want: dict[str, Any], have: dict[str, Any] | None) -> None:
     if have is None:
-        raise Drift(f"{what} is missing: run `inkwire provision`")
+        raise Missing(f"{what} is missing: run `inkwire provision`")
     if wrong := differences(want, have):
         raise Drift(f"{what} differs in {', '.join(wrong)}: run `inkwire provision`")
 

@@ -13,11 +13,11 @@ from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.health import Health
 from inkwire_chassis.http import AsgiApp, health_app, serve_asgi
-from inkwire_chassis.jetstream import BrokerError, JetStream
+from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import probe
-from inkwire_chassis.provisioning import Drift, verify
+from inkwire_chassis.provisioning import wait_until_provisioned
 from inkwire_contracts.topology import PERSISTER_DURABLE, topology
 from inkwire_persister.adapters.log import EventsLog
 from inkwire_persister.adapters.subscriber import KeyEventSubscriber, make_broker
@@ -26,7 +26,6 @@ from inkwire_persister.keeper import Keeper
 from inkwire_persister.settings import Settings
 from inkwire_stores import PostStore, open_store
 
-PROVISION_POLL_S = 0.5
 CLOSE_TIMEOUT_S = 1.0
 
 
@@ -55,7 +54,9 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[P
     async with serve_asgi(app, host=settings.health_host, port=settings.health_port, supervisor=supervisor) as port:
         persister.port = port
         async with open_store(settings.store_url) as store, _connected(settings) as (broker, jetstream):
-            await _provisioned(jetstream, settings.provision_timeout_s)
+            await wait_until_provisioned(
+                jetstream, topology(), timeout_s=settings.provision_timeout_s, consumers=(PERSISTER_DURABLE,)
+            )
             async with _consuming(settings, supervisor, broker, jetstream, store, persister.counters):
                 health.add("nats", probe(jetstream.client))
                 health.add("store", store.ping)
@@ -112,25 +113,6 @@ async def _stopped(broker: NatsBroker, timeout_s: float) -> None:
             await broker.stop()
     except (NatsError, TimeoutError) as error:
         get_logger().info("not drained; unacknowledged events come again", error=type(error).__name__)
-
-
-async def _provisioned(jetstream: JetStream, timeout_s: float) -> None:
-    """Wait until streams and consumer are there; a difference is an error at once, an absence only in the end."""
-    waited_s = 0.0
-    while True:
-        try:
-            await verify(jetstream, topology(), consumers=(PERSISTER_DURABLE,))
-            return
-        except Drift as drift:
-            if "missing" not in str(drift) or waited_s >= timeout_s:
-                raise
-            reason = str(drift)
-        except BrokerError as error:
-            reason = str(error)
-        if waited_s == 0.0:
-            get_logger().info("waiting for the broker", reason=reason)
-        await asyncio.sleep(PROVISION_POLL_S)
-        waited_s += PROVISION_POLL_S
 
 
 def _http_app(persister: Persister) -> AsgiApp:
