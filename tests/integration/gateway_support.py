@@ -211,6 +211,7 @@ class Reader:
         if frame["type"] == "subscribed":
             self.recovered[channel] = frame["recovered"]
         elif frame["type"] == "snapshot":
+            self.live.discard(channel)
             self.snapshots[channel] = Snapshot.model_validate(frame["snapshot"])
             self.positions[channel] = {"epoch": frame["epoch"], "seq": 0}
             for section in self.snapshots[channel].sections:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.gateway_support import SECRET, Author, close_code, event_log, reader, token
+from inkwire_contracts.fold import document
+from tests.integration.gateway_support import SECRET, Author, close_code, event_log, narrow_reader, reader, token
 from tests.support.ports import free_port
 from tests.support.processes import ManagedProcess, http_status
 from tests.support.servers import NatsFactory
@@ -56,6 +57,33 @@ async def test_it_starts_before_its_broker_and_stops_in_order(
             assert await close_code(r) == 4200
             assert await ended == 0
     assert "Traceback" not in process.log and token()[:20] not in process.log
+
+
+async def test_slow_reader_on_the_loop_of_the_process(nats_url: str, tmp_path: Path, keep: Keep) -> None:
+    """On the loop that the process runs on, too, a sleeping reader is merged for and gets every character once."""
+    port = free_port()
+    ring = {"INKWIRE_GATEWAY_RING_BYTES": str(8 * 1024**2)}
+    process = keep(gateway_process(tmp_path, port, INKWIRE_NATS_URL=nats_url, **ring))
+    async with event_log(nats_url) as log:
+        process.start()
+        await eventually(lambda: '"ready"' in process.log, what="the gateway is ready", timeout_s=30)
+        author = Author(log)
+        names = [f"s{n}" for n in range(6)]
+        await author.begin(*names)
+        async with narrow_reader(port, token()) as slow, reader(port, token()) as fast:
+            await slow.follow(author.channel)
+            await fast.follow(author.channel)
+            for name in names:
+                await author.open_section(name)
+                for n in range(25):
+                    await author.chunk(f"{n:06}" + "é" * 2_000)
+                await author.complete()
+            await author.publish()
+            await fast.read_to_end(author.channel)
+            end = await slow.read_to_end(author.channel)
+            assert document(end) == document(fast.snapshots[author.channel]) == author.text
+            assert slow.exact and fast.exact
+            assert any("first_seq" in f.get("event", {}) for f in slow.frames), "it was slow enough to be merged for"
 
 
 @pytest.mark.parametrize(
