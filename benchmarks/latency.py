@@ -48,6 +48,9 @@ CALLS_BESIDE_SECTIONS = 2  # introduction and closing
 WARM_UP_S = 1.0
 ROUND_TIMEOUT_S = 300.0
 PAUSE_S = 1.0
+QUIET_CHECKS = 60
+IDLE_PERCENT = 10
+"""What our own processes use while nothing is written."""
 
 
 @dataclass
@@ -261,6 +264,19 @@ def _result(
 # -- a run -------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Pair:
+    """One round of each way, right after each other."""
+
+    ours: Result
+    theirs: Result
+
+    @property
+    def others_percent(self) -> float:
+        """See :class:`Result`; the worse of the two."""
+        return max(self.ours.others_percent, self.theirs.others_percent)
+
+
 def _show(load: str, result: Result) -> None:
     machine = (
         f"others {result.others_percent:.0f}; fsync p50 {result.fsync_p50_ms:.2f} p99 {result.fsync_p99_ms:.2f} ms"
@@ -276,18 +292,19 @@ def _show(load: str, result: Result) -> None:
     )
 
 
-def _summarise(load: str, results: list[Result]) -> None:
-    by_way = {way: [r for r in results if r.way == way] for way in ("inkwire", "pass-through")}
-    print(f"{load:>7} medians of {len(by_way['inkwire'])} rounds:")
-    for way, rounds in by_way.items():
+def _summarise(load: str, pairs: list[Pair], quiet: float) -> None:
+    counted = [pair for pair in pairs if pair.others_percent <= quiet] or pairs
+    print(f"{load:>7} medians of {len(counted)} pairs; {len(pairs)} were run, the others while the machine was busy:")
+    for rounds in ([pair.ours for pair in counted], [pair.theirs for pair in counted]):
         medians = {
             name: statistics.median(getattr(r, name) for r in rounds)
             for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms", "chunks_per_s", "frames_per_delta", "others_percent")
         }
-        print(f"        {way:<12} " + "  ".join(f"{name} {value:.2f}" for name, value in medians.items()))
+        print(f"        {rounds[0].way:<12} " + "  ".join(f"{name} {value:.2f}" for name, value in medians.items()))
+        cpu = {part: statistics.median(r.cpu_percent[part] for r in rounds) for part in rounds[0].cpu_percent}
+        print(f"        {'':<12} CPU %: " + ", ".join(f"{part} {used:.1f}" for part, used in cpu.items()))
     for name in ("p50_ms", "p99_ms"):
-        pairs = zip(by_way["inkwire"], by_way["pass-through"], strict=True)
-        ratios = sorted(getattr(ours, name) / getattr(theirs, name) for ours, theirs in pairs)
+        ratios = sorted(getattr(pair.ours, name) / getattr(pair.theirs, name) for pair in counted)
         middle, least, most = statistics.median(ratios), ratios[0], ratios[-1]
         print(f"        ratio of {name}: median {middle:.2f}, from {least:.2f} to {most:.2f}")
     print(flush=True)
@@ -305,26 +322,40 @@ async def _bench(rig: rigs.Rig, sections: int) -> AsyncIterator[Bench]:
         yield Bench(rig, EventLog(jetstream, new_id), session, sections)
 
 
-async def _run(rig: rigs.Rig, given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    results: dict[str, list[Result]] = {load: [] for load in given.loads}
+async def _run(rig: rigs.Rig, given: argparse.Namespace) -> dict[str, list[Pair]]:
+    """A pair to warm up, then for each load as many quiet pairs as were asked for, or at most twice as many in all."""
     async with _bench(rig, given.sections) as bench:
         if given.stages:
             await bench.follow_broker()
-        for number in range(-1, given.rounds):  # one round more, to warm up
-            for load in given.loads:
-                posts, rate = map(int, load.split("x"))
-                calls = given.sections + CALLS_BESIDE_SECTIONS
-                deltas = max(1, round(given.seconds * rate / calls))
-                ways = ["inkwire", "pass-through"]
-                for way in ways if number % 2 else reversed(ways):
-                    await asyncio.sleep(PAUSE_S)
-                    result = await bench.round(way, posts, rate, deltas, seed=number + 2)
-                    if number >= 0:
-                        results[load].append(result)
-                    _show(load if number >= 0 else "warm-up", result)
-    for load, found in results.items():
-        _summarise(load, found)
-    return {load: [asdict(result) for result in found] for load, found in results.items()}
+        await _pair(bench, given, given.loads[0], 0)
+        print("(that was to warm up)", flush=True)
+        found: dict[str, list[Pair]] = {load: [] for load in given.loads}
+        for number in range(1, 2 * given.rounds + 1):
+            for load, pairs in found.items():
+                if sum(pair.others_percent <= given.quiet for pair in pairs) < given.rounds:
+                    pairs.append(await _pair(bench, given, load, number))
+    return found
+
+
+async def _pair(bench: Bench, given: argparse.Namespace, load: str, number: int) -> Pair:
+    posts, rate_per_s = map(int, load.split("x"))
+    deltas = max(1, round(given.seconds * rate_per_s / (given.sections + CALLS_BESIDE_SECTIONS)))
+    ways = ["inkwire", "pass-through"]
+    results: dict[str, Result] = {}
+    for way in ways if number % 2 else reversed(ways):
+        await _quiet(given.quiet)
+        results[way] = await bench.round(way, posts, rate_per_s, deltas, seed=number + 1)
+        _show(load, results[way])
+    return Pair(results["inkwire"], results["pass-through"])
+
+
+async def _quiet(limit_percent: float) -> None:
+    """Wait until the machine is nearly idle, for at most a minute."""
+    for _ in range(QUIET_CHECKS):
+        before_s = rigs.machine_busy_s()
+        await asyncio.sleep(PAUSE_S)
+        if 100 * (rigs.machine_busy_s() - before_s) / PAUSE_S <= limit_percent + IDLE_PERCENT:
+            return
 
 
 def arguments() -> argparse.Namespace:
@@ -333,6 +364,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--loads", type=lambda text: text.split(","), default=["40x50", "4x50"],
                         help="posts x deltas/s of each, comma separated (default 40x50,4x50)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=5, help="of each way and load; medians count (default 5)")
+    parser.add_argument("--quiet", type=float, default=15, metavar="PERCENT",
+                        help="a pair of rounds counts if others used no more of a core (default 15)")  # fmt: skip
     parser.add_argument("--seconds", type=float, default=12, help="length of a post, about (default 12)")
     parser.add_argument("--sections", type=int, default=1, help="sections of the outline (default 1)")
     parser.add_argument("--sync-interval", default="always", help="of nats-server: always (default), 100ms, 2m")
@@ -362,10 +395,13 @@ def main() -> int:
         rigs.running(plan, Path(folder)) as rig,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        results = runner.run(_run(rig, given))
+        found = runner.run(_run(rig, given))
+    for load, pairs in found.items():
+        _summarise(load, pairs, given.quiet)
     if given.json:
-        given.json.write_text(json.dumps(results, indent=1))
-    return int(any(r["lost"] or r["doubled"] for rounds in results.values() for r in rounds))
+        given.json.write_text(json.dumps({load: [asdict(pair) for pair in pairs] for load, pairs in found.items()}))
+    results = [result for pairs in found.values() for pair in pairs for result in (pair.ours, pair.theirs)]
+    return int(any(result.lost or result.doubled for result in results))
 
 
 if __name__ == "__main__":
