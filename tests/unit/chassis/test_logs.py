@@ -1,24 +1,10 @@
 """Logs: what people and machines may see of what others sent."""
 
 import json
-import logging
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from inkwire_chassis import logs
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Leave logging as it was for the other tests."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
 
 
 @pytest.mark.parametrize("path", ["/\x1b[2Jgone", "/a\x9b31m", "/two\nlines", "/\x07", "/\u2028"], ids=ascii)
