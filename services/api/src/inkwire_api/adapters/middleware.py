@@ -17,6 +17,7 @@ from inkwire_contracts.errors import InkwireError
 BODY_TIMEOUT_S: Final = 10.0
 """How long a client may take to send its body."""
 MAX_LOGGED_PATH_CHARS: Final = 200
+HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; "
@@ -71,7 +72,10 @@ class RequestContext:
                 raise
             await send_problem(send_marked, InkwireError("internal"))
         finally:
-            get_logger().info(
+            logger = get_logger()
+            # Whoever asks for health asks all day long.
+            log = logger.debug if _path(scope) in HEALTH_PATHS else logger.info
+            log(
                 "request",
                 method=scope["method"],
                 path=_path(scope),
