@@ -180,6 +180,7 @@ class TerminalDisplay:
 
     def result(self, result: Mapping[str, Any]) -> None:
         """See :class:`Display`."""
+        self._live.update(RichText(""))
         self._print_tail()
         self._note(_result_line(result))
 
