@@ -110,17 +110,6 @@ def logs_restored() -> Iterator[None]:
     logging.root.setLevel(level)
 
 
-@pytest.fixture(autouse=True)
-def logging_restored() -> Iterator[None]:
-    """What a test configures would else go on writing to its captured and closed standard error, in every later test."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-
-
 @pytest.fixture(scope="session")
 def run_report(pytestconfig: pytest.Config) -> RunReport:
     """What this run used and missed."""
