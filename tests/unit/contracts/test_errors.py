@@ -68,6 +68,7 @@ def test_missing_parameters_do_not_raise() -> None:
 def test_unknown_codes_render_as_themselves() -> None:
     """A code of a newer writer is shown as it is."""
     assert render("planet_on_fire", {"x": 1}) == "planet_on_fire"
+    assert render("odd {code}") == "odd {code}"
 
 
 def test_parameters_are_text_not_templates() -> None:

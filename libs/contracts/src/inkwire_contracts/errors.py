@@ -160,8 +160,10 @@ def render(code: str, params: Mapping[str, Any] | None = None) -> str:
     error = ERROR_CODES.get(code)
     if error is not None:
         template = error.template if error.template == "{detail}" else f"{error.title}. {error.template}"
+    elif code in MESSAGES:
+        template = MESSAGES[code]
     else:
-        template = MESSAGES.get(code, code)
+        return code
     return template.format_map(_Tolerant(params or {}))
 
 

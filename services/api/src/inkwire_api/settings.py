@@ -27,7 +27,8 @@ class Settings(ServiceSettings):
     """Other origins whose pages may call the api, comma separated."""
     max_open_posts: int = Field(100, ge=1, le=100_000)
     """Posts of one owner that have not ended yet; one more is refused."""
-    max_body_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
+    max_body_bytes: int = Field(64 * 1024, ge=1024, le=128 * 1024)
+    """A request's body; at most half of what a job may hold, because JSON may double it."""
     posts_per_s: float = Field(10.0, gt=0, le=10_000)
     """New posts of one owner, on average; a burst of ``posts_burst`` may come at once."""
     posts_burst: int = Field(50, ge=1, le=100_000)
