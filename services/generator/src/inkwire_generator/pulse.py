@@ -9,8 +9,8 @@ class Pulse:
         self._deadline_s = now_s + stall_limit_s
 
     def touch(self, now_s: float) -> None:
-        """A step was made."""
-        self._deadline_s = now_s + self._stall_limit_s
+        """A step was made. What :meth:`expect` allowed stays allowed: text stored now says nothing about the model."""
+        self._deadline_s = max(self._deadline_s, now_s + self._stall_limit_s)
 
     def expect(self, now_s: float, within_s: float) -> None:
         """The next step comes within ``within_s`` seconds, and the usual limit after that."""
