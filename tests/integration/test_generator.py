@@ -125,7 +125,6 @@ async def test_a_provider_fault_is_told_and_survived(
         ("429", {"code": "insufficient_quota"}, "provider_quota"),
         ("500", {"status": 401}, "provider_auth"),
         ("500", {"status": 404}, "provider_rejected"),
-        ("length", {"after_chunks": 10}, "provider_truncated"),
         ("content_filter", {"after_chunks": 10}, "provider_content_filter"),
         ("429", {"retry_after_s": 3_600}, "provider_rate_limited"),
     ],
@@ -147,6 +146,45 @@ async def test_what_cannot_be_retried_ends_the_run(
     first = snapshot.section("s0")
     assert first is not None and first.text.startswith("# ")
     assert snapshot.metrics is not None and snapshot.metrics.tokens_in > 0
+
+
+async def test_an_answer_at_its_length_limit_is_gone_on_with(nats_url: str, tmp_path: Path) -> None:
+    """A section cut twice by the length limit is finished by continuations: one text, once, without a retry."""
+    with SimServer() as sim:
+        sim.add_fault("length", match="<section>", after_chunks=10, count=2)
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = make_job(title="Why small tests win")
+            await commit_job(log, job)
+            await until_final(log, job)
+            snapshot, stored = await read_folded(log, job)
+        asked = [request for request in sim.requests() if "length limit" in request["prompt_preview"]]
+        parts = sim.requests()[1:4]
+    assert_exact(snapshot, stored)
+    assert len(asked) == 2 and [part["finish_reason"] for part in parts] == ["length", "length", "stop"]
+    assert not [one for one in stored if isinstance(one.event, Retrying)]
+    first = snapshot.section("s0")
+    assert first is not None and first.usage is not None and first.usage.source == "reported"
+    body = first.text.partition("\n\n")[2]
+    sent = sum(part["chars_sent"] for part in parts)
+    assert sent - 6 <= len(body) <= sent  # white space at the very ends of the body is ours
+    assert first.usage.tokens_out == sum(part["chunks_sent"] for part in parts)
+
+
+async def test_continuations_end_at_their_bound(nats_url: str, tmp_path: Path) -> None:
+    """A model that never comes to an end fails the run as truncated, and what it said is kept."""
+    with SimServer() as sim:
+        sim.add_fault("length", match="<section>", after_chunks=10, count=None)
+        settings = generator_settings(nats_url, sim, tmp_path, continuations_count=2)
+        async with open_log(nats_url) as log, running_generator(settings):
+            job = make_job(title="Why small tests win")
+            await commit_job(log, job)
+            snapshot = await until_final(log, job)
+            await until_idle(log)
+        assert len(sim.requests()) == 1 + 3
+    assert snapshot.status == "failed"
+    assert snapshot.error is not None and snapshot.error.code == "provider_truncated"
+    first = snapshot.section("s0")
+    assert first is not None and len(first.text) > len("# Why small tests win\n\n")
 
 
 async def test_a_provider_that_always_fails_ends_the_run(nats_url: str, tmp_path: Path) -> None:

@@ -67,7 +67,6 @@ def test_half_a_chunk_at_the_end_is_a_cut() -> None:
 @pytest.mark.parametrize(
     ("reason", "code"),
     [
-        ("length", "provider_truncated"),
         ("content_filter", "provider_content_filter"),
         ("error", "provider_unavailable"),
     ],
@@ -77,6 +76,12 @@ def test_bad_finish_reasons_are_errors(reason: str, code: str) -> None:
     with pytest.raises(ProviderError) as caught:
         read(chunk("text"), chunk(finish=reason), DONE)
     assert caught.value.code == code
+
+
+def test_a_length_limit_leaves_good_text() -> None:
+    """Text that ends at the length limit is good, but said to be unfinished."""
+    text, finish = read(chunk("half a sen"), chunk(finish="length"), USAGE, DONE)
+    assert (text, finish.truncated, finish.usage.tokens_out) == ("half a sen", True, 2)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ def test_finish_reasons() -> None:
     """Only the reasons that leave an answer incomplete are errors."""
     assert from_finish("stop") is None
     assert from_finish("tool_calls") is None
-    assert from_finish("length") is not None
+    assert from_finish("length") is None
+    assert from_finish("content_filter") is not None
 
 
 def test_details_are_bounded_and_stay_out_of_parameters() -> None:

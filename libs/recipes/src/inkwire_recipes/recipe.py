@@ -5,7 +5,7 @@ post so far comes in as :class:`Work`, folded from the log, so that another work
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +14,13 @@ from inkwire_contracts.events import PlannedData
 
 MAX_CONTEXT_CHARS = 6_000
 """How much of what is already written a prompt may repeat."""
+
+
+GO_ON = (
+    "Your answer was cut off by its length limit. Go on with the very next character, as if you had never stopped: "
+    "repeat nothing, explain nothing, begin with a blank where one is due, and finish what was asked for."
+)
+"""What a model is told after its own unfinished answer."""
 
 
 class Inputs(BaseModel):
@@ -40,7 +47,8 @@ class Step:
 class Prompt:
     """What to ask a model. ``schema`` asks for structured output, where the provider can do that.
 
-    ``target_words`` is how much text is expected, for budgets and progress.
+    ``target_words`` is how much text is expected, for budgets and progress. ``answered`` is what the model has said
+    already, where it is to go on.
     """
 
     system: str
@@ -48,6 +56,22 @@ class Prompt:
     schema: Mapping[str, Any] | None = None
     schema_name: str = ""
     target_words: int = 0
+    answered: str = ""
+
+    @property
+    def messages(self) -> tuple[tuple[str, str], ...]:
+        """The conversation as (role, text)."""
+        asked = (("system", self.system), ("user", self.user))
+        return (*asked, ("assistant", self.answered), ("user", GO_ON)) if self.answered else asked
+
+    @property
+    def length_chars(self) -> int:
+        """Characters of all messages."""
+        return sum(len(text) for _, text in self.messages)
+
+    def continued(self, answered: str) -> "Prompt":
+        """The same question after an unfinished answer; a schema would make the model begin anew."""
+        return replace(self, answered=answered, schema=None, schema_name="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from inkwire_generator.adapters.prices import BundledPrices
 from inkwire_generator.adapters.provider_openai import OpenAIProvider, ProviderConfig
 from inkwire_generator.adapters.worker import Worker, WorkerLimits
 from inkwire_generator.claim import Limits
+from inkwire_generator.continuation import ContinuationLimits
 from inkwire_generator.pulse import Pulse
 from inkwire_generator.retry import RetryPolicy
 from inkwire_generator.runner import Runner, Tools
@@ -83,6 +84,7 @@ def _tools(settings: GeneratorSettings, log: PostLog, provider: OpenAIProvider, 
             settings.retry_max_age_s,
         ),
         limits=Limits(settings.poison_attempts_count, settings.stuck_attempts_count),
+        continuations=ContinuationLimits(settings.continuations_count),
         worker=settings.worker,
     )
 

@@ -58,6 +58,12 @@ class Assembler:
         self._raw_bytes = 0
         self._text_bytes = 0
         self._escaped_bytes = 0
+        self._answer: list[str] = []
+
+    @property
+    def answer(self) -> str:
+        """What the model has said so far, well-formed, before it was rendered."""
+        return "".join(self._answer)
 
     def start(self) -> str:
         """What stands before the model's text."""
@@ -88,6 +94,7 @@ class Assembler:
         self._raw_bytes += len(whole.encode())
         if self._raw_bytes > 2 * self._limit_bytes:
             raise _too_long()
+        self._answer.append(whole)
         return self._bounded(self._renderer.feed(whole))
 
     def _bounded(self, text: str) -> str:

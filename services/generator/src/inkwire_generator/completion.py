@@ -19,6 +19,7 @@ CHARS_PER_TOKEN = 4
 """For estimates where a server reports no usage."""
 
 DONE = b"[DONE]"
+LENGTH = "length"
 
 
 class CompletionStream:
@@ -57,7 +58,7 @@ class CompletionStream:
             raise ProviderError("provider_cut", retryable=True, detail="the stream ended without finish_reason")
         if (error := from_finish(self._finish_reason)) is not None:
             raise error
-        return text, Finish(self._usage or self._estimate(), self._model)
+        return text, Finish(self._usage or self._estimate(), self._model, truncated=self._finish_reason == LENGTH)
 
     def _last_text(self) -> str:
         try:

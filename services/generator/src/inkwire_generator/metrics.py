@@ -1,11 +1,21 @@
 """What a run cost and how fast it was, counted along the way. Pure; times are given in monotonic seconds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from inkwire_contracts.events import Metrics, Usage
 from inkwire_contracts.fold import Snapshot, document
 
 CostOf = Callable[[str, int, int], float | None]
+
+
+def total_usage(usages: Iterable[Usage]) -> Usage:
+    """The sum; reported only if all of it is."""
+    known = list(usages)
+    return Usage(
+        tokens_in=sum(usage.tokens_in for usage in known),
+        tokens_out=sum(usage.tokens_out for usage in known),
+        source="reported" if known and all(usage.source == "reported" for usage in known) else "estimated",
+    )
 
 
 class Meter:
@@ -44,20 +54,18 @@ class Meter:
         """The run's figures; ``open_usage`` is that of a section that was not finished."""
         usages = [section.usage for section in snapshot.sections if section.usage is not None] + self._thrown_away
         usages += [open_usage] if open_usage is not None else []
-        tokens_in = sum(usage.tokens_in for usage in usages)
-        tokens_out = sum(usage.tokens_out for usage in usages)
-        reported = bool(usages) and all(usage.source == "reported" for usage in usages)
+        total = total_usage(usages)
         model = self.model or next((s.model for s in reversed(snapshot.sections) if s.model), "")
         first = self.first_token_s
         return Metrics(
             model=model,
             time_to_first_token_ms=None if first is None else round((first - self.started_s) * 1000),
             duration_ms=round(self.age_s(now_s) * 1000),
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
+            tokens_in=total.tokens_in,
+            tokens_out=total.tokens_out,
             tokens_per_s=round(self._streamed_tokens / self._streaming_s, 1) if self._streaming_s > 0 else 0.0,
-            cost_usd=cost_of(model, tokens_in, tokens_out) if model else None,
+            cost_usd=cost_of(model, total.tokens_in, total.tokens_out) if model else None,
             retries=self.retries,
-            usage_source="reported" if reported else "estimated",
+            usage_source=total.source,
             words=len(document(snapshot).split()),
         )

@@ -15,10 +15,14 @@ from inkwire_recipes.recipe import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How a provider's stream ended well: usage (estimated where none was reported) and the model that answered."""
+    """How a provider's stream ended well: usage (estimated where none was reported) and the model that answered.
+
+    ``truncated``: the model stopped at its length limit, so the text is good but not whole.
+    """
 
     usage: Usage
     model: str
+    truncated: bool = False
 
 
 class Held(Protocol):

@@ -41,9 +41,7 @@ def from_stream(error: Any) -> ProviderError:
 
 
 def from_finish(reason: str) -> ProviderError | None:
-    """The error behind a finish reason; ``None`` for one that ends a whole answer."""
-    if reason == "length":
-        return ProviderError("provider_truncated", retryable=False)
+    """The error behind a finish reason; ``None`` for one that ends good text, whole or cut by its length limit."""
     if reason == "content_filter":
         return ProviderError("provider_content_filter", retryable=False)
     if reason == "error":

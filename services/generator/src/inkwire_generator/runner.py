@@ -37,8 +37,9 @@ from inkwire_generator import planner, retry
 from inkwire_generator.assembler import Assembler
 from inkwire_generator.claim import Limits, Verdict, is_poison, verdict
 from inkwire_generator.completion import estimated_usage
+from inkwire_generator.continuation import ContinuationLimits, Joint, continued
 from inkwire_generator.errors import ProviderError
-from inkwire_generator.metrics import Meter
+from inkwire_generator.metrics import Meter, total_usage
 from inkwire_generator.planner import FixPlan, WriteSection
 from inkwire_generator.ports import Finish, Held, Log, Prices, Provider, Writer
 from inkwire_generator.pulse import Pulse
@@ -73,6 +74,7 @@ class Tools:
     jitter: Callable[[], float]
     policy: retry.RetryPolicy
     limits: Limits
+    continuations: ContinuationLimits
     worker: str
 
 
@@ -194,7 +196,7 @@ class Runner:
             await self._tell(writer, action.percent, "planning")
         assembler = Assembler(recipe.renderer(work, step))
         await writer.push(step.section, assembler.start())
-        rendered, finish = await self._stream(writer, step.section, prompt, assembler)
+        rendered, finish = await self._answer(writer, step.section, prompt, assembler)
         await writer.push(step.section, rendered.text)
         await writer.drain()
         completed = SectionCompletedData(
@@ -207,13 +209,25 @@ class Runner:
         await writer.write(SectionCompleted, completed)
         self._open_prompt = None
 
-    async def _stream(
+    async def _answer(
         self, writer: Writer, section: str, prompt: Prompt, assembler: Assembler
     ) -> tuple[Rendered, Finish]:
+        """One answer, continued as long as the model stops at its length limit and the bounds allow."""
+        paid: list[Usage] = []
+        while True:
+            finish = await self._stream(writer, section, prompt, assembler)
+            paid.append(finish.usage)
+            if not finish.truncated:
+                return assembler.finish(), Finish(total_usage(paid), finish.model)
+            prompt = continued(prompt, assembler.answer, len(paid) - 1, self._tools.continuations)
+            get_logger().info("going on after the length limit", section=section, continuation=len(paid))
+
+    async def _stream(self, writer: Writer, section: str, prompt: Prompt, assembler: Assembler) -> Finish:
         clock, provider = self._tools.clock, self._tools.provider
         self._pulse.expect(clock.monotonic_s(), provider.patience_s)
         first_s: float | None = None
         finish: Finish | None = None
+        joint = Joint(prompt.answered)
         async with provider.stream(prompt) as pieces:
             async for piece in pieces:
                 now_s = clock.monotonic_s()
@@ -224,12 +238,13 @@ class Runner:
                 if first_s is None:
                     first_s = now_s
                     self._meter.first_token(now_s)
-                await writer.push(section, assembler.feed(piece))
+                await writer.push(section, assembler.feed(joint.feed(piece)))
         if finish is None:
             raise ProviderError("provider_cut", retryable=True, detail="the stream has no end")
+        await writer.push(section, assembler.feed(joint.end()))
         now_s = clock.monotonic_s()
         self._meter.finished(finish.usage, finish.model, now_s - (first_s if first_s is not None else now_s))
-        return assembler.finish(), finish
+        return finish
 
     async def _recover(self, writer: Writer, error: ProviderError) -> None:
         await writer.drain()

@@ -61,6 +61,8 @@ class GeneratorSettings(ServiceSettings):
     """A provider that asks us to wait longer is given up."""
     retry_max_age_s: float = Field(1_800.0, gt=0, le=86_400)
     """No answer is asked for again once an attempt is older than this."""
+    continuations_count: int = Field(4, ge=0, le=100)
+    """How often a section whose answer stops at its length limit is gone on with; then the run fails."""
     poison_attempts_count: int = Field(5, ge=1, le=1_000)
     """Attempts in a row that wrote no text before the run fails."""
     stuck_attempts_count: int = Field(20, ge=1, le=1_000)

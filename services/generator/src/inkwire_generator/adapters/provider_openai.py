@@ -101,7 +101,7 @@ class OpenAIProvider:
     def _request(self, prompt: Prompt, *, with_schema: bool) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._config.model,
-            "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
+            "messages": [{"role": role, "content": text} for role, text in prompt.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
         }
@@ -133,7 +133,7 @@ class OpenAIProvider:
         self, prompt: Prompt, received: AsyncIterator[bytes], started_s: float
     ) -> AsyncGenerator[str | Finish, None]:
         config, clock = self._config, self._clock
-        answer = CompletionStream(config.model, len(prompt.system) + len(prompt.user))
+        answer = CompletionStream(config.model, prompt.length_chars)
         end_s = started_s + config.total_timeout_s
         silence_s = started_s + config.first_token_timeout_s
         while not answer.done:
