@@ -45,7 +45,9 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     url, name = request.getfixturevalue("mongo_database")
     server: MongoEndpoint = request.getfixturevalue("mongo_server")
     against = (
-        None if server.is_mongodb else f"an update is not atomic on {server.label.split(' (')[0]}, which is not MongoDB"
+        None
+        if server.is_mongodb
+        else f"{server.label.split(' (')[0]}, which is not MongoDB, drops connections whose writes race"
     )
     return Backend("mongo", f"{url.rstrip('/')}/{name}", against)
 
