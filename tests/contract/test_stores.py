@@ -44,11 +44,8 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
         return Backend("sqlite", f"sqlite:///{tmp_path}/data/posts.sqlite3")
     url, name = request.getfixturevalue("mongo_database")
     server: MongoEndpoint = request.getfixturevalue("mongo_server")
-    against = (
-        None
-        if server.is_mongodb
-        else f"{server.label.split(' (')[0]}, which is not MongoDB, drops connections whose writes race"
-    )
+    label = server.label.split(" (")[0]
+    against = None if server.is_mongodb else f"{label}, which is not MongoDB, drops connections whose writes race"
     return Backend("mongo", f"{url.rstrip('/')}/{name}", against)
 
 
