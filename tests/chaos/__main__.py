@@ -32,7 +32,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--gap-s", type=float, default=usual.gap_s, help="mean time between faults (%(default)s)")
     parser.add_argument("--lease-s", type=float, default=usual.lease_s, help="a worker's lease (%(default)s)")
     parser.add_argument("--tokens-per-s", type=float, default=usual.tokens_per_s, help="speed of the model")
-    parser.add_argument("--settle-s", type=float, default=usual.settle_s, help="patience after the last fault")
+    parser.add_argument(
+        "--settle-s",
+        type=float,
+        default=usual.settle_s,
+        help="where nothing comes forward for so long after the last fault, it is lost (%(default)s)",
+    )
     parser.add_argument("--break", dest="broken", choices=sorted(BROKEN_IN), help="break a rule on purpose")
     parser.add_argument("--evidence", type=Path, help="folder for the evidence of a failure (a new temporary one)")
     return parser.parse_args(argv)

@@ -36,12 +36,21 @@ OTHERS: Final[Mapping[tuple[Kind, str], float]] = {
 
 OTHERS_PER_KILL: Final = 0.5
 
-AIMED: Final[Mapping[str, Mapping[tuple[Kind, str], float]]] = {
-    "fence": {("freeze", "generator-1"): 1, ("freeze", "generator-2"): 1},
-    "tail-check": {("cut", "gateway-1"): 1, ("cut", "gateway-2"): 1},
-    "prev-check": {("lock", STORE): 1},
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What brings a broken rule to light soonest."""
+
+    others: Mapping[tuple[Kind, str], float]
+    others_per_kill: float = 1.0
+    hold_s: tuple[float, float] | None = None
+
+
+AIMS: Final[Mapping[str, Aim]] = {
+    "fence": Aim({("freeze", "generator-1"): 1, ("freeze", "generator-2"): 1}),
+    "tail-check": Aim({("cut", "gateway-1"): 1, ("cut", "gateway-2"): 1}),
+    "prev-check": Aim({("lock", STORE): 1}, others_per_kill=4, hold_s=(0.5, 0.9)),
 }
-"""What brings a broken rule to light soonest; the kills go on beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +77,16 @@ def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, broken: str | N
         broken: the rule that is broken on purpose; then the other faults are those that show it.
     """
     rng = random.Random(seed)
-    others = OTHERS if broken is None else AIMED[broken]
-    share = OTHERS_PER_KILL if broken is None else 1.0
+    aim = Aim(OTHERS, OTHERS_PER_KILL) if broken is None else AIMS[broken]
     plan: list[Fault] = []
     left = kills
     while left:
-        is_kill = rng.random() < 1 / (1 + share)
-        table = KILLS if is_kill else others
+        is_kill = rng.random() < 1 / (1 + aim.others_per_kill)
+        table = KILLS if is_kill else aim.others
         left -= is_kill
         (kind, target) = rng.choices(list(table), weights=list(table.values()))[0]
-        plan.append(Fault(kind, target, rng.uniform(0.2, 2 * gap_s - 0.2), _hold_s(rng, kind, target, lease_s)))
+        hold_s = _hold_s(rng, kind, target, lease_s) if is_kill or aim.hold_s is None else rng.uniform(*aim.hold_s)
+        plan.append(Fault(kind, target, rng.uniform(0.2, 2 * gap_s - 0.2), hold_s))
     return plan
 
 
@@ -86,4 +95,6 @@ def _hold_s(rng: random.Random, kind: Kind, target: str, lease_s: float) -> floa
         return rng.choice((0.0, 0.0, rng.uniform(0.1, 1.5)))
     if kind == "freeze" or (kind == "cut" and target.startswith("generator")):
         return lease_s * rng.uniform(1.3, 2.5)
-    return rng.uniform(0.3, 3.0) if kind == "cut" else rng.uniform(0.5, 7.0)
+    if kind == "lock":
+        return rng.choice((rng.uniform(0.5, 1.5), rng.uniform(1.5, 7.0)))
+    return rng.uniform(0.3, 3.0)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -43,8 +43,8 @@ class Options:
     """Mean time between two faults."""
     lease_s: float = 1.5
     tokens_per_s: float = 60.0
-    settle_s: float = 90.0
-    """How long everything may take to end after the last fault."""
+    settle_s: float = 20.0
+    """After the last fault: where nothing at all comes forward for so long, what is missing is lost."""
     broken: str | None = None
 
 
@@ -80,9 +80,7 @@ async def run(options: Options, folder: Path, tell: Tell) -> Report:
     began_s = time.monotonic()
     over = asyncio.Event()
     async with (
-        cluster(
-            folder, lease_s=options.lease_s, tokens_per_s=options.tokens_per_s, broken=options.broken
-        ) as processes,
+        cluster(folder, lease_s=options.lease_s, tokens_per_s=options.tokens_per_s, broken=options.broken) as processes,
         open_store(processes.store_url) as store,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -109,23 +107,28 @@ async def _storm_and_calm(
     telling = asyncio.ensure_future(_tell_on(options, processes, people, over, tell))
     writing = [asyncio.ensure_future(people.keep_writing(options.posts, storm_over)) for _ in range(options.open_posts)]
     try:
-        plan = draw(
-            options.seed, options.kills, gap_s=options.gap_s, lease_s=options.lease_s, broken=options.broken
-        )
+        plan = draw(options.seed, options.kills, gap_s=options.gap_s, lease_s=options.lease_s, broken=options.broken)
         for fault in plan:
             await pause(over, fault.gap_s)
             processes.hit(fault)
         await processes.calm()
         storm_over.set()
-        # Posts that are still to come are written in peace: each has as long as the last ones.
-        rounds = 1 + max(0, options.posts - len(people.all)) / options.open_posts
-        done, late = await asyncio.wait(writing, timeout=scaled_s(options.settle_s * rounds))
+        await _until_written_or_stuck(writing, people, options.settle_s)
         over.set()
-        await asyncio.gather(*done, *late)
+        await asyncio.gather(*writing)
     finally:
         over.set()
         telling.cancel()
         await asyncio.gather(telling, *writing, return_exceptions=True)
+
+
+async def _until_written_or_stuck(writing: Sequence[asyncio.Future[None]], people: People, settle_s: float) -> None:
+    """Wait for as long as anybody comes forward; who does not for `settle_s` is stuck, and the oracle says so."""
+    seen = -1
+    left: set[asyncio.Future[None]] = set(writing)
+    while left and seen != people.steps:
+        seen = people.steps
+        _, left = await asyncio.wait(left, timeout=scaled_s(settle_s))
 
 
 async def _tell_on(options: Options, processes: Cluster, people: People, over: asyncio.Event, tell: Tell) -> None:

@@ -7,6 +7,7 @@ The truth is the log of EVENTS, folded; everything else is held to it, at every 
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, Literal
 
 from inkwire_chassis.event_log import StoredEvent
@@ -253,7 +254,7 @@ def _store_is_the_log(post: PostEvidence, truth: Truth) -> Iterator[str]:
     if stored.corrupt:
         yield "the store holds it as corrupt"
     if stored.snapshot.seq != truth.snapshot.seq or view(stored.snapshot) != view(truth.snapshot):
-        yield f"the store holds seq {stored.snapshot.seq}, {stored.snapshot.status}; the log ends at {truth.snapshot.seq}"
+        yield f"the store is at {stored.snapshot.seq} ({stored.snapshot.status}), the log at {truth.snapshot.seq}"
     if stored.markdown is None or digest(stored.markdown) != digest(document(truth.snapshot)):
         yield "the stored Markdown is not the log's text"
 
@@ -270,7 +271,7 @@ def _one_post_per_key(post: PostEvidence, _truth: Truth) -> Iterator[str]:
 
 
 def _backward(sights: Sequence[Sight]) -> Iterator[str]:
-    for before, after in zip(sights, sights[1:], strict=False):
+    for before, after in pairwise(sights):
         if after.seq < before.seq:
             yield f"went back from {before.seq} to {after.seq}"
 

@@ -55,6 +55,14 @@ class People:
         self._over = over
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S), trust_env=False)
 
+    @property
+    def steps(self) -> int:
+        """Grows whenever anybody comes forward: a post is accepted, a reader sees more, the store holds more."""
+        return sum(
+            1 + len(person.evidence.store_sights) + sum(len(reader.history.sights) for reader in person.readers)
+            for person in self.all
+        )
+
     async def close(self) -> None:
         await self._http.close()
 

@@ -1,4 +1,4 @@
-"""Readers of one post in five manners. Each folds with the client's own fold and notes what it shows after each step."""
+"""Readers of one post in five manners. Each folds with the client's own fold and notes what it shows at each step."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ class Manner:
 
 
 STEADY: Final = Manner("steady")
-SLOW: Final = Manner("slow", frame_pause_s=0.06, receive_buffer_bytes=2_048)
+SLOW: Final = Manner("slow", frame_pause_s=0.02, receive_buffer_bytes=2_048)
 FLAPPING: Final = Manner("flapping", stay_s=(0.1, 2.5), returns=True)
 LATE: Final = Manner("late", join_after_s=(1.0, 12.0))
 AFTER: Final = Manner("after")
@@ -195,5 +195,5 @@ class Reader:
     def _refused(self, frame: ErrorFrame | Unsubscribed) -> None:
         """An outage is told by a code that says so; anything else is wrong for a post that was accepted."""
         spec = ERROR_CODES.get(frame.code or "")
-        if frame.code == "internal" or spec is None or not (spec.status in (429, 502, 503, 504)):
+        if frame.code == "internal" or spec is None or spec.status not in (429, 502, 503, 504):
             self.history.refusals.append(f"{frame.type} {frame.code}: {frame.message}")

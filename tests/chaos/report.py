@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from tests.chaos.matrix import Report
 from tests.chaos.oracle import PostEvidence, Violation
 from tests.chaos.timing import percentile
 
-SHOWN_VIOLATIONS: Final = 20
+SHOWN_OF_A_RULE: Final = 3
 LOST: Final = ("readers_reach_the_end", "accepted", "one_terminal", "jobs_done")
 DOUBLED: Final = ("readers_show_the_log", "readers_go_forward", "superseded_is_announced", "one_writer")
 WRONG: Final = ("digest_proves", "store_is_the_log", "download_is_the_log", "store_shows_the_log")
@@ -45,8 +46,16 @@ def table(report: Report) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
-    lines += [f"  {violation}" for violation in report.violations[:SHOWN_VIOLATIONS]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_first_of_each(report.violations)])
+
+
+def _first_of_each(violations: Sequence[Violation]) -> Iterator[str]:
+    """A few violations of each rule: one cause breaks many rules at many places."""
+    told: Counter[str] = Counter()
+    for violation in violations:
+        told[violation.rule] += 1
+        if told[violation.rule] <= SHOWN_OF_A_RULE:
+            yield f"  {violation}"
 
 
 def _hits(report: Report, kind: str) -> str:
@@ -104,5 +113,5 @@ def _write(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _write_lines(path: Path, lines: "map[str] | list[str] | object") -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")  # type: ignore[attr-defined]
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
