@@ -123,3 +123,46 @@ async def test_the_page_fits_a_phone_in_the_dark(page: Page, stack: Stack) -> No
     colour = await page.evaluate("getComputedStyle(document.body).backgroundColor")
     red, green, blue = (int(float(part)) for part in colour.removeprefix("rgb(").rstrip(")").split(",")[:3])
     assert max(red, green, blue) < 80
+
+
+async def test_stop_ends_the_writing_and_keeps_the_text(page: Page, stack: Stack) -> None:
+    """Stop is there while the post is written; afterwards page, store and log have the same text, and it is over."""
+    await write_title(page, stack, "Why ships float and stones do not")
+    before = await wait_for_text(page, 300)
+    await page.get_by_test_id("stop").click()
+
+    async def cancelled() -> bool:
+        return bool(await page.evaluate("window.inkwire.status === 'cancelled'"))
+
+    await eventually(cancelled, what="the page shows the post as cancelled", timeout_s=10)
+    await expect(page.get_by_test_id("stop")).to_be_hidden()
+    shown = await text_of(page)
+    told, snapshot = await folded_log(page, stack)
+    assert shown.startswith(before) and shown == told
+    assert snapshot.metrics.tokens_out > 0
+
+    async def stored() -> bool:
+        return (await stored_markdown(page, stack))[0].decode() == told
+
+    await eventually(stored, what="the store has the text", timeout_s=10)
+    await expect(page.locator("#ended")).to_contain_text("What was written so far is kept")
+
+
+async def test_a_reader_who_leaves_cancels_nothing(page: Page, stack: Stack) -> None:
+    """The page is closed in mid-stream; the post is written to its end without anybody watching."""
+    await write_title(page, stack, "The quiet life of lichens")
+    await wait_for_text(page, 200)
+    address = page.url
+    await page.goto("about:blank")
+    post = address.rpartition("/")[2]
+
+    async def is_published() -> bool:
+        async with connected(stack.state["nats_url"], "test") as client:
+            jetstream = JetStream(client)
+            await jetstream.start()
+            newest = await EventLog(jetstream, new_id).newest("local", post)
+        return newest is not None and newest.event.type == "published"
+
+    await eventually(is_published, what="the post is published", timeout_s=60, interval_s=0.5)
+    await page.goto(address)
+    await assert_exact(page, stack)

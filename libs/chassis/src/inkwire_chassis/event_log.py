@@ -6,8 +6,11 @@ answer "wrong last sequence" is a verdict. Everything else is asked again under 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from nats.errors import Error as NatsError
 
 from inkwire_chassis.jetstream import (
     H_EXPECTED_SUBJECT,
@@ -158,6 +161,21 @@ class EventLog:
             await self._until_verdict(subjects.post_event(job.owner, job.post, "requested"), event, headers)
         except WrongLastSequence:
             return
+
+    async def store_cancel_intent(self, intent: CancelIntent) -> None:
+        """Store the wish to cancel a run, once for each run, and tell the workers at once.
+
+        Raises:
+            BrokerError: no verdict; it may or may not be stored.
+        """
+        subject = subjects.cancel(intent.owner, intent.post, intent.run)
+        headers = {H_EXPECTED_SUBJECT_SEQ: "0", H_MSG_ID: f"{intent.post}.cancel.{intent.run}"}
+        with contextlib.suppress(WrongLastSequence):  # somebody wished it before
+            await self.jetstream.publish(subject, intent.model_dump_json().encode(), headers)
+        try:
+            await self.jetstream.client.publish(subjects.cancel_signal(intent.post), b"")
+        except NatsError as error:  # the next heartbeat reads the intent
+            get_logger().debug("cancel signal not sent", post=intent.post, error=type(error).__name__)
 
     async def read_claim(self, post: str) -> tuple[Claim | None, int]:
         """The newest claim on a post and its stream sequence (``None``, 0 if there was never one)."""

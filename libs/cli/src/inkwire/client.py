@@ -39,7 +39,7 @@ from inkwire_contracts.errors import ERROR_CODES
 
 HTTP_TIMEOUT_S = 20.0
 POST_ATTEMPTS = 4
-"""Times a request to write is sent, under one Idempotency-Key; the post is made once."""
+"""Times a request that may be repeated is sent (a post is made once, by its Idempotency-Key)."""
 
 CONNECT_TIMEOUT_S = 20.0
 """The proxy holds a handshake for some 12 s while no gateway is there."""
@@ -173,15 +173,16 @@ class Client:
         """
         body = {"title": title, "recipe": recipe, "options": dict(options or {}), "priority": priority}
         key = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
-        backoff = Backoff(self._jitter)
-        for attempt in range(1, POST_ATTEMPTS + 1):
-            try:
-                return await self._json("POST", "/posts", body=body, headers=key, token=await self.sign_in())
-            except Unavailable:
-                if attempt == POST_ATTEMPTS:
-                    raise
-                await asyncio.sleep(backoff.delay_s(at_once=False))
-        raise AssertionError("unreachable")
+        return await self._surely("POST", "/posts", body=body, headers=key)
+
+    async def cancel_post(self, post: str) -> dict[str, Any]:
+        """Have the latest run stop; returns ``id``, ``run`` and the ``status`` at this moment. Sent again on failure.
+
+        Raises:
+            ClientError: it was refused.
+            Unavailable: nothing was promised, as far as we know.
+        """
+        return await self._surely("POST", f"/posts/{post}/cancel")
 
     async def get_post(self, post: str) -> dict[str, Any]:
         """The post up to this moment."""
@@ -194,6 +195,18 @@ class Client:
     async def markdown(self, post: str) -> bytes:
         """The finished document, byte for byte."""
         return await self._request("GET", f"/posts/{post}/markdown", token=await self.sign_in())
+
+    async def _surely(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        """A request that may be sent twice."""
+        backoff = Backoff(self._jitter)
+        for attempt in range(1, POST_ATTEMPTS + 1):
+            try:
+                return await self._json(method, path, token=await self.sign_in(), **arguments)
+            except Unavailable:
+                if attempt == POST_ATTEMPTS:
+                    raise
+                await asyncio.sleep(backoff.delay_s(at_once=False))
+        raise AssertionError("unreachable")
 
     async def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         raw = await self._request(method, path, **arguments)

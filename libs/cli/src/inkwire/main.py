@@ -146,10 +146,34 @@ def watch(
     from inkwire.client import Client
     from inkwire.display import choose
 
+    client = Client(_address_for(post, url, data), token=token)
+    raise typer.Exit(asyncio.run(writing.watch(client, post, choose(as_json=as_json))))
+
+
+@app.command()
+def cancel(
+    post: Annotated[str, typer.Argument(help="The post's id.")],
+    url: Url = None,
+    token: Token = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Stop an article that is being written, and its cost; what was written is kept. Safe to repeat.
+
+    \b
+    Examples:
+      inkwire cancel k3v5q7wz2m4n6bacbd2f4g6haj
+    """  # noqa: D301 - a backspace keeps the lines
+    from inkwire import steering
+    from inkwire.client import Client
+
+    client = Client(_address_for(post, url, data), token=token)
+    typer.echo(asyncio.run(steering.cancel(client, post)))
+
+
+def _address_for(post: str, url: str | None, data: Path) -> str:
     if not is_id(post):
         fail(f"{post} is no id of a post: it has 26 characters, a to z and 2 to 7", EX_USAGE)
-    client = Client(_address(url, data), token=token)
-    raise typer.Exit(asyncio.run(writing.watch(client, post, choose(as_json=as_json))))
+    return _address(url, data)
 
 
 def _address(url: str | None, data: Path) -> str:

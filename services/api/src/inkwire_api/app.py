@@ -13,14 +13,16 @@ from inkwire_api.adapters.assets import load_assets
 from inkwire_api.adapters.log import JetStreamLog
 from inkwire_api.adapters.middleware import BodyLimit, RequestContext
 from inkwire_api.adapters.publisher import FastStreamJobs
+from inkwire_api.adapters.run_log import JetStreamRuns
 from inkwire_api.posts import Limits, Posts
 from inkwire_api.problems import Fault, Problem
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_api.reading import Reader
-from inkwire_api.routes import error_handlers, health, page, posts, recipes, tokens
+from inkwire_api.routes import error_handlers, health, page, posts, recipes, steering, tokens
 from inkwire_api.routes.services import Services
 from inkwire_api.schemas import PublicConfig
 from inkwire_api.settings import Settings
+from inkwire_api.steering import Steering
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock, new_id
 from inkwire_chassis.event_log import EventLog
@@ -52,7 +54,7 @@ def bare_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (posts, tokens, recipes, health, page):
+    for module in (posts, steering, tokens, recipes, health, page):
         app.include_router(module.router)
     error_handlers.install(app)
     generate = app.openapi
@@ -136,7 +138,8 @@ def compose(
 ) -> Services:
     """Wire the parts together."""
     clock = SystemClock()
-    log = JetStreamLog(EventLog(jetstream, new_id), clock)
+    events = EventLog(jetstream, new_id)
+    log = JetStreamLog(events, clock)
     known = load_recipes()
     return Services(
         settings=settings,
@@ -149,6 +152,9 @@ def compose(
             limits=Limits(settings.max_open_posts, settings.commit_timeout_s),
             clock=clock,
             new_id=new_id,
+        ),
+        steering=Steering(
+            log=JetStreamRuns(events, log, store), clock=clock, commit_timeout_s=settings.commit_timeout_s
         ),
         reader=Reader(log=log, store=store, timeout_s=settings.read_timeout_s),
         keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),

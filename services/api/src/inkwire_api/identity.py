@@ -53,6 +53,14 @@ def require_read(principal: Principal, post: str) -> None:
     _require_channel(principal, f"post:{post}")
 
 
+def require_steer(principal: Principal, post: str, scope: str) -> None:
+    """Whether the token may change this post's course: it has the scope, and its channels leave the post in."""
+    principal.require(scope)
+    channel = f"post:{post}"
+    if principal.channels and channel not in principal.channels:
+        raise InkwireError("forbidden_channel", channel=channel)
+
+
 def require_list(principal: Principal) -> None:
     """Whether the token may list its owner's posts."""
     _require_channel(principal, f"user:{principal.owner}")

@@ -1,9 +1,11 @@
 """What the api needs from the world outside, as it sees it; the adapters keep the drivers' errors to themselves."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from inkwire_contracts.commands import Job
+from inkwire_contracts.commands import CancelIntent, Job
+from inkwire_contracts.events import Event
 from inkwire_contracts.fold import Snapshot
 from inkwire_stores.ports import StoredPost
 
@@ -85,4 +87,35 @@ class PostLog(Protocol):
 
     async def fill_ratio(self) -> float:
         """How full the log is, 0 to 1; at most a second old."""
+        ...
+
+
+Compose = Callable[[Snapshot, int], Event | None]
+"""The event that follows a folded post, written as the attempt of that number; None: nothing is to be written."""
+
+
+class RunLog(Protocol):
+    """The runs of posts, for who steers them. All methods raise BrokerUnavailable; reads also StoreUnavailable."""
+
+    async def current(self, owner: str, post: str) -> Snapshot | None:
+        """The post up to what the log's leader has now; None where neither log nor store knows it.
+
+        Raises:
+            Damaged: it makes no sense, so that nothing can be written after it.
+        """
+        ...
+
+    async def wish_cancel(self, intent: CancelIntent) -> None:
+        """Store the wish to cancel a run, once, and tell the workers."""
+        ...
+
+    async def write(self, owner: str, post: str, run: int, compose: Compose) -> Snapshot | None:
+        """Claim a post for a run that no worker has claimed, and write what ``compose`` makes of it.
+
+        Returns the post with that event folded in, or None: a worker holds this run or a later one, or has taken
+        the claim meanwhile, and nothing was written.
+
+        Raises:
+            Damaged: as :meth:`current`.
+        """
         ...

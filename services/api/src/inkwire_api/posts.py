@@ -8,14 +8,15 @@ request's own body.
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
 from inkwire_api import problems
-from inkwire_api.ports import BrokerUnavailable, JobPublisher, Known, NoRoom, PostLog
+from inkwire_api.asking import answered
+from inkwire_api.ports import JobPublisher, Known, NoRoom, PostLog
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_chassis.clock import Clock, rfc3339
 from inkwire_chassis.logs import get_logger
@@ -30,12 +31,6 @@ LOG_FULL_RATIO = 0.8
 LOG_FULL_RETRY_AFTER_S = 30
 MAX_KEY_CHARS = 255
 FIRST_RUN = 1
-ASK_TRIES = 100
-"""Bound on asking the broker again; the commit time-out is usually nearer."""
-ASK_FIRST_S = 0.05
-ASK_MAX_S = 0.5
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +133,17 @@ class Posts:
             fingerprint=fingerprint(wish),
         )
 
+    async def admit(self, owner: str) -> None:
+        """Let an owner begin one more run.
+
+        Raises:
+            InkwireError: ``rate_limited``, ``too_many_posts``, ``log_full`` or ``broker_unavailable``.
+        """
+        self._limiter.take(owner, self._clock.monotonic_s())
+        await self._admit(owner)
+
     async def _admit(self, owner: str) -> None:
-        if await _answered(self._log.fill_ratio) >= LOG_FULL_RATIO:
+        if await answered(self._log.fill_ratio) >= LOG_FULL_RATIO:
             raise InkwireError("log_full", retry_after_s=LOG_FULL_RETRY_AFTER_S)
         try:
             active = await self._store.count_active(owner)
@@ -152,12 +156,12 @@ class Posts:
 
     async def _commit(self, job: Job, *, keyed: bool) -> Accepted:
         try:
-            receipt = await _answered(lambda: self._jobs.publish(job))
+            receipt = await answered(lambda: self._jobs.publish(job))
         except NoRoom:
             raise InkwireError("log_full", retry_after_s=LOG_FULL_RETRY_AFTER_S) from None
         if receipt.duplicate:
             return await self._finish_stored(job, receipt.stream_seq)
-        await _answered(lambda: self._log.ensure_requested(job))
+        await answered(lambda: self._log.ensure_requested(job))
         if not keyed:
             return Accepted(job.post, job.run, replayed=False)
         # Another body under the same key may have been faster, when the broker had forgotten its job.
@@ -165,12 +169,12 @@ class Posts:
 
     async def _finish_stored(self, job: Job, stream_seq: int) -> Accepted:
         """The job had been stored before, by an api that died, a request at the same time, or our own first try."""
-        stored = await _answered(lambda: self._log.stored_job(stream_seq))
+        stored = await answered(lambda: self._log.stored_job(stream_seq))
         replayed = stored is None or stored.time != job.time
         known = await self._on_record(job)
         if known is None and stored is not None:
             _check_same(stored.request.fingerprint, job)
-            await _answered(lambda: self._log.ensure_requested(stored))
+            await answered(lambda: self._log.ensure_requested(stored))
         return _replay(known or await self._must_be_on_record(job), job, replayed=replayed)
 
     async def _must_be_on_record(self, job: Job) -> Known:
@@ -181,7 +185,7 @@ class Posts:
 
     async def _on_record(self, job: Job) -> Known | None:
         """The log first, then the store: a post is purged from the log only once the store holds it."""
-        known = await _answered(lambda: self._log.look_up(job.owner, job.post))
+        known = await answered(lambda: self._log.look_up(job.owner, job.post))
         if known is not None:
             return known
         stored = await self._store.get(job.post)
@@ -223,15 +227,3 @@ def _replay(known: Known, job: Job, *, replayed: bool = True) -> Accepted:
 def _check_same(stored_fingerprint: str, job: Job) -> None:
     if stored_fingerprint != job.request.fingerprint:
         raise InkwireError("idempotency_mismatch")
-
-
-async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until the broker answers; every question here may be repeated."""
-    for attempt in range(ASK_TRIES):
-        try:
-            return await ask()
-        except BrokerUnavailable as error:
-            if attempt == 0:
-                get_logger().warning("the broker did not answer; asking again", error=str(error))
-            await asyncio.sleep(min(ASK_FIRST_S * 2 ** min(attempt, 10), ASK_MAX_S))
-    raise InkwireError("broker_unavailable")

@@ -8,8 +8,8 @@ from inkwire_api.bounds import MAX_TITLE_CHARS, check_json, clean_title
 from inkwire_chassis.auth import MAX_LIFETIME_S
 from inkwire_contracts.client_frames import Position
 from inkwire_contracts.events import Metrics, Priority
+from inkwire_contracts.fold import PostStatus, Snapshot
 from inkwire_contracts.fold import Problem as RunProblem
-from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.views import PostSummary, summary
 
 EXAMPLE_ID = "k3v5q7wz2m4n6bacbd2f4g6haj"
@@ -47,6 +47,14 @@ class AcceptedPost(BaseModel):
     websocket_url: str = Field(examples=["ws://127.0.0.1:8080/ws"])
     token: str
     token_expires_at: str = Field(examples=["2026-11-21T12:00:00.000Z"])
+
+
+class SteeredPost(BaseModel):
+    """A post's latest run, and the post's state at this moment."""
+
+    id: str = Field(examples=[EXAMPLE_ID])
+    run: int
+    status: PostStatus
 
 
 class PostList(BaseModel):

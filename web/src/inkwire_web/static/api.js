@@ -75,6 +75,11 @@ export class Api {
     return this.#json("POST", "/posts", { body, headers: { "Idempotency-Key": key } });
   }
 
+  /** Have the latest run stop; may be repeated. */
+  cancel(post) {
+    return this.#json("POST", `/posts/${post}/cancel`);
+  }
+
   /** The stored document's bytes and the digest its answer claims. */
   async markdown(post) {
     const answer = await this.#send("GET", `/posts/${post}/markdown`);

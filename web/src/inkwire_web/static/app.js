@@ -45,7 +45,7 @@ const connection = new Connection({
   onState: showConnection,
 });
 
-const postView = new PostView({ nodes, api, onAgain: writeAgain, onDraw: drawn });
+const postView = new PostView({ nodes, api, onAgain: writeAgain, onDraw: drawn, onTrouble: notice });
 const postList = new PostList(
   { list: nodes.posts, empty: nodes["posts-empty"], more: nodes["posts-more"] },
   loadMore,

@@ -32,13 +32,19 @@ export class PostView {
   #following = true;
   #verified = null;
   #proof = null;
+  #stopping = null;
+  #onTrouble;
 
-  /** `nodes` by id; `onAgain(snapshot)` fills the form anew; `onDraw(snapshot)` after each drawing. */
-  constructor({ nodes, api, onAgain, onDraw }) {
+  /**
+   * `nodes` by id; `onAgain(snapshot)` fills the form anew; `onDraw(snapshot)` after each drawing;
+   * `onTrouble(title, text)` where something that was asked for did not work.
+   */
+  constructor({ nodes, api, onAgain, onDraw, onTrouble }) {
     this.#nodes = nodes;
     this.#api = api;
     this.#onAgain = onAgain;
     this.#onDraw = onDraw;
+    this.#onTrouble = onTrouble;
     const { status, message, percent, progress } = nodes;
     this.#progress = new ProgressView({ status, message, percent, bar: progress }, Date.now);
     this.#document = new DocumentView(nodes.article, nodes.draft);
@@ -104,6 +110,7 @@ export class PostView {
     setText(asked, snapshot.title);
     asked.hidden = article.childElementCount > 0 || snapshot.title === "";
     this.#kicker(snapshot);
+    this.#stop(snapshot);
     this.#end(snapshot);
     this.#follow(snapshot);
     this.#onDraw(snapshot);
@@ -118,6 +125,28 @@ export class PostView {
     const parts = [ago(snapshot.created_at, Date.now()), words > 0 ? `${words.toLocaleString("en")} words so far` : ""];
     if (snapshot.run > 1) parts.push(`run ${snapshot.run}`);
     setText(this.#nodes.kicker, parts.filter(Boolean).join(" · "));
+  }
+
+  // Pressed once it stays so until the end comes as an event, which may take a worker's attention.
+  #stop(snapshot) {
+    const { stop } = this.#nodes;
+    stop.hidden = snapshot.seq === 0 || isFinal(snapshot);
+    const stopping = this.#stopping === `${snapshot.post}.${snapshot.run}`;
+    stop.disabled = stopping;
+    setText(stop, stopping ? "Stopping…" : "Stop");
+  }
+
+  async #cancel() {
+    const { post, run } = this.#feed.snapshot;
+    this.#stopping = `${post}.${run}`;
+    this.changed();
+    try {
+      await this.#api.cancel(post);
+    } catch (error) {
+      this.#stopping = null;
+      this.changed();
+      this.#onTrouble("The post could not be stopped.", error.message);
+    }
   }
 
   #end(snapshot) {
@@ -211,6 +240,7 @@ export class PostView {
       this.#following = true;
       this.changed();
     });
+    this.#nodes.stop.addEventListener("click", () => this.#cancel());
     digest.addEventListener("click", () => this.#toggleProof());
     download.addEventListener("click", () => this.#act(download, "Downloaded", () => this.#download()));
     copy.addEventListener("click", () => this.#act(copy, "Copied", () => navigator.clipboard.writeText(this.text)));

@@ -34,11 +34,11 @@ class JetStreamLog:
         self._info: _Info | None = None
 
     async def ensure_requested(self, job: Job) -> None:
-        with _asking():
+        with asking():
             await self._log.ensure_requested(job)
 
     async def stored_job(self, stream_seq: int) -> Job | None:
-        with _asking():
+        with asking():
             stored = await self._log.jetstream.leader_get(JOBS, stream_seq)
         return None if stored is None else Job.model_validate_json(stored.payload)
 
@@ -53,10 +53,11 @@ class JetStreamLog:
         event = None if requested is None else _event(requested)
         return Known(event.data.fingerprint, deleted=False) if isinstance(event, GenerateRequested) else None
 
-    async def fold(self, owner: str, post: str, stored: StoredPost | None) -> Folded | None:
-        with _asking(), _folding():
+    async def fold(self, owner: str, post: str, stored: StoredPost | None, *, at_least: int = 0) -> Folded | None:
+        """``at_least``: a stream sequence that the answering replica must have reached."""
+        with asking(), folding():
             epoch = (await self._stream_info()).epoch
-            newest = await self._log.newest(owner, post)
+            newest = await self._log.newest(owner, post, at_least=at_least)
             if newest is None:
                 return None if stored is None else Folded(stored.snapshot, stored.epoch, stored.corrupt)
             if isinstance(newest.event, Deleted):
@@ -67,14 +68,14 @@ class JetStreamLog:
                     return Folded(stored.snapshot, epoch, stored.corrupt)
                 if stored.stream_seq < newest.stream_seq:  # else its place is not one in this log
                     base = History(stored.snapshot, stored.stream_seq)
-            return Folded((await self._log.history(owner, post, base=base)).snapshot, epoch)
+            return Folded((await self._log.history(owner, post, base=base, at_least=at_least)).snapshot, epoch)
 
     async def fill_ratio(self) -> float:
-        with _asking():
+        with asking():
             return (await self._stream_info()).fill_ratio
 
     async def _last(self, subject: str) -> StoredMessage | None:
-        with _asking():
+        with asking():
             return await self._log.jetstream.leader_last(EVENTS, subject)
 
     async def _stream_info(self) -> _Info:
@@ -92,7 +93,8 @@ def _event(message: StoredMessage) -> Event:
 
 
 @contextlib.contextmanager
-def _asking() -> Iterator[None]:
+def asking() -> Iterator[None]:
+    """The broker's errors, as the port's."""
     try:
         yield
     except BrokerError as error:
@@ -100,7 +102,8 @@ def _asking() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _folding() -> Iterator[None]:
+def folding() -> Iterator[None]:
+    """What makes no sense, as the port's error."""
     try:
         yield
     except (LogDamaged, ValueError, TypeError) as error:  # the latter two: an event that cannot be decoded

@@ -22,7 +22,7 @@ router = APIRouter(tags=["posts"])
 
 PostPath = Annotated[str, Path(examples=[EXAMPLE_ID])]
 _TRACEPARENT = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$", re.ASCII)
-_IDENTITY = ("unauthenticated", "invalid_token", "token_expired", "forbidden")
+IDENTITY = ("unauthenticated", "invalid_token", "token_expired", "forbidden")
 _KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -49,7 +49,7 @@ _KEY_HEADER = {
         **documented(
             "malformed_body",
             "invalid_idempotency_key",
-            *_IDENTITY,
+            *IDENTITY,
             "gone",
             "body_too_large",
             "unsupported_media_type",
@@ -88,7 +88,7 @@ async def create_post(
 @router.get(
     "/posts",
     summary="List own posts",
-    responses=documented(*_IDENTITY, "forbidden_channel", "invalid_cursor", "invalid_request", "store_unavailable"),
+    responses=documented(*IDENTITY, "forbidden_channel", "invalid_cursor", "invalid_request", "store_unavailable"),
 )
 async def list_posts(
     caller: Caller,
@@ -109,7 +109,7 @@ async def list_posts(
     "/posts/{post}",
     summary="Read a post",
     responses=documented(
-        *_IDENTITY, "forbidden_channel", "not_found", "gone", "corrupt", "broker_unavailable", "store_unavailable"
+        *IDENTITY, "forbidden_channel", "not_found", "gone", "corrupt", "broker_unavailable", "store_unavailable"
     ),
 )
 async def get_post(post: PostPath, caller: Caller, here: Here, response: Response) -> PostDetail:
@@ -127,7 +127,7 @@ async def get_post(post: PostPath, caller: Caller, here: Here, response: Respons
         200: {"description": "The document.", "content": {"text/markdown": {"schema": {"type": "string"}}}},
         304: {"description": "Unchanged since the ETag given in If-None-Match."},
         **documented(
-            *_IDENTITY,
+            *IDENTITY,
             "forbidden_channel",
             "not_found",
             "gone",

@@ -13,6 +13,7 @@ from inkwire_api.posts import Posts
 from inkwire_api.reading import Reader
 from inkwire_api.schemas import PublicConfig
 from inkwire_api.settings import Settings
+from inkwire_api.steering import Steering
 from inkwire_chassis.auth import KeyRing, Principal
 from inkwire_chassis.clock import Clock
 from inkwire_chassis.health import Health
@@ -26,6 +27,7 @@ class Services:
     settings: Settings
     posts: Posts
     reader: Reader
+    steering: Steering
     keys: KeyRing
     recipes: Mapping[str, Recipe]
     assets: Mapping[str, Asset]

@@ -1,0 +1,50 @@
+"""Steering posts over HTTP."""
+
+from fastapi import APIRouter, Response
+
+from inkwire_api.identity import require_steer
+from inkwire_api.problems import documented
+from inkwire_api.routes.posts import IDENTITY, PostPath
+from inkwire_api.routes.services import Caller, Here
+from inkwire_api.schemas import SteeredPost
+from inkwire_api.steering import Steered
+from inkwire_chassis.auth import Principal
+from inkwire_contracts.errors import InkwireError
+from inkwire_contracts.ids import is_id
+
+router = APIRouter(tags=["posts"])
+
+_COMMON = (*IDENTITY, "forbidden_channel", "not_found", "gone", "corrupt", "broker_unavailable", "store_unavailable")
+
+
+@router.post(
+    "/posts/{post}/cancel",
+    status_code=202,
+    summary="Stop writing a post",
+    responses={
+        200: {"model": SteeredPost, "description": "The run had ended before; nothing was changed."},
+        202: {"description": "The wish is stored: the run stops, whatever dies meanwhile."},
+        **documented(*_COMMON),
+    },
+)
+async def cancel_post(post: PostPath, caller: Caller, here: Here, response: Response) -> SteeredPost:
+    """Stops the latest run and what it costs; what was written is kept. May be repeated.
+
+    `status` is the post's at this moment: `cancelled` where nobody had begun yet, else as it was; the end follows as an
+    event, in most cases within a tenth of a second.
+    """
+    steered = await here.steering.cancel(caller.owner, _steerable(caller, post, "post:cancel"), by=caller.subject)
+    return _answer(steered, response)
+
+
+def _steerable(caller: Principal, post: str, scope: str) -> str:
+    if not is_id(post):
+        raise InkwireError("not_found")
+    require_steer(caller, post, scope)
+    return post
+
+
+def _answer(steered: Steered, response: Response) -> SteeredPost:
+    response.status_code = 202 if steered.accepted else 200
+    response.headers["Cache-Control"] = "no-store"
+    return SteeredPost(id=steered.post, run=steered.run, status=steered.status)

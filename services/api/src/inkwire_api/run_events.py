@@ -1,0 +1,38 @@
+"""The events that the api itself writes to a post's log under a claim: decided by the folded post alone. Pure."""
+
+from inkwire_contracts.events import Cancelled, CancelledData, Metrics
+from inkwire_contracts.fold import Snapshot, document
+
+
+def cancelled(snapshot: Snapshot, run: int, attempt: int, time: str) -> Cancelled | None:
+    """The end of a run that no worker has claimed; None if it has ended, or is not the latest any more."""
+    if snapshot.run != run or snapshot.is_final:
+        return None
+    open_section = snapshot.section(snapshot.open_section) if snapshot.open_section else None
+    data = CancelledData(
+        section=open_section.section if open_section else "",
+        text=open_section.text if open_section else "",
+        metrics=paid_metrics(snapshot),
+    )
+    return Cancelled(
+        post=snapshot.post,
+        owner=snapshot.owner,
+        run=run,
+        attempt=attempt,
+        seq=snapshot.seq + 1,
+        prev=snapshot.key_seq,
+        time=time,
+        data=data,
+    )
+
+
+def paid_metrics(snapshot: Snapshot) -> Metrics:
+    """What is there and what it cost: the sections that earlier runs have finished."""
+    usages = [section.usage for section in snapshot.sections if section.usage is not None]
+    return Metrics(
+        model=next((section.model for section in reversed(snapshot.sections) if section.model), ""),
+        tokens_in=sum(usage.tokens_in for usage in usages),
+        tokens_out=sum(usage.tokens_out for usage in usages),
+        usage_source="reported" if usages and all(usage.source == "reported" for usage in usages) else "estimated",
+        words=len(document(snapshot).split()),
+    )

@@ -1,0 +1,98 @@
+"""Steer runs: cancel. The protocol of docs/lifecycle.md, over ports.
+
+Only who holds the claim writes an end. A stored wish is what a 202 promises; the api ends a run itself only where no
+worker has claimed it, and leaves everything else to the worker, who reads the wish.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from inkwire_api import run_events
+from inkwire_api.asking import answered
+from inkwire_api.ports import BrokerUnavailable, Damaged, RunLog
+from inkwire_chassis.clock import Clock, rfc3339
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts.commands import CancelIntent
+from inkwire_contracts.errors import InkwireError
+from inkwire_contracts.fold import PostStatus, Snapshot
+from inkwire_stores.ports import StoreUnavailable
+
+END_TIMEOUT_S = 2.0
+"""How long the answer to a cancel waits while the api ends a run that no worker has claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """A run as it stands. ``accepted``: something is going to happen; false where the run had ended before."""
+
+    post: str
+    run: int
+    status: PostStatus
+    accepted: bool
+
+
+class Steering:
+    """Changes the course of posts that exist. A post of somebody else is not found."""
+
+    def __init__(self, *, log: RunLog, clock: Clock, commit_timeout_s: float) -> None:
+        self._log = log
+        self._clock = clock
+        self._commit_timeout_s = commit_timeout_s
+
+    async def cancel(self, owner: str, post: str, *, by: str) -> Steered:
+        """Have the latest run stop; once the wish is stored it will, whatever dies.
+
+        Raises:
+            InkwireError: there is no such post, or nothing can be promised at the moment.
+            StoreUnavailable: the log has nothing of the post, and the store does not answer.
+        """
+        try:
+            async with asyncio.timeout(self._commit_timeout_s):
+                snapshot = await self._current(owner, post)
+                if snapshot.is_final:
+                    return _steered(snapshot, accepted=False)
+                await self._wish(snapshot, by)
+        except TimeoutError:
+            raise InkwireError("broker_unavailable") from None
+        ended = await self._end_unclaimed(snapshot)
+        return _steered(ended if ended is not None and ended.run == snapshot.run else snapshot, accepted=True)
+
+    async def _current(self, owner: str, post: str) -> Snapshot:
+        """The post, deleted ones left out."""
+        try:
+            snapshot = await answered(lambda: self._log.current(owner, post))
+        except Damaged as error:
+            get_logger().error("a post that cannot be steered", post=post, error=str(error))
+            raise InkwireError("corrupt") from None
+        if snapshot is None:
+            raise InkwireError("not_found")
+        if snapshot.status == "deleted":
+            raise InkwireError("gone")
+        return snapshot
+
+    async def _wish(self, snapshot: Snapshot, by: str) -> None:
+        time = rfc3339(self._clock.now())
+        intent = CancelIntent(post=snapshot.post, owner=snapshot.owner, run=snapshot.run, by=by, time=time)
+        await answered(lambda: self._log.wish_cancel(intent))
+
+    async def _end_unclaimed(self, snapshot: Snapshot) -> Snapshot | None:
+        """Write ``cancelled`` if no worker has claimed the run; None where that is left to a worker.
+
+        The wish is stored, so nothing that goes wrong here matters: whoever claims the run next reads it.
+        """
+        run, time = snapshot.run, rfc3339(self._clock.now())
+        try:
+            async with asyncio.timeout(END_TIMEOUT_S):
+                return await self._log.write(
+                    snapshot.owner,
+                    snapshot.post,
+                    run,
+                    lambda now, attempt: run_events.cancelled(now, run, attempt, time),
+                )
+        except (BrokerUnavailable, StoreUnavailable, Damaged, TimeoutError) as error:
+            get_logger().warning("a cancel is left to the workers", post=snapshot.post, error=type(error).__name__)
+            return None
+
+
+def _steered(snapshot: Snapshot, *, accepted: bool) -> Steered:
+    return Steered(snapshot.post, snapshot.run, snapshot.status, accepted)

@@ -1,0 +1,55 @@
+"""The events that the api itself writes: decided by the folded post alone."""
+
+import pytest
+
+from inkwire_api.run_events import cancelled, paid_metrics
+from inkwire_contracts.events import Usage
+from inkwire_contracts.fold import Outcome, PostStatus, Section, Snapshot, document, fold
+from inkwire_contracts.ids import idempotent_post_id
+
+POST = idempotent_post_id("ana", "post")
+TIME = "2026-01-02T03:04:05.678Z"
+
+
+def queued(**fields: object) -> Snapshot:
+    defaults = {"post": POST, "owner": "ana", "run": 2, "attempt": 3, "seq": 9, "key_seq": 7, "status": "queued"}
+    return Snapshot.model_validate({**defaults, **fields})
+
+
+def test_the_end_of_an_unclaimed_run_follows_the_log() -> None:
+    """It is the next event in both counts, of the attempt that claimed, and it folds."""
+    snapshot = queued(sections=[Section(section="s1", text="kept text", length=9, status="done")])
+    event = cancelled(snapshot, 2, 4, TIME)
+    assert event is not None and (event.seq, event.prev, event.run, event.attempt) == (10, 7, 2, 4)
+    assert fold(snapshot, event) is Outcome.APPLIED
+    assert (snapshot.status, document(snapshot)) == ("cancelled", "kept text")
+
+
+def test_open_text_is_kept_where_there_is_some() -> None:
+    """The event names the open section and its text, so that key events alone fold to the same."""
+    section = Section(section="s1", text="half", length=4, status="writing")
+    event = cancelled(queued(status="generating", sections=[section], open_section="s1"), 2, 4, TIME)
+    assert event is not None and (event.data.section, event.data.text) == ("s1", "half")
+
+
+@pytest.mark.parametrize("status", ["published", "failed", "cancelled", "paused", "deleted"])
+def test_a_run_that_has_ended_gets_no_second_end(status: PostStatus) -> None:
+    """Each run has exactly one terminal event."""
+    assert cancelled(queued(status=status), 2, 4, TIME) is None
+
+
+def test_another_run_is_left_alone() -> None:
+    """The wish was for run 2; run 3 is somebody else's wish."""
+    assert cancelled(queued(run=3), 2, 4, TIME) is None
+
+
+def test_the_cost_is_that_of_finished_sections() -> None:
+    """Tokens are added up; one estimate makes the sum an estimate."""
+    reported = Section(section="s1", text="two words", usage=Usage(tokens_in=10, tokens_out=5, source="reported"))
+    estimated = Section(
+        section="s2", text=" more", model="m", usage=Usage(tokens_in=1, tokens_out=2, source="estimated")
+    )
+    metrics = paid_metrics(queued(sections=[reported, estimated]))
+    assert (metrics.tokens_in, metrics.tokens_out, metrics.words, metrics.model) == (11, 7, 3, "m")
+    assert metrics.usage_source == "estimated"
+    assert paid_metrics(queued(sections=[reported])).usage_source == "reported"
