@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import jwt
+from pydantic import AfterValidator, SecretStr
 
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.ids import owner_token
@@ -151,3 +152,12 @@ def _is_time(value: object) -> bool:
 def _is_channel_list(value: object) -> bool:
     """Names, at least one: an empty list must not mean what no list means, all channels."""
     return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+
+
+def _usable(keys: SecretStr) -> SecretStr:
+    KeyRing.parse(keys.get_secret_value(), "any")
+    return keys
+
+
+JwtKeys = Annotated[SecretStr, AfterValidator(_usable)]
+"""A setting that holds keys: wrong ones are told at the start."""

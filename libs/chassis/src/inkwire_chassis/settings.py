@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from inkwire_chassis.auth import JwtKeys
 
 EX_CONFIG = 78
 """Exit code for a wrong configuration (sysexits.h)."""
@@ -34,7 +36,7 @@ class ServiceSettings(BaseSettings):
     nats_url: str = Field("nats://127.0.0.1:4222", validation_alias="INKWIRE_NATS_URL")
     store_url: str = Field("sqlite:///data/inkwire.sqlite3", validation_alias="INKWIRE_STORE_URL")
     """``mongodb://host/database`` or ``sqlite:///path``."""
-    jwt_keys: SecretStr = Field(validation_alias="INKWIRE_JWT_KEYS")
+    jwt_keys: JwtKeys = Field(validation_alias="INKWIRE_JWT_KEYS")
     """``kid:secret`` pairs, comma separated; the first signs, all verify. Secrets have at least 32 characters."""
     jwt_issuer: str = Field("inkwire", validation_alias="INKWIRE_JWT_ISSUER")
     log_format: Literal["human", "json"] = Field("json", validation_alias="INKWIRE_LOG_FORMAT")

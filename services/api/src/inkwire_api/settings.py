@@ -2,11 +2,10 @@
 
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from inkwire_api.identity import is_loopback
-from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.settings import ServiceSettings
 from inkwire_stores import check_store_url
 
@@ -43,12 +42,6 @@ class Settings(ServiceSettings):
     """The model is the built-in simulator; the page says so."""
     openai_model: str = Field("gpt-4o-mini", validation_alias="OPENAI_MODEL")
     """Shown on the page; the generator uses it."""
-
-    @field_validator("jwt_keys")
-    @classmethod
-    def _usable_keys(cls, value: SecretStr) -> SecretStr:
-        KeyRing.parse(value.get_secret_value(), "any")
-        return value
 
     @field_validator("store_url")
     @classmethod

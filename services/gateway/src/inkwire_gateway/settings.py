@@ -1,9 +1,8 @@
 """Settings of the gateway: ``INKWIRE_GATEWAY_<NAME>``, beside those that all services share."""
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.settings import ServiceSettings
 from inkwire_stores import check_store_url
 
@@ -53,12 +52,6 @@ class Settings(ServiceSettings):
     ring_bytes: int = Field(1024 * 1024, ge=1024, le=1024**3)
     provision_timeout_s: float = Field(60.0, gt=0, le=3600)
     """How long to wait at the start for streams that are not there yet."""
-
-    @field_validator("jwt_keys")
-    @classmethod
-    def _usable_keys(cls, value: SecretStr) -> SecretStr:
-        KeyRing.parse(value.get_secret_value(), "any")
-        return value
 
     @field_validator("store_url")
     @classmethod

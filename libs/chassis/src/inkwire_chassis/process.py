@@ -1,0 +1,42 @@
+"""The outside of every service: settings, logs, life, and an end that one line explains."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+
+from inkwire_chassis import logs
+from inkwire_chassis.jetstream import BrokerError
+from inkwire_chassis.lifecycle import Supervisor, run_process
+from inkwire_chassis.provisioning import Drift
+from inkwire_chassis.settings import EX_CONFIG, ServiceSettings, SettingsError, load_or_exit
+
+EX_UNAVAILABLE = 69
+"""A server, file or port that a process needs cannot be used (sysexits.h)."""
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def run_service(
+    name: str,
+    settings_class: type[S],
+    running: Callable[[S, Supervisor], AbstractAsyncContextManager[Any]],
+    *,
+    unavailable: tuple[type[Exception], ...] = (),
+) -> int:
+    """Run a service until SIGINT, SIGTERM or a dead task; returns the exit code.
+
+    A wrong setting or a broker of another shape ends it with code 78, an unusable broker, file or port (and what
+    ``unavailable`` names) with 69: one line on stderr, no stack trace.
+    """
+    settings = load_or_exit(settings_class)
+    logs.configure(name, form=settings.log_format, level=settings.log_level)
+    unusable: tuple[type[Exception], ...] = (BrokerError, OSError, *unavailable)
+    try:
+        return run_process(lambda supervisor: running(settings, supervisor), stop_timeout_s=settings.stop_timeout_s)
+    except (SettingsError, Drift) as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return EX_CONFIG
+    except unusable as error:
+        sys.stderr.write(f"{name}: cannot start: {error}\n")
+        return EX_UNAVAILABLE
