@@ -55,6 +55,14 @@ def test_an_endless_retry_after_ends_the_run() -> None:
     assert decide(error, RetryHistory(0, 0), POLICY, 0.0) == RetryDecision(None, "provider_rate_limited")
 
 
+def test_a_call_that_was_not_made_counts_for_nothing() -> None:
+    """Behind an open circuit or a throttle a run waits as it is told, spread by chance, however often it failed."""
+    held = ProviderError("provider_unavailable", retryable=True, retry_after_s=300.0, asked=False)
+    assert decide(held, RetryHistory(99, 0), POLICY, 0.0) == RetryDecision(300.0, "provider_unavailable")
+    assert decide(held, RetryHistory(99, 0), POLICY, 0.5).delay_s == 300.5
+    assert decide(held, RetryHistory(0, POLICY.max_age_s - 299), POLICY, 0.0).code == "deadline_exceeded"
+
+
 def test_an_old_attempt_is_not_continued() -> None:
     """When the wait would end beyond the attempt's age limit, the run ends as too late."""
     assert decide(CUT, RetryHistory(0, POLICY.max_age_s), POLICY, 0.0) == RetryDecision(None, "deadline_exceeded")

@@ -70,6 +70,12 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "Use 1 to {limit} visible ASCII characters.",
     ),
     ("not_ready", 409, "Not finished yet", "The post is {status}; try again when it is published."),
+    (
+        "not_retryable",
+        409,
+        "Nothing to try again",
+        "The post is {status}; only a failed or a cancelled one can be tried again.",
+    ),
     ("too_many_posts", 429, "Too many unfinished posts", "Wait until one of your {limit} posts has ended."),
     ("rate_limited", 429, "Too many requests", "Try again in {retry_after_s} s."),
     (
@@ -141,6 +147,8 @@ MESSAGES: Mapping[str, str] = {
 }
 
 REASONS: Mapping[str, str] = {
+    "provider_auth": "key refused",
+    "provider_quota": "quota used up",
     "provider_rate_limited": "rate limited",
     "provider_unavailable": "provider unavailable",
     "provider_timeout": "provider silent",

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from nats.aio.msg import Msg
 
@@ -22,14 +23,17 @@ from inkwire_contracts.topology import DLQ, EVENTS, JOBS, Topology, topology
 from inkwire_generator.adapters.jobs import JobQueue
 from inkwire_generator.adapters.log import PostLog
 from inkwire_generator.adapters.prices import BundledPrices
-from inkwire_generator.adapters.provider_openai import OpenAIProvider, ProviderConfig
+from inkwire_generator.adapters.provider_openai import ProviderConfig
+from inkwire_generator.adapters.providers import Providers
 from inkwire_generator.adapters.worker import Worker, WorkerLimits
+from inkwire_generator.circuit import CircuitPolicy
 from inkwire_generator.claim import Limits
 from inkwire_generator.continuation import ContinuationLimits
 from inkwire_generator.pulse import Pulse
 from inkwire_generator.retry import RetryPolicy
 from inkwire_generator.runner import Runner, Tools
-from inkwire_generator.settings import OPENAI_URL, GeneratorSettings
+from inkwire_generator.settings import OPENAI_URL, Fallback, GeneratorSettings
+from inkwire_generator.throttle import ThrottlePolicy
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_store
 
@@ -47,27 +51,47 @@ class Running:
     health_port: int
 
 
-def provider_config(settings: GeneratorSettings) -> ProviderConfig:
-    """The provider's part of the settings.
+def provider_configs(settings: GeneratorSettings) -> list[ProviderConfig]:
+    """The providers' part of the settings, in the order in which they are asked.
 
     Raises:
-        NoProvider: OpenAI without a key.
+        NoProvider: OpenAI without a key, or a key's file that cannot be read.
     """
     key = settings.openai_api_key.get_secret_value()
     if not key and settings.openai_base_url.rstrip("/") == OPENAI_URL:
         raise NoProvider("OPENAI_API_KEY is not set: set it, or point OPENAI_BASE_URL at a server that needs none")
+    first = _config(settings, settings.openai_base_url, key, settings.openai_model, settings.openai_max_tokens)
+    others = [_config(settings, f.base_url, _key(f), f.model, f.max_tokens) for f in settings.fallback_providers]
+    return [first, *others]
+
+
+def _key(fallback: Fallback) -> str:
+    try:
+        return Path(fallback.api_key_file).read_text(encoding="utf-8").strip() if fallback.api_key_file else ""
+    except (OSError, UnicodeDecodeError):
+        raise NoProvider(
+            f"INKWIRE_GENERATOR_FALLBACKS: cannot read the key of {fallback.model} from {fallback.api_key_file}"
+        ) from None
+
+
+def _config(settings: GeneratorSettings, url: str, key: str, model: str, max_tokens: int | None) -> ProviderConfig:
     return ProviderConfig(
-        base_url=settings.openai_base_url,
+        base_url=url,
         api_key=key,
-        model=settings.openai_model,
-        max_tokens=settings.openai_max_tokens,
+        model=model,
+        max_tokens=max_tokens,
         first_token_timeout_s=settings.first_token_timeout_s,
         inter_token_timeout_s=settings.inter_token_timeout_s,
         total_timeout_s=settings.total_timeout_s,
     )
 
 
-def _tools(settings: GeneratorSettings, log: PostLog, provider: OpenAIProvider, clock: SystemClock) -> Tools:
+def _providers(settings: GeneratorSettings, configs: list[ProviderConfig], clock: SystemClock) -> Providers:
+    circuit = CircuitPolicy(settings.circuit_failures_count, settings.circuit_first_open_s, settings.circuit_max_open_s)
+    return Providers(configs, clock, asyncio.sleep, circuit, ThrottlePolicy())
+
+
+def _tools(settings: GeneratorSettings, log: PostLog, provider: Providers, clock: SystemClock) -> Tools:
     return Tools(
         log=log,
         provider=provider,
@@ -94,17 +118,17 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
     """The whole service, for the length of a block; leaving it hands every post over.
 
     Raises:
-        NoProvider: see :func:`provider_config`.
+        NoProvider: see :func:`provider_configs`.
         Drift: the broker is not provisioned as this version needs it.
     """
-    config, clock, health = provider_config(settings), SystemClock(), Health("generator")
+    configs, clock, health = provider_configs(settings), SystemClock(), Health("generator")
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(
             serve_asgi(health_app(health), host=settings.health_host, port=settings.health_port, supervisor=supervisor)
         )
         health.draining = True  # until the broker is there
         store = await stack.enter_async_context(open_store(settings.store_url))
-        provider = OpenAIProvider(config, clock)
+        provider = _providers(settings, configs, clock)
         stack.push_async_callback(provider.close)
         client = await stack.enter_async_context(nats_connection.connected(settings.nats_url, "generator"))
         jetstream = JetStream(client)
@@ -130,7 +154,11 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         supervisor.spawn("take loop", worker.take_loop())
         health.draining = False
         get_logger().info(
-            "ready", health_port=port, posts=settings.posts, pools=settings.pool_names, model=config.model
+            "ready",
+            health_port=port,
+            posts=settings.posts,
+            pools=settings.pool_names,
+            models=[config.model for config in configs],
         )
         try:
             yield Running(worker, health, port)
@@ -158,7 +186,7 @@ async def _listen_for_cancels(jetstream: JetStream, worker: Worker) -> None:
     await jetstream.client.subscribe(subjects.cancel_signal("*"), cb=on_signal)
 
 
-def _probe_provider(provider: OpenAIProvider) -> nats_connection.Callback:
+def _probe_provider(provider: Providers) -> nats_connection.Callback:
     """Configured and open; asking the provider itself would make its outages ours."""
 
     async def probe() -> None:

@@ -10,16 +10,25 @@ class ProviderError(Exception):
         code: a key of ``inkwire_contracts.errors.ERROR_CODES``.
         retryable: asking again may help.
         retry_after_s: how long the provider asks us to wait, in seconds.
+        asked: false if the call was not made, or another provider is to be asked: it says nothing about the post.
         detail: for the log only; never shown to readers.
         params: for the code's template.
     """
 
     def __init__(
-        self, code: str, *, retryable: bool, retry_after_s: float | None = None, detail: str = "", **params: Any
+        self,
+        code: str,
+        *,
+        retryable: bool,
+        retry_after_s: float | None = None,
+        asked: bool = True,
+        detail: str = "",
+        **params: Any,
     ) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
         self.retryable = retryable
         self.retry_after_s = retry_after_s
+        self.asked = asked
         self.detail = detail
         self.params = params

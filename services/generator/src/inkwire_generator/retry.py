@@ -39,9 +39,14 @@ class RetryDecision:
 
 
 def decide(error: ProviderError, history: RetryHistory, policy: RetryPolicy, jitter: float) -> RetryDecision:
-    """``jitter`` in [0, 1) spreads the delays of many posts over the lower half of each."""
+    """``jitter`` in [0, 1) spreads the delays of many posts over the lower half of each.
+
+    A call that was not made counts for nothing: the run waits as it is told, bounded by its age alone.
+    """
     if not error.retryable:
         return RetryDecision(None, error.code)
+    if not error.asked:
+        return _in_time((error.retry_after_s or 0.0) + jitter * policy.first_delay_s, error.code, history, policy)
     limit = policy.max_retries_count
     if error.code == "provider_invalid_output":
         limit = min(limit, INVALID_OUTPUT_RETRIES)
@@ -53,6 +58,10 @@ def decide(error: ProviderError, history: RetryHistory, policy: RetryPolicy, jit
         if error.retry_after_s > policy.max_retry_after_s:
             return RetryDecision(None, error.code)
         delay_s = max(delay_s, error.retry_after_s)
+    return _in_time(delay_s, error.code, history, policy)
+
+
+def _in_time(delay_s: float, code: str, history: RetryHistory, policy: RetryPolicy) -> RetryDecision:
     if history.age_s + delay_s > policy.max_age_s:
         return RetryDecision(None, "deadline_exceeded")
-    return RetryDecision(delay_s, error.code)
+    return RetryDecision(delay_s, code)

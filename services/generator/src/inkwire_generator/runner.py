@@ -258,8 +258,9 @@ class Runner:
         if decision.delay_s is None:
             await self._write_failed(writer, decision.code, error.params)
             return
-        self._failures += 1
-        self._meter.wasted(self._open_usage(writer.snapshot) or Usage())
+        if error.asked:
+            self._failures += 1
+            self._meter.wasted(self._open_usage(writer.snapshot) or Usage())
         delay_s = decision.delay_s
         params = {"delay_s": round(delay_s, 1), "reason": REASONS.get(decision.code, decision.code)}
         notice = RetryingData(
@@ -268,7 +269,7 @@ class Runner:
             params=params,
             message=render("retrying", params),
             delay_ms=round(delay_s * 1000),
-            retry=self._failures,
+            retry=max(1, self._failures),
         )
         await writer.write(Retrying, notice)
         self._pulse.expect(tools.clock.monotonic_s(), delay_s)

@@ -2,13 +2,29 @@
 
 import os
 import socket
+from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from inkwire_chassis.settings import ServiceSettings
 
 OPENAI_URL = "https://api.openai.com/v1"
+MAX_FALLBACKS = 8
+
+
+class Fallback(BaseModel):
+    """Another provider, asked where those before it cannot be. Its key lies in a file, if it needs one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = Field(pattern=r"^https?://")
+    model: str = Field(min_length=1)
+    api_key_file: str = ""
+    max_tokens: int | None = Field(None, ge=1)
+
+
+_FALLBACKS = TypeAdapter(Annotated[tuple[Fallback, ...], Field(max_length=MAX_FALLBACKS)])
 
 
 class GeneratorSettings(ServiceSettings):
@@ -42,6 +58,16 @@ class GeneratorSettings(ServiceSettings):
     simulated: bool = Field(False, validation_alias="INKWIRE_SIMULATED")
     """The model is the simulator: it costs nothing."""
 
+    fallbacks: SecretStr = SecretStr("")
+    """Providers to use in order when the one above is down or refuses its key: a JSON list of objects with base_url,
+    model, and if needed api_key_file and max_tokens."""
+    circuit_failures_count: int = Field(5, ge=1, le=1_000)
+    """Failures in a row, over all posts of this process, before a provider is left alone for a while."""
+    circuit_first_open_s: float = Field(5.0, gt=0, le=3_600)
+    """How long it is left alone; doubled each time its next answer fails too."""
+    circuit_max_open_s: float = Field(60.0, gt=0, le=3_600)
+    """Where the doubling ends."""
+
     first_token_timeout_s: float = Field(60.0, gt=0, le=3_600)
     """Longest wait for the first text of an answer."""
     inter_token_timeout_s: float = Field(30.0, gt=0, le=3_600)
@@ -73,6 +99,22 @@ class GeneratorSettings(ServiceSettings):
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
+    @field_validator("fallbacks")
+    @classmethod
+    def _is_a_list(cls, value: SecretStr) -> SecretStr:
+        try:
+            _parse_fallbacks(value)
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
+        return value
+
+    @property
+    def fallback_providers(self) -> tuple[Fallback, ...]:
+        """The fallbacks in their order."""
+        return _parse_fallbacks(self.fallbacks)
+
     @property
     def pool_names(self) -> tuple[str, ...]:
         """The pools, each once."""
@@ -82,3 +124,7 @@ class GeneratorSettings(ServiceSettings):
     def worker(self) -> str:
         """Name of this worker."""
         return self.name or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _parse_fallbacks(value: SecretStr) -> tuple[Fallback, ...]:
+    return _FALLBACKS.validate_json(value.get_secret_value() or "[]")

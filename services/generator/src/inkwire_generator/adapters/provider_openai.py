@@ -5,7 +5,7 @@ us) and parses nothing. Its read time-out is switched off: comments would feed i
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,11 +40,16 @@ class ProviderConfig:
     total_timeout_s: float = 600.0
 
 
+OnHeaders = Callable[[Mapping[str, str]], None]
+"""Told the headers of each answer, refusals included."""
+
+
 class OpenAIProvider:
     """See :class:`inkwire_generator.ports.Provider`. Close it with :meth:`close`."""
 
-    def __init__(self, config: ProviderConfig, clock: Clock) -> None:
+    def __init__(self, config: ProviderConfig, clock: Clock, on_headers: OnHeaders = lambda _headers: None) -> None:
         self._config = config
+        self._on_headers = on_headers
         self._clock = clock
         self._schemas = True
         self._is_openai = urlsplit(config.base_url).hostname == OPENAI_HOST
@@ -119,15 +124,18 @@ class OpenAIProvider:
         try:
             async with asyncio.timeout(max(0.0, deadline_s - self._clock.monotonic_s())):
                 context = self._client.chat.completions.with_streaming_response.create(**request)
-                return await context.__aenter__()
+                response = await context.__aenter__()
         except TimeoutError:
             raise _silent("no answer") from None
         except openai.APIStatusError as error:
+            self._on_headers(error.response.headers)
             mapped = from_status(error.status_code, error.response.headers, error.body, self._clock.now())
             mapped.params["status"] = error.status_code
             raise mapped from None
         except (openai.APIConnectionError, httpx2.HTTPError, OSError) as error:
             raise ProviderError("provider_unavailable", retryable=True, detail=_name(error)) from None
+        self._on_headers(response.headers)
+        return response
 
     async def _read(
         self, prompt: Prompt, received: AsyncIterator[bytes], started_s: float

@@ -1,0 +1,146 @@
+"""Providers that are down, refuse or slow down, as all posts of one worker meet them."""
+
+import json
+from pathlib import Path
+
+from inkwire_chassis.event_log import EventLog, StoredEvent
+from inkwire_contracts.commands import Job
+from inkwire_contracts.events import Retrying
+from tests.support.generator import (
+    assert_exact,
+    commit_job,
+    generator_settings,
+    read_folded,
+    running_generator,
+    until,
+    until_final,
+)
+from tests.support.log import make_job, open_log
+from tests.support.sim import SimServer
+from tests.support.wait import eventually
+
+SECOND_MODEL = "gpt-4.1-mini"
+SECOND_KEY = "sk-the-second"
+
+
+def notices(stored: list[StoredEvent]) -> list[Retrying]:
+    """What readers were told of retries."""
+    return [one.event for one in stored if isinstance(one.event, Retrying)]
+
+
+async def assert_published(log: EventLog, job: Job) -> list[Retrying]:
+    """The post ends exact; its notices."""
+    await until_final(log, job, timeout_s=60.0)
+    snapshot, stored = await read_folded(log, job)
+    assert_exact(snapshot, stored)
+    return notices(stored)
+
+
+def fallbacks(second: SimServer, folder: Path) -> str:
+    """The setting that names a second provider, whose key lies in a file."""
+    key = folder / "second.key"
+    key.write_text(SECOND_KEY)
+    return json.dumps([{"base_url": second.base_url, "model": SECOND_MODEL, "api_key_file": str(key)}])
+
+
+async def test_posts_wait_out_a_provider_that_is_down(nats_url: str, tmp_path: Path) -> None:
+    """With the circuit open one post at a time probes; nobody's run fails, and all are written once it is back."""
+    with SimServer() as sim:
+        sim.add_fault("500", count=None)
+        settings = generator_settings(
+            nats_url, sim, tmp_path,
+            retries_count=8, circuit_failures_count=3, circuit_first_open_s=0.1, circuit_max_open_s=0.2,
+        )  # fmt: skip
+        async with open_log(nats_url) as log, running_generator(settings):
+            jobs = [make_job(title=f"Why small tests win, part {n}") for n in range(6)]
+            for job in jobs:
+                await commit_job(log, job)
+
+            async def probed() -> bool:
+                return len(sim.requests()) >= 10
+
+            await eventually(probed, what="the provider was probed")
+            sim.clear_faults()
+            told = [notice for job in jobs for notice in await assert_published(log, job)]
+        failed = [request for request in sim.requests() if request["status"] == 500]
+    assert {notice.data.code for notice in told} == {"provider_unavailable"}
+    assert len(told) > len(failed)  # some waited without having asked
+
+
+async def test_one_refusal_slows_all_posts(nats_url: str, tmp_path: Path) -> None:
+    """A 429 to one post holds the others back too: none of them asks before its time, and readers know why."""
+    hold_s = 2
+    with SimServer() as sim:
+        sim.add_fault("429", retry_after_s=hold_s)
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            first = make_job(title="Why small tests win")
+            await commit_job(log, first)
+            await until(log, first, "the first post waits", lambda post: post.status == "retrying")
+            others = [make_job(title=f"Why big tests lose, part {n}") for n in range(3)]
+            for job in others:
+                await commit_job(log, job)
+            assert [notice.data.code for notice in await assert_published(log, first)] == ["provider_rate_limited"]
+            for job in others:
+                told = await assert_published(log, job)
+                assert told and {notice.data.code for notice in told} == {"provider_rate_limited"}
+                assert all("rate limited" in notice.data.message for notice in told)
+        refused, *later = sim.requests()
+    assert refused["status"] == 429 and all(request["status"] == 200 for request in later)
+    assert min(request["received_at_ms"] for request in later) >= refused["finished_at_ms"] + hold_s * 1_000 - 100
+
+
+async def test_the_provider_s_own_figures_are_kept_to(nats_url: str, tmp_path: Path) -> None:
+    """A worker that reads how many requests are left spaces them, and is refused hardly ever."""
+    with SimServer() as sim:
+        sim.set_limits(requests_per_min=600, tokens_per_min=2_000_000, enforce=True)
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            jobs = [make_job(title=f"Top 10 Laravel tips, part {n}") for n in range(3)]
+            for job in jobs:
+                await commit_job(log, job)
+            for job in jobs:
+                assert not await assert_published(log, job)
+        assert all(request["status"] == 200 for request in sim.requests())
+
+
+async def test_the_next_provider_is_used_while_the_first_is_down(nats_url: str, tmp_path: Path) -> None:
+    """An open circuit sends posts to the fallback, with its own key, and the metrics name its model."""
+    with SimServer() as sim, SimServer(api_key=SECOND_KEY) as second:
+        sim.add_fault("500", count=None)
+        settings = generator_settings(
+            nats_url, sim, tmp_path, fallbacks=fallbacks(second, tmp_path), circuit_failures_count=2
+        )
+        async with open_log(nats_url) as log, running_generator(settings):
+            job = make_job(title="Why small tests win")
+            await commit_job(log, job)
+            told = await assert_published(log, job)
+            snapshot, _ = await read_folded(log, job)
+        assert len(sim.requests()) == 2 and second.requests()
+    assert [notice.data.code for notice in told] == ["provider_unavailable"] * 2
+    assert snapshot.metrics is not None and snapshot.metrics.model == SECOND_MODEL
+
+
+async def test_the_next_provider_is_used_when_the_quota_is_up(nats_url: str, tmp_path: Path) -> None:
+    """What ends a run without a fallback costs it one retry with one; later posts do not ask in vain."""
+    with SimServer() as sim, SimServer(api_key=SECOND_KEY) as second:
+        sim.add_fault("429", count=None, code="insufficient_quota")
+        settings = generator_settings(nats_url, sim, tmp_path, fallbacks=fallbacks(second, tmp_path))
+        async with open_log(nats_url) as log, running_generator(settings):
+            for title, codes in (("Why small tests win", ["provider_quota"]), ("Why big tests lose", [])):
+                job = make_job(title=title)
+                await commit_job(log, job)
+                assert [notice.data.code for notice in await assert_published(log, job)] == codes
+        assert len(sim.requests()) == 1
+
+
+async def test_when_every_key_is_refused_the_run_ends(nats_url: str, tmp_path: Path) -> None:
+    """The last provider's refusal stands, and says so."""
+    with SimServer() as sim, SimServer(api_key="sk-another") as second:
+        sim.add_fault("500", count=None, status=401)
+        settings = generator_settings(nats_url, sim, tmp_path, fallbacks=fallbacks(second, tmp_path))
+        async with open_log(nats_url) as log, running_generator(settings):
+            job = make_job()
+            await commit_job(log, job)
+            snapshot = await until_final(log, job)
+        assert (len(sim.requests()), len(second.requests())) == (1, 1)
+    assert snapshot.status == "failed"
+    assert snapshot.error is not None and snapshot.error.code == "provider_auth"
