@@ -239,6 +239,29 @@ async def test_reader_ahead_of_this_process(stage: Stage) -> None:
     assert client.types == ["subscribed", "live"] and client.told[0]["recovered"] is True
 
 
+async def test_reader_ahead_who_joins_during_a_comparison(stage: Stage) -> None:
+    """A reader who comes back while an older answer is on its way is not sent back to what that answer knew."""
+    await stage.live(stage.join())
+    asked, answer = asyncio.Event(), asyncio.Event()
+    ask = stage.broker.newest_seq
+
+    async def late_answer(owner: str, post: str) -> int:
+        newest = await ask(owner, post)
+        asked.set()
+        await answer.wait()
+        return newest
+
+    stage.broker.newest_seq = late_answer  # type: ignore[method-assign]
+    stage.channels.suspect()
+    await asked.wait()
+    missed = stage.broker.script.chunk(" again")
+    client = stage.join(position=Position(epoch=EPOCH, seq=missed.event.seq))
+    answer.set()
+    await stage.live(client)
+    assert client.types == ["subscribed", "live"]
+    assert client.told[-1]["position"]["seq"] == missed.event.seq
+
+
 async def test_another_log_starts_everybody_again(stage: Stage) -> None:
     """After a reconnect to a broker whose log is another one, readers get its snapshot under its epoch."""
     client = await stage.live(stage.join())

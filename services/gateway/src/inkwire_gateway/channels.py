@@ -139,6 +139,7 @@ class Channels:
             self._work(channel)
 
     async def _see_to_post(self, channel: PostChannel, upkeep: _Upkeep) -> None:
+        joined_before = set(channel.waiting)
         if upkeep.watch is None:
             upkeep.watch = await self._insist(
                 lambda: self._tail.watch_post(channel.owner, channel.post, self._on_post(channel, upkeep))
@@ -149,7 +150,9 @@ class Channels:
         if not found:
             self._give_up(channel, "not_found")
         for subscription in channel.waiting:
-            self._attach(channel, subscription)
+            # Who joined since may have seen more than the log was asked for: the next round is for them.
+            if subscription in joined_before or not channel.is_ahead(subscription):
+                self._attach(channel, subscription)
 
     async def _load(self, channel: PostChannel, upkeep: _Upkeep) -> bool:
         """Read the post; readers it already had get a new snapshot. False if there is no such post."""
