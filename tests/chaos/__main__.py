@@ -39,6 +39,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="where nothing comes forward for so long after the last fault, it is lost (%(default)s)",
     )
     parser.add_argument("--break", dest="broken", choices=sorted(BROKEN_IN), help="break a rule on purpose")
+    parser.add_argument("--aim", choices=sorted(BROKEN_IN), help="the faults of --break, with the rule in place")
     parser.add_argument("--evidence", type=Path, help="folder for the evidence of a failure (a new temporary one)")
     return parser.parse_args(argv)
 
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> int:
     args = parse_args(argv)
     options = Options(
         kills=args.kills, posts=args.posts, seed=args.seed, open_posts=args.open, gap_s=args.gap_s,
-        lease_s=args.lease_s, tokens_per_s=args.tokens_per_s, settle_s=args.settle_s, broken=args.broken,
+        lease_s=args.lease_s, tokens_per_s=args.tokens_per_s, settle_s=args.settle_s, broken=args.broken, aim=args.aim,
     )  # fmt: skip
     logs.configure("matrix", form="human", level="error")  # a lost connection is what this is about
 

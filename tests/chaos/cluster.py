@@ -71,7 +71,9 @@ class _Part:
 class Cluster:
     """The processes of one run. Made by `cluster`."""
 
-    def __init__(self, folder: Path, *, lease_s: float, tokens_per_s: float, broken: str | None) -> None:
+    def __init__(
+        self, folder: Path, *, lease_s: float, tokens_per_s: float, broken: str | None, aim: str | None
+    ) -> None:
         self.folder = folder
         self.lease_s = lease_s
         self.done: list[Done] = []
@@ -85,7 +87,7 @@ class Cluster:
         self._store_lock = asyncio.Lock()
         self._ports = {name: free_port() for name in SERVICES}
         # One event at a time: what a locked store refuses is overtaken by the next event. The rule makes that harmless.
-        self._persister_settings = {"INKWIRE_PERSISTER_BATCH_MESSAGES": "1"} if broken == "prev-check" else {}
+        self._persister_settings = {"INKWIRE_PERSISTER_BATCH_MESSAGES": "1"} if aim == "prev-check" else {}
         self._keys = KeyRing.parse(f"k1:{SECRET}", "inkwire")
         names = (*SERVICES, "driver")
         users = ", ".join(f"{{ user: {json.dumps(name)}, password: {PASSWORD} }}" for name in names)
@@ -308,10 +310,10 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(
-    folder: Path, *, lease_s: float, tokens_per_s: float, broken: str | None = None
+    folder: Path, *, lease_s: float, tokens_per_s: float, broken: str | None = None, aim: str | None = None
 ) -> AsyncIterator[Cluster]:
     """All processes for the length of a block; none of them outlives it."""
     async with contextlib.AsyncExitStack() as stack:
-        started = Cluster(folder, lease_s=lease_s, tokens_per_s=tokens_per_s, broken=broken)
+        started = Cluster(folder, lease_s=lease_s, tokens_per_s=tokens_per_s, broken=broken, aim=aim)
         await started.start(stack)
         yield started

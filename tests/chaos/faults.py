@@ -48,7 +48,7 @@ class Aim:
 
 AIMS: Final[Mapping[str, Aim]] = {
     "fence": Aim({("freeze", "generator-1"): 1, ("freeze", "generator-2"): 1}),
-    "tail-check": Aim({("cut", "gateway-1"): 1, ("cut", "gateway-2"): 1}),
+    "tail-check": Aim({("cut", "gateway-1"): 1, ("cut", "gateway-2"): 1}, others_per_kill=4, hold_s=(1.5, 3.5)),
     "prev-check": Aim({("lock", STORE): 1}, others_per_kill=4, hold_s=(0.5, 0.9)),
 }
 
@@ -66,7 +66,7 @@ class Fault:
         return f"{self.kind} {self.target}"
 
 
-def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, broken: str | None = None) -> list[Fault]:
+def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, aim: str | None = None) -> list[Fault]:
     """A plan with exactly `kills` SIGKILLs and, between them, about half as many other faults.
 
     Args:
@@ -74,18 +74,18 @@ def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, broken: str | N
         kills: SIGKILLs in all.
         gap_s: mean time between two faults.
         lease_s: of a worker on its job; a frozen worker sleeps through it.
-        broken: the rule that is broken on purpose; then the other faults are those that show it.
+        aim: a rule; then the other faults are those that this rule is there for.
     """
     rng = random.Random(seed)
-    aim = Aim(OTHERS, OTHERS_PER_KILL) if broken is None else AIMS[broken]
+    aimed = Aim(OTHERS, OTHERS_PER_KILL) if aim is None else AIMS[aim]
     plan: list[Fault] = []
     left = kills
     while left:
-        is_kill = rng.random() < 1 / (1 + aim.others_per_kill)
-        table = KILLS if is_kill else aim.others
+        is_kill = rng.random() < 1 / (1 + aimed.others_per_kill)
+        table = KILLS if is_kill else aimed.others
         left -= is_kill
         (kind, target) = rng.choices(list(table), weights=list(table.values()))[0]
-        hold_s = _hold_s(rng, kind, target, lease_s) if is_kill or aim.hold_s is None else rng.uniform(*aim.hold_s)
+        hold_s = _hold_s(rng, kind, target, lease_s) if is_kill or aimed.hold_s is None else rng.uniform(*aimed.hold_s)
         plan.append(Fault(kind, target, rng.uniform(0.2, 2 * gap_s - 0.2), hold_s))
     return plan
 

@@ -46,6 +46,9 @@ class Options:
     settle_s: float = 20.0
     """After the last fault: where nothing at all comes forward for so long, what is missing is lost."""
     broken: str | None = None
+    """A rule that is broken on purpose."""
+    aim: str | None = None
+    """A rule: the faults are those that it is there for. What is broken is aimed at anyway."""
 
 
 @dataclass(slots=True)
@@ -80,7 +83,13 @@ async def run(options: Options, folder: Path, tell: Tell) -> Report:
     began_s = time.monotonic()
     over = asyncio.Event()
     async with (
-        cluster(folder, lease_s=options.lease_s, tokens_per_s=options.tokens_per_s, broken=options.broken) as processes,
+        cluster(
+            folder,
+            lease_s=options.lease_s,
+            tokens_per_s=options.tokens_per_s,
+            broken=options.broken,
+            aim=options.aim or options.broken,
+        ) as processes,
         open_store(processes.store_url) as store,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -107,7 +116,9 @@ async def _storm_and_calm(
     telling = asyncio.ensure_future(_tell_on(options, processes, people, over, tell))
     writing = [asyncio.ensure_future(people.keep_writing(options.posts, storm_over)) for _ in range(options.open_posts)]
     try:
-        plan = draw(options.seed, options.kills, gap_s=options.gap_s, lease_s=options.lease_s, broken=options.broken)
+        plan = draw(
+            options.seed, options.kills, gap_s=options.gap_s, lease_s=options.lease_s, aim=options.aim or options.broken
+        )
         for fault in plan:
             await pause(over, fault.gap_s)
             processes.hit(fault)
