@@ -24,6 +24,11 @@ def _post_of(vector: dict[str, Any]) -> str:
     return str(vector["snapshot"]["post"])
 
 
+def _expected(vector: dict[str, Any]) -> dict[str, Any]:
+    """The vector's snapshot; what was added to snapshots since it was written has its default."""
+    return Snapshot.model_validate(vector["snapshot"]).model_dump(mode="json")
+
+
 def _folded(vector: dict[str, Any], events: list[Event]) -> tuple[list[str], Snapshot]:
     snapshot = Snapshot(post=_post_of(vector))
     outcomes = []
@@ -40,7 +45,7 @@ def test_python_fold(vector: dict[str, Any]) -> None:
     """The fold of contracts answers every event as the vector says and ends in its snapshot."""
     outcomes, snapshot = _folded(vector, [event_from_dict(event) for event in vector["events"]])
     assert outcomes == vector["outcomes"]
-    assert snapshot.model_dump(mode="json") == vector["snapshot"]
+    assert snapshot.model_dump(mode="json") == _expected(vector)
     assert document(snapshot) == vector["document"]
     assert digest(document(snapshot)) == vector["sha256"]
 
@@ -51,7 +56,7 @@ def test_fold_survives_our_own_encoding(vector: dict[str, Any]) -> None:
     events = [parse_event(encode_event(event_from_dict(event))) for event in vector["events"]]
     outcomes, snapshot = _folded(vector, events)
     assert outcomes == vector["outcomes"]
-    assert snapshot.model_dump(mode="json") == vector["snapshot"]
+    assert snapshot.model_dump(mode="json") == _expected(vector)
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=NAMES)
@@ -59,7 +64,7 @@ def test_snapshot_survives_json(vector: dict[str, Any]) -> None:
     """A stored snapshot read back is the same snapshot."""
     snapshot = Snapshot.model_validate(vector["snapshot"])
     assert Snapshot.model_validate_json(snapshot.model_dump_json()) == snapshot
-    assert snapshot.model_dump(mode="json") == vector["snapshot"]
+    assert snapshot.model_dump(mode="json") == _expected(vector)
 
 
 def test_page_fold() -> None:
@@ -70,7 +75,7 @@ def test_page_fold() -> None:
     assert len(answers) == len(VECTORS)
     for vector, answer in zip(VECTORS, answers, strict=True):
         assert answer["outcomes"] == vector["outcomes"], vector["name"]
-        assert answer["snapshot"] == vector["snapshot"], vector["name"]
+        assert answer["snapshot"] == _expected(vector), vector["name"]
         assert answer["document"] == vector["document"], vector["name"]
         assert (answer["touched"], answer["lengths"]) == ([], True), vector["name"]
 

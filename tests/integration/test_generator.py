@@ -116,7 +116,11 @@ async def test_a_provider_fault_is_told_and_survived(
     notices = [one.event for one in stored if isinstance(one.event, Retrying)]
     assert [notice.data.code for notice in notices] == [code]
     assert "Retrying in" in notices[0].data.message and notices[0].data.section == "s0"
-    assert snapshot.metrics is not None and snapshot.metrics.retries == 1
+    metrics = snapshot.metrics
+    assert metrics is not None and metrics.retries == 1
+    assert 0 <= metrics.tokens_wasted < metrics.tokens_in + metrics.tokens_out
+    unpaid = kind in {"429", "500", "reset", "hang"}  # nothing was answered
+    assert (metrics.tokens_wasted == 0) is unpaid
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ async def test_a_killed_workers_post_is_finished_by_another(nats_url: str, tmp_p
             snapshot, stored = await read_folded(log, job)
             await until_idle(log)
     assert_exact(snapshot, stored)
+    assert snapshot.metrics is not None and snapshot.metrics.tokens_wasted > 0
     assert holders(stored) == ["first", "second"]
     for section in before.sections:
         if section.status == "done":

@@ -27,23 +27,47 @@ def no_price(_model: str, _tokens_in: int, _tokens_out: int) -> None:
 def test_a_run_without_trouble() -> None:
     """Times, tokens, speed and words of two finished sections."""
     meter = Meter(started_s=10.0)
-    meter.first_token(10.25)
-    meter.first_token(11.0)
-    meter.finished(REPORTED, "m", streaming_s=2.0)
-    meter.finished(REPORTED, "m", streaming_s=2.0)
+    for now_s in (10.25, 11.0):
+        meter.opened(prompt_chars=400)
+        meter.received(9, now_s)
+        meter.finished(REPORTED, "m", streaming_s=2.0)
+        assert meter.kept() == REPORTED
     metrics = meter.metrics(post(REPORTED, REPORTED), 15.0, no_price)
     assert (metrics.tokens_in, metrics.tokens_out, metrics.tokens_per_s) == (200, 80, 20.0)
     assert (metrics.time_to_first_token_ms, metrics.duration_ms, metrics.words) == (250, 5_000, 4)
     assert (metrics.usage_source, metrics.model, metrics.cost_usd, metrics.retries) == ("reported", "m", None, 0)
+    assert metrics.tokens_wasted == 0
 
 
-def test_what_was_thrown_away_is_counted() -> None:
-    """A failed call and an unfinished section cost too, and an estimate among reports makes all an estimate."""
+def test_what_was_superseded_is_counted() -> None:
+    """A failed answer and one that could not be used cost too, and an estimate among reports makes all an estimate."""
     meter = Meter(0.0)
-    meter.wasted(Usage(tokens_in=50, tokens_out=5))
-    metrics = meter.metrics(post(REPORTED), 1.0, no_price, open_usage=Usage(tokens_in=7, tokens_out=3))
-    assert (metrics.tokens_in, metrics.tokens_out) == (157, 48)
-    assert (metrics.retries, metrics.usage_source) == (1, "estimated")
+    meter.opened(prompt_chars=200)
+    meter.received(20, 1.0)
+    meter.superseded()
+    meter.finished(REPORTED, "m", streaming_s=1.0)
+    meter.superseded()
+    meter.inherited(Usage(tokens_in=7, tokens_out=3))
+    metrics = meter.metrics(post(REPORTED), 1.0, no_price)
+    assert (metrics.tokens_in, metrics.tokens_out) == (50 + 100 + 7 + 100, 5 + 40 + 3 + 40)
+    assert (metrics.tokens_wasted, metrics.usage_source) == (205, "estimated")
+
+
+def test_an_unfinished_section_is_paid_but_not_wasted() -> None:
+    """What a cancelled run holds of its open section is kept, and its cost stands: ended answers and the last one."""
+    meter = Meter(0.0)
+    meter.finished(REPORTED, "m", streaming_s=1.0)
+    meter.opened(prompt_chars=8)
+    meter.received(4, 1.0)
+    metrics = meter.metrics(post(), 1.0, no_price)
+    assert (metrics.tokens_in, metrics.tokens_out, metrics.tokens_wasted) == (102, 41, 0)
+
+
+def test_a_call_that_nobody_answered_costs_nothing() -> None:
+    """A refusal before the first byte is not paid for."""
+    meter = Meter(0.0)
+    meter.superseded()
+    assert meter.metrics(post(), 1.0, no_price).tokens_in == 0
 
 
 def test_sections_of_earlier_attempts_count() -> None:

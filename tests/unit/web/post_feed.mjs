@@ -6,7 +6,7 @@ import { PostFeed } from "../../../web/src/inkwire_web/static/post_feed.js";
 
 const vector = (name) =>
   JSON.parse(readFileSync(new URL(`../../contract/vectors/${name}.json`, import.meta.url), "utf-8"));
-const PLAIN = vector("01-plain-post");
+const PLAIN = vector("19-tokens-wasted"); // the newest plain one: with all fields of today
 const UNICODE = vector("05b-unicode-open");
 const CHANNEL = `post:${PLAIN.snapshot.post}`;
 

@@ -40,7 +40,10 @@ class Usage(Data):
 
 
 class Metrics(Data):
-    """What a run cost and how fast it was; all of the run, over all its attempts as far as the writer knows."""
+    """What a run cost and how fast it was; all of the run, over all its attempts as far as the writer knows.
+
+    ``tokens_wasted`` are among ``tokens_in`` and ``tokens_out``: paid for text that was superseded.
+    """
 
     model: str = ""
     time_to_first_token_ms: int | None = None
@@ -52,6 +55,7 @@ class Metrics(Data):
     retries: int = 0
     usage_source: UsageSource = "estimated"
     words: int = 0
+    tokens_wasted: int = 0
 
 
 class RequestedData(Data):

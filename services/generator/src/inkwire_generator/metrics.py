@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from inkwire_contracts.events import Metrics, Usage
 from inkwire_contracts.fold import Snapshot, document
+from inkwire_generator.completion import estimated_usage
 
 CostOf = Callable[[str, int, int], float | None]
 
@@ -26,7 +27,9 @@ class Meter:
         self.first_token_s: float | None = None
         self.retries = 0
         self.model = ""
-        self._thrown_away: list[Usage] = []
+        self._wasted: list[Usage] = []
+        self._open: list[Usage] = []
+        self._call_chars: tuple[int, int] | None = None
         self._streaming_s = 0.0
         self._streamed_tokens = 0
 
@@ -34,27 +37,44 @@ class Meter:
         """Seconds since the attempt began."""
         return now_s - self.started_s
 
-    def first_token(self, now_s: float) -> None:
-        """A model's text arrived; only the first time counts."""
+    def opened(self, prompt_chars: int) -> None:
+        """A provider has begun to answer: from here on it is paid for."""
+        self._call_chars = (prompt_chars, 0)
+
+    def received(self, text_chars: int, now_s: float) -> None:
+        """A model's text arrived."""
         if self.first_token_s is None:
             self.first_token_s = now_s
+        prompt_chars, before_chars = self._call_chars or (0, 0)
+        self._call_chars = (prompt_chars, before_chars + text_chars)
 
     def finished(self, usage: Usage, model: str, streaming_s: float) -> None:
-        """A provider call ended well, ``streaming_s`` after its first text."""
+        """A provider's answer ended well, ``streaming_s`` after its first text."""
         self.model = model
+        self._call_chars = None
+        self._open.append(usage)
         self._streaming_s += streaming_s
         self._streamed_tokens += usage.tokens_out
 
-    def wasted(self, usage: Usage) -> None:
-        """A provider call failed after (we estimate) this much was paid for."""
-        self.retries += 1
-        self._thrown_away.append(usage)
+    def kept(self) -> Usage:
+        """The open section is finished: what its answers cost, for the log."""
+        usage, self._open = total_usage(self._open), []
+        return usage
 
-    def metrics(self, snapshot: Snapshot, now_s: float, cost_of: CostOf, open_usage: Usage | None = None) -> Metrics:
-        """The run's figures; ``open_usage`` is that of a section that was not finished."""
-        usages = [section.usage for section in snapshot.sections if section.usage is not None] + self._thrown_away
-        usages += [open_usage] if open_usage is not None else []
-        total = total_usage(usages)
+    def superseded(self) -> None:
+        """The open section begins again: whatever was paid for it is wasted."""
+        self._wasted += self._open_usages()
+        self._open, self._call_chars = [], None
+
+    def inherited(self, usage: Usage) -> None:
+        """An attempt before this one was paid this much (we estimate) for text that is superseded now."""
+        self._wasted.append(usage)
+
+    def metrics(self, snapshot: Snapshot, now_s: float, cost_of: CostOf) -> Metrics:
+        """The run's figures, a section that was not finished included."""
+        kept = [section.usage for section in snapshot.sections if section.usage is not None]
+        total = total_usage([*kept, *self._wasted, *self._open_usages()])
+        wasted = total_usage(self._wasted)
         model = self.model or next((s.model for s in reversed(snapshot.sections) if s.model), "")
         first = self.first_token_s
         return Metrics(
@@ -68,4 +88,9 @@ class Meter:
             retries=self.retries,
             usage_source=total.source,
             words=len(document(snapshot).split()),
+            tokens_wasted=wasted.tokens_in + wasted.tokens_out,
         )
+
+    def _open_usages(self) -> list[Usage]:
+        """The open section's answers; one that is under way reports nothing, so it is estimated."""
+        return [*self._open, estimated_usage(*self._call_chars)] if self._call_chars is not None else self._open

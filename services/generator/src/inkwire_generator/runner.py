@@ -30,7 +30,6 @@ from inkwire_contracts.events import (
     SectionStartedData,
     Started,
     StartedData,
-    Usage,
 )
 from inkwire_contracts.fold import Section, Snapshot, digest, document
 from inkwire_generator import planner, retry
@@ -39,7 +38,7 @@ from inkwire_generator.claim import Limits, Verdict, is_poison, verdict
 from inkwire_generator.completion import estimated_usage
 from inkwire_generator.continuation import ContinuationLimits, Joint, continued
 from inkwire_generator.errors import ProviderError
-from inkwire_generator.metrics import Meter, total_usage
+from inkwire_generator.metrics import Meter
 from inkwire_generator.planner import FixPlan, WriteSection
 from inkwire_generator.ports import Finish, Held, Log, Prices, Provider, Writer
 from inkwire_generator.pulse import Pulse
@@ -88,7 +87,7 @@ class Runner:
         self._pulse = pulse
         self._meter = Meter(tools.clock.monotonic_s())
         self._failures = 0
-        self._open_prompt: Prompt | None = None
+        self._inherited_chars = 0
         self._cancel_wish = asyncio.Event()
 
     def cancel(self) -> None:
@@ -159,6 +158,7 @@ class Runner:
     # -- the way of a run --------------------------------------------------------------------------------------
 
     async def _write(self, writer: Writer) -> None:
+        self._inherited_chars = len(_open_text(writer.snapshot)[1])
         await writer.write(Started, StartedData(worker=self._tools.worker))
         while not writer.snapshot.is_final:
             try:
@@ -186,7 +186,10 @@ class Runner:
     async def _section(self, writer: Writer, recipe: Recipe, action: WriteSection) -> None:
         step = action.step
         work = planner.work_of(recipe, writer.snapshot)
-        prompt = self._open_prompt = recipe.prompt(work, step)
+        prompt = recipe.prompt(work, step)
+        if self._inherited_chars:  # the section that the attempt before us left open
+            self._meter.inherited(estimated_usage(prompt.length_chars, self._inherited_chars))
+            self._inherited_chars = 0
         started = SectionStartedData(section=step.section, title=step.title, in_document=step.in_document)
         await writer.write(SectionStarted, started)
         if action.number:
@@ -196,31 +199,26 @@ class Runner:
             await self._tell(writer, action.percent, "planning")
         assembler = Assembler(recipe.renderer(work, step))
         await writer.push(step.section, assembler.start())
-        rendered, finish = await self._answer(writer, step.section, prompt, assembler)
+        rendered, model = await self._answer(writer, step.section, prompt, assembler)
         await writer.push(step.section, rendered.text)
         await writer.drain()
         completed = SectionCompletedData(
             section=step.section,
             text=_section(writer.snapshot, step.section).text,
             data=rendered.data,
-            usage=finish.usage,
-            model=finish.model,
+            usage=self._meter.kept(),
+            model=model,
         )
         await writer.write(SectionCompleted, completed)
-        self._open_prompt = None
 
-    async def _answer(
-        self, writer: Writer, section: str, prompt: Prompt, assembler: Assembler
-    ) -> tuple[Rendered, Finish]:
-        """One answer, continued as long as the model stops at its length limit and the bounds allow."""
-        paid: list[Usage] = []
-        while True:
-            finish = await self._stream(writer, section, prompt, assembler)
-            paid.append(finish.usage)
-            if not finish.truncated:
-                return assembler.finish(), Finish(total_usage(paid), finish.model)
-            prompt = continued(prompt, assembler.answer, len(paid) - 1, self._tools.continuations)
-            get_logger().info("going on after the length limit", section=section, continuation=len(paid))
+    async def _answer(self, writer: Writer, section: str, prompt: Prompt, assembler: Assembler) -> tuple[Rendered, str]:
+        """One answer, continued as long as the model stops at its length limit and the bounds allow; and the model."""
+        count = 0
+        while (finish := await self._stream(writer, section, prompt, assembler)).truncated:
+            prompt = continued(prompt, assembler.answer, count, self._tools.continuations)
+            count += 1
+            get_logger().info("going on after the length limit", section=section, continuation=count)
+        return assembler.finish(), finish.model
 
     async def _stream(self, writer: Writer, section: str, prompt: Prompt, assembler: Assembler) -> Finish:
         clock, provider = self._tools.clock, self._tools.provider
@@ -229,15 +227,15 @@ class Runner:
         finish: Finish | None = None
         joint = Joint(prompt.answered)
         async with provider.stream(prompt) as pieces:
+            self._meter.opened(prompt.length_chars)
             async for piece in pieces:
                 now_s = clock.monotonic_s()
                 self._pulse.expect(now_s, provider.patience_s)
                 if isinstance(piece, Finish):
                     finish = piece
                     break
-                if first_s is None:
-                    first_s = now_s
-                    self._meter.first_token(now_s)
+                first_s = now_s if first_s is None else first_s
+                self._meter.received(len(piece), now_s)
                 await writer.push(section, assembler.feed(joint.feed(piece)))
         if finish is None:
             raise ProviderError("provider_cut", retryable=True, detail="the stream has no end")
@@ -258,9 +256,10 @@ class Runner:
         if decision.delay_s is None:
             await self._write_failed(writer, decision.code, error.params)
             return
+        self._meter.superseded()
         if error.asked:
             self._failures += 1
-            self._meter.wasted(self._open_usage(writer.snapshot) or Usage())
+            self._meter.retries += 1
         delay_s = decision.delay_s
         params = {"delay_s": round(delay_s, 1), "reason": REASONS.get(decision.code, decision.code)}
         notice = RetryingData(
@@ -289,9 +288,7 @@ class Runner:
         await writer.drain()
         section, text = _open_text(writer.snapshot)
         tools = self._tools
-        metrics = self._meter.metrics(
-            writer.snapshot, tools.clock.monotonic_s(), tools.prices.cost_usd, self._open_usage(writer.snapshot)
-        )
+        metrics = self._meter.metrics(writer.snapshot, tools.clock.monotonic_s(), tools.prices.cost_usd)
         failed = FailedData(
             code=code, params=dict(params), message=render(code, params), section=section, text=text, metrics=metrics
         )
@@ -302,22 +299,13 @@ class Runner:
         await writer.drain()
         section, text = _open_text(writer.snapshot)
         tools = self._tools
-        metrics = self._meter.metrics(
-            writer.snapshot, tools.clock.monotonic_s(), tools.prices.cost_usd, self._open_usage(writer.snapshot)
-        )
+        metrics = self._meter.metrics(writer.snapshot, tools.clock.monotonic_s(), tools.prices.cost_usd)
         await writer.write(Cancelled, CancelledData(section=section, text=text, metrics=metrics))
         get_logger().info("cancelled", seq=writer.snapshot.seq)
 
     async def _tell(self, writer: Writer, percent: int, code: str, **params: object) -> None:
         progress = ProgressData(percent=percent, code=code, params=params, message=render(code, params))
         await writer.write(Progressed, progress)
-
-    def _open_usage(self, snapshot: Snapshot) -> Usage | None:
-        """What the unfinished call probably cost: a broken stream reports nothing."""
-        if self._open_prompt is None:
-            return None
-        _, text = _open_text(snapshot)
-        return estimated_usage(len(self._open_prompt.system) + len(self._open_prompt.user), len(text))
 
 
 def _section(snapshot: Snapshot, section: str) -> Section:

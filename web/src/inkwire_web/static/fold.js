@@ -324,6 +324,7 @@ const METRICS = {
   retries: 0,
   usage_source: "estimated",
   words: 0,
+  tokens_wasted: 0,
 };
 
 const HANDLERS = {
