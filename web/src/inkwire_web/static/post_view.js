@@ -299,6 +299,7 @@ function factsOf({ metrics }) {
     metrics.tokens_per_s > 0 ? `${Math.round(metrics.tokens_per_s)} tokens/s` : "",
     metrics.duration_ms > 0 ? `${seconds(metrics.duration_ms)} in all` : "",
     metrics.retries > 0 ? `${metrics.retries} ${metrics.retries === 1 ? "retry" : "retries"}` : "",
+    metrics.tokens_wasted > 0 ? `${metrics.tokens_wasted.toLocaleString("en")} tokens wasted` : "",
     metrics.model,
     metrics.cost_usd === null ? "" : `$${metrics.cost_usd.toFixed(4)} (${metrics.usage_source})`,
   ];
