@@ -2,9 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
@@ -73,83 +70,6 @@ async def test_many_posts_at_once_within_the_bound(nats_url: str, tmp_path: Path
             for job in jobs:
                 assert_exact(*await read_folded(log, job))
     assert most == 4
-
-
-FAULTS: list[tuple[str, dict[str, Any], str]] = [
-    ("cut", {"after_chunks": 15}, "provider_cut"),
-    ("cut", {"after_chunks": 15, "reset": True}, "provider_cut"),
-    ("truncate", {"after_chunks": 15}, "provider_cut"),
-    ("truncate", {"after_chunks": 15, "done": True}, "provider_cut"),
-    ("error_data", {"after_chunks": 15}, "provider_unavailable"),
-    ("error_event", {"after_chunks": 15}, "provider_unavailable"),
-    ("error_with_choices", {"after_chunks": 15}, "provider_unavailable"),
-    ("error_field", {"after_chunks": 15}, "provider_cut"),
-    ("bad_json", {"after_chunks": 15, "end": True}, "provider_invalid_output"),
-    ("429", {"retry_after_ms": 20}, "provider_rate_limited"),
-    ("500", {}, "provider_unavailable"),
-    ("reset", {}, "provider_unavailable"),
-    ("not_json", {}, "provider_cut"),
-    ("stall", {"after_chunks": 15, "seconds": 60, "comments_every_s": 0.05}, "provider_timeout"),
-    ("hang", {"seconds": 60}, "provider_timeout"),
-]
-
-
-@pytest.mark.parametrize(
-    ("kind", "params", "code"), FAULTS, ids=lambda value: str(value) if isinstance(value, str) else ""
-)
-async def test_a_provider_fault_is_told_and_survived(
-    nats_url: str, tmp_path: Path, kind: str, params: dict[str, Any], code: str
-) -> None:
-    """A failed answer is announced with its reason, its text is superseded, and the post is exact in the end."""
-    params = dict(params)
-    with SimServer() as sim:
-        sim.add_fault(kind, match="<section>", after_chunks=params.pop("after_chunks", None), **params)
-        settings = generator_settings(
-            nats_url, sim, tmp_path, first_token_timeout_s=0.5, inter_token_timeout_s=0.5, stall_timeout_s=5
-        )
-        async with open_log(nats_url) as log, running_generator(settings):
-            job = make_job(title="Why small tests win")
-            await commit_job(log, job)
-            await until_final(log, job)
-            snapshot, stored = await read_folded(log, job)
-    assert_exact(snapshot, stored)
-    notices = [one.event for one in stored if isinstance(one.event, Retrying)]
-    assert [notice.data.code for notice in notices] == [code]
-    assert "Retrying in" in notices[0].data.message and notices[0].data.section == "s0"
-    metrics = snapshot.metrics
-    assert metrics is not None and metrics.retries == 1
-    assert 0 <= metrics.tokens_wasted < metrics.tokens_in + metrics.tokens_out
-    unpaid = kind in {"429", "500", "reset", "hang"}  # nothing was answered
-    assert (metrics.tokens_wasted == 0) is unpaid
-
-
-@pytest.mark.parametrize(
-    ("kind", "params", "code"),
-    [
-        ("429", {"code": "insufficient_quota"}, "provider_quota"),
-        ("500", {"status": 401}, "provider_auth"),
-        ("500", {"status": 404}, "provider_rejected"),
-        ("content_filter", {"after_chunks": 10}, "provider_content_filter"),
-        ("429", {"retry_after_s": 3_600}, "provider_rate_limited"),
-    ],
-)
-async def test_what_cannot_be_retried_ends_the_run(
-    nats_url: str, tmp_path: Path, kind: str, params: dict[str, Any], code: str
-) -> None:
-    """A fault that asking again cannot mend fails the run at once and keeps what the open section held."""
-    params = dict(params)
-    with SimServer() as sim:
-        sim.add_fault(kind, match="<section>", after_chunks=params.pop("after_chunks", None), **params)
-        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
-            job = make_job(title="Why small tests win")
-            await commit_job(log, job)
-            snapshot = await until_final(log, job)
-            await until_idle(log)
-    assert snapshot.status == "failed"
-    assert snapshot.error is not None and snapshot.error.code == code
-    first = snapshot.section("s0")
-    assert first is not None and first.text.startswith("# ")
-    assert snapshot.metrics is not None and snapshot.metrics.tokens_in > 0
 
 
 async def test_an_answer_at_its_length_limit_is_gone_on_with(nats_url: str, tmp_path: Path) -> None:
