@@ -47,7 +47,7 @@ def test_a_file_that_no_page_has_is_an_error(tmp_path: Path, monkeypatch: pytest
     sys.modules.pop(name)
 
 
-def test_the_page_asks_for_no_longer_title_than_the_api_takes() -> None:
-    """What fits into the field is not refused for its length."""
-    field = re.search(rb'<textarea id="title"[^>]* maxlength="(\d+)"', load_assets()["index.html"].body)
+def test_the_page_knows_how_long_a_title_the_api_takes() -> None:
+    """What the field says fits is not refused for its length, and what it refuses would be."""
+    field = re.search(rb'<textarea id="title"[^>]* data-limit="(\d+)"', load_assets()["index.html"].body)
     assert field is not None and int(field[1]) == MAX_TITLE_CHARS

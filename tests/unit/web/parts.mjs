@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fieldOf } from "../../../web/src/inkwire_web/static/compose.js";
+import { fieldOf, titleLength } from "../../../web/src/inkwire_web/static/compose.js";
 import { ago } from "../../../web/src/inkwire_web/static/dom.js";
 import { tabTitle } from "../../../web/src/inkwire_web/static/post_view.js";
-import { STATUS } from "../../../web/src/inkwire_web/static/progress.js";
+import { ProgressView, STATUS } from "../../../web/src/inkwire_web/static/progress.js";
 import { safeUrl } from "../../../web/src/inkwire_web/static/render.js";
 import { countWords } from "../../../web/src/inkwire_web/static/sections.js";
 
@@ -56,4 +56,51 @@ test("the tab says how far a post is", () => {
 test("every state of a post has a word", () => {
   const states = ["queued", "generating", "recovering", "retrying", "paused", "published", "failed", "cancelled", "deleted"];
   for (const state of states) assert.ok(STATUS[state], state);
+});
+
+test("a title is as long as the API counts it", () => {
+  assert.equal(titleLength("  two\n words  "), 9);
+  assert.equal(titleLength("👩🏽‍🚀é"), 5);
+  assert.equal(titleLength(" \n "), 0);
+});
+
+/** What is drawn, with a clock that stands where it is put. */
+function progressView() {
+  const node = () => ({ dataset: {}, textContent: "", style: {}, setAttribute() {} });
+  const nodes = { status: node(), message: node(), percent: node(), bar: { ...node(), firstElementChild: node() } };
+  const clock = { ms: 10_000 };
+  return { nodes, clock, view: new ProgressView(nodes, () => clock.ms) };
+}
+
+test("a lost connection is told where the reader looks, and not as a silent writer", () => {
+  const { nodes, clock, view } = progressView();
+  const snapshot = { status: "generating", progress: { percent: 40, message: "Writing section 2 of 9" } };
+  view.quietSince(clock.ms);
+  view.connected(false);
+  clock.ms += 600;
+  view.draw(snapshot);
+  assert.equal(nodes.message.textContent, "Writing section 2 of 9");
+  clock.ms += 9_000;
+  view.draw(snapshot);
+  assert.match(nodes.message.textContent, /connection is lost.*trying again/);
+  assert.equal(nodes.status.textContent, "Writing");
+  view.connected(true);
+  view.draw(snapshot);
+  assert.equal(nodes.message.textContent, "Writing section 2 of 9");
+});
+
+test("a finished post needs no connection", () => {
+  const { nodes, clock, view } = progressView();
+  view.connected(false);
+  clock.ms += 60_000;
+  view.draw({ status: "published", progress: { percent: 100, message: "" }, metrics: { words: 1200 } });
+  assert.equal(nodes.message.textContent, "Done · 1,200 words");
+});
+
+test("before the first per cent the bar moves instead of saying 0 %", () => {
+  const { nodes, view } = progressView();
+  view.draw({ status: "generating", progress: { percent: 0, message: "Planning the outline..." } });
+  assert.deepEqual([nodes.percent.textContent, nodes.bar.dataset.waiting], ["", "true"]);
+  view.draw({ status: "generating", progress: { percent: 10, message: "Outline ready" } });
+  assert.deepEqual([nodes.percent.textContent, nodes.bar.dataset.waiting], ["10 %", "false"]);
 });

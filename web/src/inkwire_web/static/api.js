@@ -18,7 +18,7 @@ export class ApiError extends Error {
 /** The server could not be reached at all. */
 export class Unreachable extends Error {
   constructor() {
-    super("The server cannot be reached. Your text is safe; trying again.");
+    super("The server cannot be reached. Nothing is lost: try again in a moment.");
     this.code = "unreachable";
     this.signIn = false;
   }

@@ -52,7 +52,7 @@ const postList = new PostList(
   Date.now,
 );
 const compose = new Compose(
-  { form: nodes.compose, title: nodes.title, fields: nodes.fields, error: nodes["compose-error"] },
+  { form: nodes.compose, title: nodes.title, fields: nodes.fields, error: nodes["compose-error"], count: nodes["compose-count"] },
   createPost,
 );
 
@@ -89,6 +89,7 @@ function showConnection(state, detail) {
   const shown = state === "reconnecting" && !navigator.onLine ? "offline" : state;
   nodes.connection.dataset.state = shown;
   setText(nodes.connection.querySelector(".label"), CONNECTION[shown]);
+  postView.connected(state === "live");
   if (state !== "refused") return;
   if (detail.code === "unauthenticated" || detail.code === 4001) askForToken();
   else notice("The connection was refused.", "Reload the page. If it stays, ask the operator.");
@@ -118,6 +119,7 @@ function route() {
   const match = /^\/p\/([a-z2-7]{26})\/?$/.exec(location.pathname);
   if (match) openPost(match[1]);
   else openHome();
+  if (!match && location.pathname !== "/") notice(...ENDED.not_found);
   drawList();
 }
 
@@ -125,6 +127,7 @@ function go(path) {
   history.pushState(null, "", path);
   window.scrollTo(0, 0);
   route();
+  if (document.body.dataset.view === "post") nodes.main.focus({ preventScroll: true });
 }
 
 function openHome() {

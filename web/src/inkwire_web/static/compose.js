@@ -3,6 +3,7 @@
 import { el } from "./dom.js";
 
 const PRIORITIES = ["urgent", "high", "normal", "low"];
+const COUNT_FROM = 0.8; // of the limit, from where a reader is told how far it is
 const SUGGESTIONS = {
   tone: ["friendly and precise", "dry and witty", "formal", "warm and encouraging", "journalistic"],
   language: ["English", "Deutsch", "Español", "Français", "Italiano", "Polski", "Português", "日本語", "العربية"],
@@ -95,22 +96,35 @@ function valueOf(field, input) {
   return input.value.trim() === "" ? undefined : input.value;
 }
 
+/** Characters as the API counts them: code points of the title as it is sent. */
+export function titleLength(title) {
+  return [...oneLine(title)].length;
+}
+
+function oneLine(title) {
+  return title.replace(/\s+/g, " ").trim();
+}
+
 export class Compose {
   #form;
   #title;
   #fields;
   #error;
+  #count;
+  #limit;
   #schema = [];
   #recipe = "blog";
   #key = null;
   #keyOf = "";
 
-  /** `nodes`: form, title, fields, error. `onSubmit(body, key)` creates the post; what it throws is shown. */
+  /** `nodes`: form, title, fields, error, count. `onSubmit(body, key)` creates the post; what it throws is shown. */
   constructor(nodes, onSubmit) {
     this.#form = nodes.form;
     this.#title = nodes.title;
     this.#fields = nodes.fields;
     this.#error = nodes.error;
+    this.#count = nodes.count;
+    this.#limit = Number(nodes.title.dataset.limit);
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit(onSubmit);
@@ -122,7 +136,7 @@ export class Compose {
     });
     this.#title.addEventListener("input", () => {
       this.fail("");
-      grow(this.#title);
+      this.#changed();
     });
     this.#fields.replaceChildren(row(priorityField()));
   }
@@ -147,6 +161,7 @@ export class Compose {
       if (field.kind === "switch") input.checked = value === true;
       else input.value = String(value);
     }
+    this.#changed();
   }
 
   focus() {
@@ -156,6 +171,7 @@ export class Compose {
   clear() {
     this.#title.value = "";
     this.fail("");
+    this.#changed();
   }
 
   fail(message) {
@@ -163,6 +179,15 @@ export class Compose {
     this.#error.hidden = message === "";
     if (message) this.#title.setAttribute("aria-invalid", "true");
     else this.#title.removeAttribute("aria-invalid");
+  }
+
+  // A title is never cut: one that is too long is shown whole, with what to do.
+  #changed() {
+    grow(this.#title);
+    const length = titleLength(this.#title.value);
+    this.#count.hidden = length < this.#limit * COUNT_FROM;
+    this.#count.textContent = `${length} of ${this.#limit} characters`;
+    this.#count.dataset.over = String(length > this.#limit);
   }
 
   #input(name) {
@@ -175,14 +200,19 @@ export class Compose {
       const value = valueOf(field, this.#input(field.name));
       if (value !== undefined && value !== field.fallback) options[field.name] = value;
     }
-    const title = this.#title.value.replace(/\s+/g, " ").trim();
-    return { title, recipe: this.#recipe, options, priority: this.#input("priority").value };
+    return { title: oneLine(this.#title.value), recipe: this.#recipe, options, priority: this.#input("priority").value };
   }
 
   async #submit(onSubmit) {
     const body = this.#body();
     if (body.title === "") {
       this.fail("Type a title first.");
+      this.focus();
+      return;
+    }
+    const length = titleLength(body.title);
+    if (length > this.#limit) {
+      this.fail(`The title has ${length.toLocaleString("en")} characters; shorten it to ${this.#limit}.`);
       this.focus();
       return;
     }

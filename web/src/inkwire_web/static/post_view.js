@@ -78,6 +78,12 @@ export class PostView {
     this.changed();
   }
 
+  /** Whether the page hears of events. */
+  connected(live) {
+    this.#progress.connected(live);
+    this.changed();
+  }
+
   /** An event was folded. */
   happened(event) {
     this.#progress.quietSince(Date.now());

@@ -23,6 +23,8 @@ const ALONE = {
   deleted: "This post was deleted.",
 };
 
+const LOST = "The connection is lost; trying again. The writing goes on, and you will miss nothing of it.";
+
 const REASONS = {
   provider_rate_limited: "The model provider is rate limiting",
   provider_unavailable: "The model provider is not available",
@@ -33,6 +35,8 @@ const REASONS = {
 
 const ENDED_EARLY = new Set(["failed", "cancelled", "deleted", "unknown"]);
 const QUIET_AFTER_MS = 4_000;
+const LOST_AFTER_MS = 1_000; // a reconnect is usually over before anybody can read about it
+const UNFINISHED = new Set(["unknown", "queued", "generating", "recovering", "retrying"]);
 
 export class ProgressView {
   #nodes;
@@ -40,6 +44,7 @@ export class ProgressView {
   #retry = null;
   #retryUntilMs = 0;
   #quietSinceMs = null;
+  #lostSinceMs = null;
 
   /** `nodes`: status, message, percent, bar. `now` is in milliseconds. */
   constructor(nodes, now) {
@@ -52,21 +57,39 @@ export class ProgressView {
     this.#quietSinceMs = ms;
   }
 
+  /** Whether events can come. Their absence means nothing while they cannot. */
+  connected(live) {
+    if (live) this.#lostSinceMs = null;
+    else this.#lostSinceMs ??= this.#now();
+    if (live && this.#quietSinceMs !== null) this.#quietSinceMs = this.#now();
+  }
+
   /** Draw the snapshot as being in `shown`, which may lag behind its status. */
   draw(snapshot, shown = snapshot.status) {
     const { status, percent, bar, message } = this.#nodes;
     setText(status, STATUS[shown] ?? shown);
     status.dataset.status = shown;
     const value = snapshot.progress.percent;
-    setText(percent, ENDED_EARLY.has(shown) ? "" : `${value} %`);
+    const lost = this.#isLost(shown);
+    const waiting = value === 0 && (shown === "queued" || shown === "generating");
+    setText(percent, ENDED_EARLY.has(shown) || waiting ? "" : `${value} %`);
     bar.dataset.status = shown;
+    bar.dataset.waiting = String(waiting && !lost);
+    message.dataset.wrap = String(lost || shown === "retrying" || shown === "recovering");
+    if (lost) message.dataset.lost = "true";
+    else delete message.dataset.lost;
     bar.firstElementChild.style.inlineSize = `${value}%`;
     bar.setAttribute("aria-valuenow", String(value));
     setText(message, this.#words(snapshot, shown));
     bar.setAttribute("aria-valuetext", `${value} %, ${message.textContent}`);
   }
 
+  #isLost(shown) {
+    return UNFINISHED.has(shown) && this.#lostSinceMs !== null && this.#now() - this.#lostSinceMs > LOST_AFTER_MS;
+  }
+
   #words(snapshot, shown) {
+    if (this.#isLost(shown)) return LOST;
     if (shown === "retrying" && snapshot.retry) return this.#countdown(snapshot.retry);
     if (shown === "published") {
       const words = snapshot.metrics ? ` · ${snapshot.metrics.words.toLocaleString("en")} words` : "";
