@@ -30,6 +30,14 @@ async def test_the_page_is_at_the_root_and_at_every_posts_address(api: Api) -> N
         assert (await api.ask("HEAD", path, subject=None)).headers["Content-Length"] == str(len(INDEX))
 
 
+async def test_a_mistyped_post_is_told_by_the_page(api: Api) -> None:
+    """A person gets the page, a program the problem document, and both the status 404."""
+    person = await api.ask("GET", "/p/mistyped", subject=None, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (person.status, person.body) == (404, INDEX)
+    program = await api.ask("GET", "/p/mistyped", subject=None)
+    assert (program.status, program.json["code"]) == (404, "not_found")
+
+
 async def test_every_file_of_the_page_is_served_as_what_it_is(api: Api) -> None:
     """With the right type, unsniffed, byte for byte."""
     served = [path for path in (PACKAGE / "static").rglob("*") if path.suffix in CONTENT_TYPES]

@@ -26,10 +26,13 @@ async def index(here: Here, request: Request) -> Response:
 
 @router.api_route("/p/{post}", methods=_METHODS)
 async def post_page(post: str, here: Here, request: Request) -> Response:
-    """The page, showing a post."""
-    if not is_id(post):
+    """The page, showing a post; to a browser with a mistyped address, the page that says so."""
+    if is_id(post):
+        return _serve(here.assets, INDEX, request)
+    page = here.assets.get(INDEX)
+    if page is None or "text/html" not in request.headers.get("accept", ""):
         raise InkwireError("not_found")
-    return _serve(here.assets, INDEX, request)
+    return Response(page.body, status_code=404, headers={"Content-Type": page.content_type})
 
 
 @router.api_route("/static/{path:path}", methods=_METHODS)
