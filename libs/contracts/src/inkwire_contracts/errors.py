@@ -106,10 +106,25 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "The model provider's quota is used up",
         "Ask the operator to check the provider's plan.",
     ),
-    ("provider_rate_limited", 502, "The model provider is rate limiting", "Waiting for the provider."),
-    ("provider_unavailable", 502, "The model provider is not available", "Waiting for the provider."),
-    ("provider_timeout", 504, "The model provider is silent", "Waiting for the provider."),
-    ("provider_cut", 502, "The model provider's answer was cut off", "The section is written again."),
+    (
+        "provider_rate_limited",
+        502,
+        "The model provider is rate limiting",
+        "It was asked several times. Try again later.",
+    ),
+    (
+        "provider_unavailable",
+        502,
+        "The model provider is not available",
+        "It was asked several times. Try again later; if it stays, ask the operator to check its address.",
+    ),
+    ("provider_timeout", 504, "The model provider is silent", "It was asked several times. Try again later."),
+    (
+        "provider_cut",
+        502,
+        "The model provider's answer was cut off",
+        "It was asked several times. Try again later.",
+    ),
     (
         "provider_rejected",
         502,
@@ -123,7 +138,12 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "Choose a shorter text or a larger limit.",
     ),
     ("provider_content_filter", 422, "The model's content filter stopped the text", "Choose another title."),
-    ("provider_invalid_output", 502, "The model's answer could not be used", "The section is written again."),
+    (
+        "provider_invalid_output",
+        502,
+        "The model's answer could not be used",
+        "It was asked several times. Try again, or ask the operator for another model.",
+    ),
     ("section_too_long", 422, "A section grew too long", "Choose a shorter text."),
     ("deadline_exceeded", 504, "The post took too long", "Try again later, or choose a shorter text."),
     (
