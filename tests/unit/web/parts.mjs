@@ -82,7 +82,7 @@ test("a lost connection is told where the reader looks, and not as a silent writ
   assert.equal(nodes.message.textContent, "Writing section 2 of 9");
   clock.ms += 9_000;
   view.draw(snapshot);
-  assert.match(nodes.message.textContent, /connection is lost.*trying again/);
+  assert.match(nodes.message.textContent, /Connection lost.*trying again/);
   assert.equal(nodes.status.textContent, "Writing");
   view.connected(true);
   view.draw(snapshot);

@@ -23,7 +23,7 @@ const ALONE = {
   deleted: "This post was deleted.",
 };
 
-const LOST = "The connection is lost; trying again. The writing goes on, and you will miss nothing of it.";
+const LOST = "Connection lost; trying again. You will miss nothing.";
 
 const REASONS = {
   provider_rate_limited: "The model provider is rate limiting",
