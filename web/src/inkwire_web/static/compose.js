@@ -186,7 +186,7 @@ export class Compose {
     grow(this.#title);
     const length = titleLength(this.#title.value);
     this.#count.hidden = length < this.#limit * COUNT_FROM;
-    this.#count.textContent = `${length} of ${this.#limit} characters`;
+    this.#count.textContent = `${length.toLocaleString("en")} of ${this.#limit} characters`;
     this.#count.dataset.over = String(length > this.#limit);
   }
 
@@ -210,9 +210,8 @@ export class Compose {
       this.focus();
       return;
     }
-    const length = titleLength(body.title);
-    if (length > this.#limit) {
-      this.fail(`The title has ${length.toLocaleString("en")} characters; shorten it to ${this.#limit}.`);
+    if (titleLength(body.title) > this.#limit) {
+      this.fail(`Shorten the title to ${this.#limit} characters first.`);
       this.focus();
       return;
     }
