@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from inkwire_chassis import logs
 from tests.chaos.broken import BROKEN_IN
 from tests.chaos.matrix import Options, Report, run
 from tests.chaos.report import table, write_evidence
@@ -51,7 +50,6 @@ def main(argv: list[str]) -> int:
         kills=args.kills, posts=args.posts, seed=args.seed, open_posts=args.open, gap_s=args.gap_s,
         lease_s=args.lease_s, tokens_per_s=args.tokens_per_s, settle_s=args.settle_s, broken=args.broken, aim=args.aim,
     )  # fmt: skip
-    logs.configure("matrix", form="human", level="error")  # a lost connection is what this is about
 
     with tempfile.TemporaryDirectory(prefix="inkwire-chaos-") as folder:
         report: Report = asyncio.run(run(options, Path(folder), _teller()))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from inkwire_chassis import logs
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.jetstream import BrokerError, JetStream
@@ -80,6 +81,7 @@ Tell = Callable[[str], None]
 
 async def run(options: Options, folder: Path, tell: Tell) -> Report:
     """One run of the matrix. `folder` takes the data; `tell` gets a line on how it stands now and then."""
+    logs.configure("matrix", form="human", level="error")  # a lost connection is what this is about
     began_s = time.monotonic()
     over = asyncio.Event()
     async with (
@@ -102,10 +104,10 @@ async def run(options: Options, folder: Path, tell: Tell) -> Report:
             over.set()
         evidence.processes_left = await processes.stop()
         evidence.deaths = processes.deaths
-        logs = {f"{n}-{process.name}": process.lines for n, process in enumerate(processes.processes())}
+        told = {f"{n}-{process.name}": process.lines for n, process in enumerate(processes.processes())}
     return Report(
         options, evidence, judge(evidence), processes.done, recoveries(evidence.posts, processes.done),
-        time.monotonic() - began_s, logs,
+        time.monotonic() - began_s, told,
     )  # fmt: skip
 
 
