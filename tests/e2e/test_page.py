@@ -148,6 +148,25 @@ async def test_stop_ends_the_writing_and_keeps_the_text(page: Page, stack: Stack
     await expect(page.locator("#ended")).to_contain_text("What was written so far is kept")
 
 
+async def test_a_stopped_post_is_tried_again(page: Page, stack: Stack) -> None:
+    """Try again goes on in the same place: finished sections stay as they are, and the end is exact."""
+    await write_title(page, stack, "How a piano is tuned")
+    await wait_for_text(page, 900)
+    await page.get_by_test_id("stop").click()
+    await page.get_by_test_id("retry").click()
+
+    async def second_run() -> bool:
+        return bool(await page.evaluate("window.inkwire.snapshot.run === 2"))
+
+    await eventually(second_run, what="the page shows the second run", timeout_s=10)
+    _, halfway = await folded_log(page, stack)
+    finished = {section.section: section.text for section in halfway.sections if section.status == "done"}
+    await assert_exact(page, stack)
+    _, snapshot = await folded_log(page, stack)
+    texts = {section.section: section.text for section in snapshot.sections}
+    assert finished and finished.items() <= texts.items()
+
+
 async def test_a_reader_who_leaves_cancels_nothing(page: Page, stack: Stack) -> None:
     """The page is closed in mid-stream; the post is written to its end without anybody watching."""
     await write_title(page, stack, "The quiet life of lichens")

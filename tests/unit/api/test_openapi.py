@@ -40,6 +40,7 @@ def test_every_operation_of_the_design_is_there(openapi: dict[str, Any]) -> None
         "GET /posts/{post}",
         "GET /posts/{post}/markdown",
         "POST /posts/{post}/cancel",
+        "POST /posts/{post}/retry",
         "POST /tokens",
         "GET /recipes",
         "GET /config",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inkwire_api.run_events import cancelled, paid_metrics
+from inkwire_api.run_events import cancelled, next_job, paid_metrics, requested
 from inkwire_contracts.events import Usage
 from inkwire_contracts.fold import Outcome, PostStatus, Section, Snapshot, document, fold
 from inkwire_contracts.ids import idempotent_post_id
@@ -53,3 +53,28 @@ def test_the_cost_is_that_of_finished_sections() -> None:
     assert (metrics.tokens_in, metrics.tokens_out, metrics.words, metrics.model) == (11, 7, 3, "m")
     assert metrics.usage_source == "estimated"
     assert paid_metrics(queued(sections=[reported])).usage_source == "reported"
+
+
+def test_the_next_run_is_the_same_request_again() -> None:
+    """The job repeats title, options, priority, pool and fingerprint, and its beginning folds."""
+    snapshot = queued(
+        status="failed", title="Ten tips", recipe="blog", options={"tone": "dry"}, priority="high", fingerprint="f" * 64
+    )
+    job = next_job(snapshot, TIME, None)
+    assert (job.run, job.priority, job.request.options, job.request.fingerprint) == (
+        3,
+        "high",
+        {"tone": "dry"},
+        "f" * 64,
+    )
+    event = requested(snapshot, job, 5)
+    assert event is not None and (event.seq, event.prev, event.attempt) == (10, 7, 5)
+    assert fold(snapshot, event) is Outcome.APPLIED
+    assert (snapshot.status, snapshot.run, snapshot.title) == ("queued", 3, "Ten tips")
+    assert requested(snapshot, job, 6) is None, "it has begun"
+
+
+@pytest.mark.parametrize("status", ["queued", "generating", "published", "deleted"])
+def test_no_run_follows_there(status: PostStatus) -> None:
+    """Only failed, cancelled and paused posts have a next run."""
+    assert requested(queued(status=status), next_job(queued(), TIME, None), 5) is None

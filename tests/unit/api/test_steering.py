@@ -12,6 +12,7 @@ from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import Outcome, Snapshot, fold
 from inkwire_contracts.ids import idempotent_post_id
 from inkwire_stores.ports import StoreUnavailable
+from tests.support.api_fakes import FakeBroker
 from tests.support.clock import ManualClock
 
 POST = idempotent_post_id("ana", "post")
@@ -26,6 +27,14 @@ class FakeRuns:
     intents: list[CancelIntent] = field(default_factory=list)
     trouble: dict[str, Exception] = field(default_factory=dict)
     silent: bool = False
+    queue: FakeBroker = field(default_factory=FakeBroker)
+    admitted: list[str] = field(default_factory=list)
+    refused: str | None = None
+
+    async def admit(self, owner: str) -> None:
+        if self.refused is not None:
+            raise InkwireError(self.refused)
+        self.admitted.append(owner)
 
     async def current(self, owner: str, post: str) -> Snapshot | None:
         await self._meet("current")
@@ -59,7 +68,7 @@ def runs(status: str = "queued", **fields: object) -> FakeRuns:
 
 
 def steering(log: FakeRuns, *, commit_timeout_s: float = 5.0) -> Steering:
-    return Steering(log=log, clock=ManualClock(), commit_timeout_s=commit_timeout_s)
+    return Steering(log=log, jobs=log.queue, admit=log.admit, clock=ManualClock(), commit_timeout_s=commit_timeout_s)
 
 
 async def refusal(log: FakeRuns, *, owner: str = "ana", commit_timeout_s: float = 5.0) -> str:
@@ -128,3 +137,59 @@ async def test_a_silent_broker_is_not_waited_for_for_ever() -> None:
     log = runs()
     log.silent = True
     assert await refusal(log, commit_timeout_s=0.01) == "broker_unavailable"
+
+
+async def test_a_failed_post_begins_its_next_run() -> None:
+    """The job is stored before the beginning is written; the open text is gone, finished sections stay."""
+    done = {"section": "s1", "text": "kept", "length": 4, "status": "done"}
+    log = runs("failed", title="Ten tips", recipe="blog", sections=[done])
+    steered = await steering(log).retry("ana", POST)
+    assert (steered.run, steered.status, steered.accepted) == (2, "queued", True)
+    [job] = log.queue.jobs.values()
+    assert (job.run, job.msg_id, job.request.title) == (2, f"{POST}.2", "Ten tips")
+    assert log.admitted == ["ana"]
+
+
+async def test_a_run_that_has_begun_is_answered() -> None:
+    """By the number that ended, whatever became of the next; without one, while a later run is under way."""
+    later = runs("failed", run=3)
+    assert (await steering(later).retry("ana", POST, after_run=2)).run == 3
+    active = runs("generating", run=2)
+    assert (await steering(active).retry("ana", POST)).run == 2
+    assert not later.queue.jobs and not active.queue.jobs
+
+
+@pytest.mark.parametrize(
+    ("status", "after_run"), [("queued", None), ("generating", 1), ("published", None), ("paused", 1), ("failed", 2)]
+)
+async def test_only_what_failed_or_was_cancelled_is_tried_again(status: str, after_run: int | None) -> None:
+    """And only the latest run; nothing is stored otherwise."""
+    log = runs(status)
+    with pytest.raises(InkwireError) as caught:
+        await steering(log).retry("ana", POST, after_run=after_run)
+    assert caught.value.code == "not_retryable"
+    assert not log.queue.jobs and log.admitted == []
+
+
+async def test_who_may_not_begin_one_more_run() -> None:
+    """Policy and room are asked before the job is stored; a full queue refuses too."""
+    log = runs("failed")
+    log.refused = "too_many_posts"
+    with pytest.raises(InkwireError, match="unfinished"):
+        await steering(log).retry("ana", POST)
+    log.refused = None
+    log.queue.full = True
+    with pytest.raises(InkwireError) as caught:
+        await steering(log).retry("ana", POST)
+    assert caught.value.code == "log_full"
+    assert not log.queue.jobs
+
+
+async def test_a_beginning_that_nobody_writes_is_not_promised() -> None:
+    """A worker that holds the claim and dies: 503 in time, and the stored job brings the run all the same."""
+    log = runs("failed")
+    log.held_by_worker = True
+    with pytest.raises(InkwireError) as caught:
+        await steering(log, commit_timeout_s=0.1).retry("ana", POST)
+    assert caught.value.code == "broker_unavailable"
+    assert len(log.queue.jobs) == 1

@@ -8,7 +8,7 @@ from inkwire.main import run
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock
 
-COMMANDS = ("up", "write", "watch", "cancel", "doctor", "provision", "token")
+COMMANDS = ("up", "write", "watch", "cancel", "retry", "doctor", "provision", "token")
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ COMMANDS = ("up", "write", "watch", "cancel", "doctor", "provision", "token")
         (["watch", "k3v5q7wz2m4n6bacbd2f4g6haj"], 69, "inkwire up"),
         (["cancel", "short"], 64, "26 characters"),
         (["cancel", "k3v5q7wz2m4n6bacbd2f4g6haj"], 69, "inkwire up"),
+        (["retry", "short"], 64, "26 characters"),
         (["token", "--scope", "post:everything"], 64, "post:read"),
         (["token"], 78, "inkwire up"),
         (["token", "--lifetime-s", "0"], 64, "--lifetime-s"),

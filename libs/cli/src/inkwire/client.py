@@ -196,6 +196,18 @@ class Client:
         """The finished document, byte for byte."""
         return await self._request("GET", f"/posts/{post}/markdown", token=await self.sign_in())
 
+    async def retry_post(self, post: str, *, after_run: int | None = None) -> dict[str, Any]:
+        """Begin the next run of a failed or cancelled post; returns ``id``, ``run`` and ``status``.
+
+        Sent again on failure; ``after_run`` (by default the latest run) keeps that from beginning two.
+
+        Raises:
+            ClientError: it was refused.
+            Unavailable: nothing was promised, as far as we know.
+        """
+        run = int((await self.get_post(post))["run"]) if after_run is None else after_run
+        return await self._surely("POST", f"/posts/{post}/retry", query={"run": str(run)})
+
     async def _surely(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         """A request that may be sent twice."""
         backoff = Backoff(self._jitter)

@@ -170,6 +170,26 @@ def cancel(
     typer.echo(asyncio.run(steering.cancel(client, post)))
 
 
+@app.command()
+def retry(
+    post: Annotated[str, typer.Argument(help="The post's id.")],
+    url: Url = None,
+    token: Token = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Try a failed or cancelled article again; its finished sections stay.
+
+    \b
+    Examples:
+      inkwire retry k3v5q7wz2m4n6bacbd2f4g6haj
+    """  # noqa: D301 - a backspace keeps the lines
+    from inkwire import steering
+    from inkwire.client import Client
+
+    client = Client(_address_for(post, url, data), token=token)
+    typer.echo(asyncio.run(steering.retry(client, post)))
+
+
 def _address_for(post: str, url: str | None, data: Path) -> str:
     if not is_id(post):
         fail(f"{post} is no id of a post: it has 26 characters, a to z and 2 to 7", EX_USAGE)

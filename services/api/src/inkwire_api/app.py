@@ -141,20 +141,26 @@ def compose(
     events = EventLog(jetstream, new_id)
     log = JetStreamLog(events, clock)
     known = load_recipes()
+    jobs = FastStreamJobs(broker)
+    accepting = Posts(
+        jobs=jobs,
+        log=log,
+        store=store,
+        recipes=known,
+        limiter=RateLimiter(per_s=settings.posts_per_s, burst=settings.posts_burst),
+        limits=Limits(settings.max_open_posts, settings.commit_timeout_s),
+        clock=clock,
+        new_id=new_id,
+    )
     return Services(
         settings=settings,
-        posts=Posts(
-            jobs=FastStreamJobs(broker),
-            log=log,
-            store=store,
-            recipes=known,
-            limiter=RateLimiter(per_s=settings.posts_per_s, burst=settings.posts_burst),
-            limits=Limits(settings.max_open_posts, settings.commit_timeout_s),
-            clock=clock,
-            new_id=new_id,
-        ),
+        posts=accepting,
         steering=Steering(
-            log=JetStreamRuns(events, log, store), clock=clock, commit_timeout_s=settings.commit_timeout_s
+            log=JetStreamRuns(events, log, store),
+            jobs=jobs,
+            admit=accepting.admit,
+            clock=clock,
+            commit_timeout_s=settings.commit_timeout_s,
         ),
         reader=Reader(log=log, store=store, timeout_s=settings.read_timeout_s),
         keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),

@@ -152,6 +152,7 @@ _EXAMPLE_PARAMS: Mapping[str, dict[str, Any]] = {
     "forbidden": {"scope": "post:write"},
     "forbidden_channel": {"channel": "post:aaaaaaaaaaaaaaaaaaaaaaaaaa"},
     "not_ready": {"status": "generating"},
+    "not_retryable": {"status": "published"},
     "too_many_posts": {"limit": 100},
     "rate_limited": {"retry_after_s": 1},
     "log_full": {"retry_after_s": 30},

@@ -1,7 +1,8 @@
 """The events that the api itself writes to a post's log under a claim: decided by the folded post alone. Pure."""
 
-from inkwire_contracts.events import Cancelled, CancelledData, Metrics
-from inkwire_contracts.fold import Snapshot, document
+from inkwire_contracts.commands import Job
+from inkwire_contracts.events import Cancelled, CancelledData, GenerateRequested, Metrics, RequestedData
+from inkwire_contracts.fold import RESTARTABLE, Snapshot, document
 
 
 def cancelled(snapshot: Snapshot, run: int, attempt: int, time: str) -> Cancelled | None:
@@ -23,6 +24,38 @@ def cancelled(snapshot: Snapshot, run: int, attempt: int, time: str) -> Cancelle
         prev=snapshot.key_seq,
         time=time,
         data=data,
+    )
+
+
+def next_job(snapshot: Snapshot, time: str, traceparent: str | None) -> Job:
+    """The job of the run after the latest one: the same request again."""
+    request = RequestedData.model_validate(
+        {name: getattr(snapshot, name) for name in ("title", "recipe", "options", "priority", "pool", "fingerprint")}
+    )
+    return Job(
+        post=snapshot.post,
+        owner=snapshot.owner,
+        run=snapshot.run + 1,
+        time=time,
+        request=request,
+        traceparent=traceparent,
+    )
+
+
+def requested(snapshot: Snapshot, job: Job, attempt: int) -> GenerateRequested | None:
+    """The beginning of a later run; None if it has begun already, or cannot follow what is there."""
+    if snapshot.run + 1 != job.run or snapshot.status not in RESTARTABLE:
+        return None
+    return GenerateRequested(
+        post=job.post,
+        owner=job.owner,
+        run=job.run,
+        attempt=attempt,
+        seq=snapshot.seq + 1,
+        prev=snapshot.key_seq,
+        time=job.time,
+        traceparent=job.traceparent,
+        data=job.request,
     )
 
 

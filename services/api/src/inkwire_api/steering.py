@@ -1,24 +1,32 @@
-"""Steer runs: cancel. The protocol of docs/lifecycle.md, over ports.
+"""Steer runs: cancel, retry. The protocol of docs/lifecycle.md, over ports.
 
 Only who holds the claim writes an end. A stored wish is what a 202 promises; the api ends a run itself only where no
 worker has claimed it, and leaves everything else to the worker, who reads the wish.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from inkwire_api import run_events
-from inkwire_api.asking import answered
-from inkwire_api.ports import BrokerUnavailable, Damaged, RunLog
+from inkwire_api.asking import ASK_TRIES, answered, delay_s
+from inkwire_api.ports import BrokerUnavailable, Damaged, JobPublisher, NoRoom, RunLog
+from inkwire_api.posts import LOG_FULL_RETRY_AFTER_S
 from inkwire_chassis.clock import Clock, rfc3339
 from inkwire_chassis.logs import get_logger
-from inkwire_contracts.commands import CancelIntent
+from inkwire_contracts.commands import CancelIntent, Job
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import PostStatus, Snapshot
 from inkwire_stores.ports import StoreUnavailable
 
 END_TIMEOUT_S = 2.0
 """How long the answer to a cancel waits while the api ends a run that no worker has claimed."""
+
+
+RETRYABLE: frozenset[PostStatus] = frozenset({"failed", "cancelled"})
+
+Admit = Callable[[str], Awaitable[None]]
+"""Lets an owner begin one more run, or raises InkwireError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +42,10 @@ class Steered:
 class Steering:
     """Changes the course of posts that exist. A post of somebody else is not found."""
 
-    def __init__(self, *, log: RunLog, clock: Clock, commit_timeout_s: float) -> None:
+    def __init__(self, *, log: RunLog, jobs: JobPublisher, admit: Admit, clock: Clock, commit_timeout_s: float) -> None:
         self._log = log
+        self._jobs = jobs
+        self._admit = admit
         self._clock = clock
         self._commit_timeout_s = commit_timeout_s
 
@@ -57,18 +67,71 @@ class Steering:
         ended = await self._end_unclaimed(snapshot)
         return _steered(ended if ended is not None and ended.run == snapshot.run else snapshot, accepted=True)
 
+    async def retry(
+        self, owner: str, post: str, *, after_run: int | None = None, traceparent: str | None = None
+    ) -> Steered:
+        """Begin the next run of a post that failed or was cancelled; its finished sections stay.
+
+        ``after_run`` names the run that ended: said twice, the same begins only one. Without it a repeated request
+        finds the run that is under way.
+
+        Raises:
+            InkwireError: there is no such post, it did not end so, or nothing can be promised at the moment.
+            StoreUnavailable: as :meth:`cancel`.
+        """
+        try:
+            async with asyncio.timeout(self._commit_timeout_s):
+                snapshot = await self._current(owner, post)
+                if _has_begun(snapshot, after_run):
+                    return _steered(snapshot, accepted=True)
+                if snapshot.status not in RETRYABLE or after_run not in (None, snapshot.run):
+                    raise InkwireError("not_retryable", status=snapshot.status)
+                await self._admit(owner)
+                job = run_events.next_job(snapshot, rfc3339(self._clock.now()), traceparent)
+                await self._publish(job)
+                return _steered(await self._begun(job), accepted=True)
+        except TimeoutError:
+            raise InkwireError("broker_unavailable") from None
+
+    async def _publish(self, job: Job) -> None:
+        try:
+            await answered(lambda: self._jobs.publish(job))
+        except NoRoom:
+            raise InkwireError("log_full", retry_after_s=LOG_FULL_RETRY_AFTER_S) from None
+
+    async def _begun(self, job: Job) -> Snapshot:
+        """Wait until the run is in the log, so that a cancel right after finds it; write it if we are the faster."""
+
+        def begin() -> Awaitable[Snapshot | None]:
+            return self._log.write(job.owner, job.post, job.run, lambda now, n: run_events.requested(now, job, n))
+
+        for attempt in range(ASK_TRIES):
+            snapshot = await self._sound(job.post, begin)
+            if snapshot is None:  # a worker has the claim, and writes it
+                snapshot = await self._current(job.owner, job.post)
+            if snapshot.status == "deleted":
+                raise InkwireError("gone")
+            if snapshot.run >= job.run:
+                return snapshot
+            await asyncio.sleep(delay_s(attempt))
+        raise InkwireError("broker_unavailable")
+
     async def _current(self, owner: str, post: str) -> Snapshot:
         """The post, deleted ones left out."""
-        try:
-            snapshot = await answered(lambda: self._log.current(owner, post))
-        except Damaged as error:
-            get_logger().error("a post that cannot be steered", post=post, error=str(error))
-            raise InkwireError("corrupt") from None
+        snapshot = await self._sound(post, lambda: self._log.current(owner, post))
         if snapshot is None:
             raise InkwireError("not_found")
         if snapshot.status == "deleted":
             raise InkwireError("gone")
         return snapshot
+
+    async def _sound(self, post: str, ask: Callable[[], Awaitable[Snapshot | None]]) -> Snapshot | None:
+        """Ask until there is an answer; a post that makes no sense is not written to."""
+        try:
+            return await answered(ask)
+        except Damaged as error:
+            get_logger().error("a post that cannot be steered", post=post, error=str(error))
+            raise InkwireError("corrupt") from None
 
     async def _wish(self, snapshot: Snapshot, by: str) -> None:
         time = rfc3339(self._clock.now())
@@ -92,6 +155,12 @@ class Steering:
         except (BrokerUnavailable, StoreUnavailable, Damaged, TimeoutError) as error:
             get_logger().warning("a cancel is left to the workers", post=snapshot.post, error=type(error).__name__)
             return None
+
+
+def _has_begun(snapshot: Snapshot, after_run: int | None) -> bool:
+    if after_run is not None:
+        return snapshot.run > after_run
+    return snapshot.run > 1 and not snapshot.is_final
 
 
 def _steered(snapshot: Snapshot, *, accepted: bool) -> Steered:

@@ -80,6 +80,11 @@ export class Api {
     return this.#json("POST", `/posts/${post}/cancel`);
   }
 
+  /** Begin the run after `run`, which failed or was cancelled; may be repeated. */
+  retry(post, run) {
+    return this.#json("POST", `/posts/${post}/retry?run=${run}`);
+  }
+
   /** The stored document's bytes and the digest its answer claims. */
   async markdown(post) {
     const answer = await this.#send("GET", `/posts/${post}/markdown`);

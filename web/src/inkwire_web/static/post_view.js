@@ -180,8 +180,20 @@ export class PostView {
     ended.replaceChildren(
       el("h2", {}, failed ? "This post could not be finished" : "This post was cancelled"),
       el("p", {}, message + kept),
-      el("button", { type: "button", class: "primary", onclick: () => this.#onAgain(snapshot) }, "Write it again"),
+      el("button", { type: "button", class: "primary", "data-testid": "retry", onclick: (event) => this.#retry(event.target, snapshot) }, "Try again"),
+      el("button", { type: "button", class: "other", onclick: () => this.#onAgain(snapshot) }, "Write a new one"),
     );
+  }
+
+  // The next run comes as an event; the button stays as it is until then.
+  async #retry(button, { post, run }) {
+    button.disabled = true;
+    try {
+      await this.#api.retry(post, run);
+    } catch (error) {
+      button.disabled = false;
+      this.#onTrouble("The post could not be tried again.", error.message);
+    }
   }
 
   async #verify(snapshot) {

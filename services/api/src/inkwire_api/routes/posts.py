@@ -75,7 +75,7 @@ async def create_post(
         caller.owner,
         Wish(body.title, body.recipe, body.options, body.priority),
         key=_key(request),
-        traceparent=_traceparent(request),
+        traceparent=traceparent_of(request),
     )
     answer = _accepted(accepted, caller, here)
     response.headers["Location"] = f"/posts/{accepted.post}"
@@ -191,6 +191,7 @@ def _key(request: Request) -> str | None:
     return keys[0] if keys else None
 
 
-def _traceparent(request: Request) -> str | None:
+def traceparent_of(request: Request) -> str | None:
+    """The caller's trace, if it sent a valid one."""
     value = request.headers.get("traceparent", "")
     return value if _TRACEPARENT.match(value) else None

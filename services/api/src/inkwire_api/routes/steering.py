@@ -1,10 +1,12 @@
 """Steering posts over HTTP."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 
 from inkwire_api.identity import require_steer
 from inkwire_api.problems import documented
-from inkwire_api.routes.posts import IDENTITY, PostPath
+from inkwire_api.routes.posts import IDENTITY, PostPath, traceparent_of
 from inkwire_api.routes.services import Caller, Here
 from inkwire_api.schemas import SteeredPost
 from inkwire_api.steering import Steered
@@ -13,6 +15,8 @@ from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.ids import is_id
 
 router = APIRouter(tags=["posts"])
+
+MAX_RUN = 1_000_000
 
 _COMMON = (*IDENTITY, "forbidden_channel", "not_found", "gone", "corrupt", "broker_unavailable", "store_unavailable")
 
@@ -34,6 +38,34 @@ async def cancel_post(post: PostPath, caller: Caller, here: Here, response: Resp
     event, in most cases within a tenth of a second.
     """
     steered = await here.steering.cancel(caller.owner, _steerable(caller, post, "post:cancel"), by=caller.subject)
+    return _answer(steered, response)
+
+
+@router.post(
+    "/posts/{post}/retry",
+    status_code=202,
+    summary="Try a failed or cancelled post again",
+    responses={
+        202: {"description": "The next run is in the log and will end."},
+        **documented(*_COMMON, "invalid_request", "not_retryable", "rate_limited", "too_many_posts", "log_full"),
+    },
+)
+async def retry_post(
+    post: PostPath,
+    caller: Caller,
+    here: Here,
+    request: Request,
+    response: Response,
+    run: Annotated[int | None, Query(ge=1, le=MAX_RUN, description="The run that ended. Repeat safely.")] = None,
+) -> SteeredPost:
+    """A new run of the same post: finished sections stay and are not paid for again.
+
+    With `run`, the number of the run that ended, a request that is sent twice begins one run. Without it, a post that
+    is being written in a later run is answered as it is.
+    """
+    steered = await here.steering.retry(
+        caller.owner, _steerable(caller, post, "post:write"), after_run=run, traceparent=traceparent_of(request)
+    )
     return _answer(steered, response)
 
 
