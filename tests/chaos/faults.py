@@ -44,11 +44,18 @@ class Aim:
     others: Mapping[tuple[Kind, str], float]
     others_per_kill: float = 1.0
     hold_s: tuple[float, float] | None = None
+    steady_readers_only: bool = False
+    """Others come and go, and each that comes back further than its gateway makes that gateway look into the log."""
 
 
 AIMS: Final[Mapping[str, Aim]] = {
     "fence": Aim({("freeze", "generator-1"): 1, ("freeze", "generator-2"): 1}),
-    "tail-check": Aim({("cut", "gateway-1"): 1, ("cut", "gateway-2"): 1}, others_per_kill=4, hold_s=(1.5, 3.5)),
+    "tail-check": Aim(
+        {("cut", "gateway-1"): 1, ("cut", "gateway-2"): 1},
+        others_per_kill=4,
+        hold_s=(1.5, 3.5),
+        steady_readers_only=True,
+    ),
     "prev-check": Aim({("lock", STORE): 1}, others_per_kill=4, hold_s=(0.5, 0.9)),
 }
 

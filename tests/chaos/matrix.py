@@ -20,10 +20,11 @@ from inkwire_contracts.topology import DLQ, EVENTS, JOBS
 from inkwire_stores import open_store
 from inkwire_stores.ports import PostStore
 from tests.chaos.cluster import Cluster, Done, cluster
-from tests.chaos.faults import draw
+from tests.chaos.faults import AIMS, draw
 from tests.chaos.oracle import ClaimSeen, Evidence, PostEvidence, Violation, judge
 from tests.chaos.pacing import pause
 from tests.chaos.people import People, owner_of
+from tests.chaos.readers import LIVE_MANNERS, STEADY
 from tests.chaos.timing import Recovery, recoveries
 from tests.support.wait import eventually, scaled_s
 
@@ -95,7 +96,9 @@ async def run(options: Options, folder: Path, tell: Tell) -> Report:
         open_store(processes.store_url) as store,
         contextlib.AsyncExitStack() as stack,
     ):
-        people = People(processes, store, options.seed, over)
+        aim = AIMS.get(options.aim or options.broken or "")
+        manners = (STEADY, STEADY) if aim is not None and aim.steady_readers_only else LIVE_MANNERS
+        people = People(processes, store, options.seed, over, manners)
         stack.push_async_callback(people.close)
         try:
             await _storm_and_calm(options, processes, people, over, tell)

@@ -7,7 +7,7 @@ the product has them; a step says in `PostEvidence.ends` which ends its run may 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from inkwire_stores.ports import PostStore, StoredPost, StoreUnavailable
 from tests.chaos.cluster import Cluster
 from tests.chaos.oracle import PostEvidence, Sight, view
 from tests.chaos.pacing import pause
-from tests.chaos.readers import AFTER, LIVE_MANNERS, Reader
+from tests.chaos.readers import AFTER, Manner, Reader
 
 OWNERS: Final = ("ada", "grace", "edsger")
 REQUEST_TIMEOUT_S: Final = 15.0
@@ -46,13 +46,16 @@ class Person:
 class People:
     """Keeps so many posts open at once until enough were written and the faults are over."""
 
-    def __init__(self, cluster: Cluster, store: PostStore, seed: int, over: asyncio.Event) -> None:
+    def __init__(
+        self, cluster: Cluster, store: PostStore, seed: int, over: asyncio.Event, manners: Sequence[Manner]
+    ) -> None:
         self.all: list[Person] = []
         self.never_accepted: list[str] = []
         self._cluster = cluster
         self._store = store
         self._seed = seed
         self._over = over
+        self._manners = manners
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S), trust_env=False)
 
     @property
@@ -92,7 +95,7 @@ class People:
 
     async def read_to_the_end(self, person: Person) -> None:
         """Readers of every manner, and one more when the others have seen the end."""
-        live = [self._reader(person, manner) for manner in LIVE_MANNERS]
+        live = [self._reader(person, manner) for manner in self._manners]
         await asyncio.gather(*(reader.run() for reader in live))
         await self._reader(person, AFTER).run()
 
@@ -104,9 +107,17 @@ class People:
         if answered is not None:
             person.evidence.repeated_ids = [*person.evidence.repeated_ids, answered]
 
-    def _reader(self, person: Person, manner: Any) -> Reader:
+    def _reader(self, person: Person, manner: Manner) -> Reader:
         rng = random.Random(person.rng.random())
-        reader = Reader(person.evidence.post, manner, self._cluster.gateways, person.token, rng, self._over)
+        reader = Reader(
+            f"{manner.name}-{len(person.readers)}",
+            person.evidence.post,
+            manner,
+            self._cluster.gateways,
+            person.token,
+            rng,
+            self._over,
+        )
         person.readers.append(reader)
         person.evidence.readers = [each.history for each in person.readers]
         return reader

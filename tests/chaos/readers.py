@@ -66,9 +66,16 @@ class Reader:
     """One reader of one post until it has seen the run's end. Gateways are taken by turns."""
 
     def __init__(
-        self, post: str, manner: Manner, gateways: Sequence[str], token: str, rng: random.Random, over: asyncio.Event
+        self,
+        name: str,
+        post: str,
+        manner: Manner,
+        gateways: Sequence[str],
+        token: str,
+        rng: random.Random,
+        over: asyncio.Event,
     ) -> None:
-        self.history = ReaderHistory(manner.name, manner.name)
+        self.history = ReaderHistory(name, manner.name)
         self._fold = PostFold(post)
         self._manner = manner
         self._gateways = gateways

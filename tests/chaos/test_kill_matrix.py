@@ -15,7 +15,7 @@ from tests.support.report import RunReport, Unavailable
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 
 SHORT = Options(kills=50, posts=12, seed=4, open_posts=5, gap_s=0.7, tokens_per_s=150)
-AIMED = Options(kills=3, posts=5, seed=2, open_posts=5, gap_s=1.0, tokens_per_s=100, settle_s=8)
+AIMED = Options(kills=2, posts=4, seed=2, open_posts=4, gap_s=1.0, tokens_per_s=120, settle_s=8)
 
 CAUGHT_BY = {
     "fence": {"one_writer", "log_contiguous"},
