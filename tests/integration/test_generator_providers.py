@@ -6,6 +6,7 @@ from pathlib import Path
 from inkwire_chassis.event_log import EventLog, StoredEvent
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Retrying
+from inkwire_contracts.topology import topology
 from tests.support.generator import (
     assert_exact,
     commit_job,
@@ -19,6 +20,7 @@ from tests.support.log import make_job, open_log
 from tests.support.sim import SimServer
 from tests.support.wait import eventually
 
+SHORT_LEASE = topology(ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 SECOND_MODEL = "gpt-4.1-mini"
 SECOND_KEY = "sk-the-second"
 
@@ -144,3 +146,31 @@ async def test_when_every_key_is_refused_the_run_ends(nats_url: str, tmp_path: P
         assert (len(sim.requests()), len(second.requests())) == (1, 1)
     assert snapshot.status == "failed"
     assert snapshot.error is not None and snapshot.error.code == "provider_auth"
+
+
+async def test_a_post_that_waits_keeps_its_job(nats_url: str, tmp_path: Path) -> None:
+    """Waiting longer than the lease and the limit on silence is no hang: the same attempt goes on."""
+    with SimServer() as sim:
+        sim.add_fault("429", retry_after_s=3)
+        settings = generator_settings(nats_url, sim, tmp_path, stall_timeout_s=0.5)
+        async with open_log(nats_url, SHORT_LEASE) as log, running_generator(settings):
+            job = make_job(title="Why small tests win")
+            await commit_job(log, job)
+            assert len(await assert_published(log, job)) == 1
+            snapshot, _ = await read_folded(log, job)
+    assert snapshot.attempt == 1
+
+
+async def test_waiting_for_a_provider_is_bounded_by_age(nats_url: str, tmp_path: Path) -> None:
+    """Behind an open circuit no retry is used up, but a run that grew too old ends."""
+    with SimServer() as sim:
+        sim.add_fault("500", count=None)
+        settings = generator_settings(
+            nats_url, sim, tmp_path, retries_count=100, retry_max_age_s=1.0, circuit_failures_count=2
+        )
+        async with open_log(nats_url) as log, running_generator(settings):
+            job = make_job()
+            await commit_job(log, job)
+            snapshot = await until_final(log, job)
+        assert len(sim.requests()) == 2
+    assert snapshot.error is not None and snapshot.error.code == "deadline_exceeded"
