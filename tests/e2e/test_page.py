@@ -185,3 +185,18 @@ async def test_a_reader_who_leaves_cancels_nothing(page: Page, stack: Stack) -> 
     await eventually(is_published, what="the post is published", timeout_s=60, interval_s=0.5)
     await page.goto(address)
     await assert_exact(page, stack)
+
+
+async def test_a_deleted_post_leaves_the_page(page: Page, stack: Stack) -> None:
+    """A reader who is there sees it end while it is written; who comes later is told that it is gone."""
+    await write_title(page, stack, "What moss knows")
+    await wait_for_text(page, 200)
+    post = await page.evaluate("window.inkwire.post")
+    async with aiohttp.ClientSession(stack.url) as session:
+        token = (await (await session.post("/tokens", json={})).json())["token"]
+        answer = await session.delete(f"/posts/{post}", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status == 204
+    await expect(page.get_by_test_id("status")).to_have_text("Deleted")
+    assert await text_of(page) == ""
+    await page.reload()
+    await expect(page.locator("#notice")).to_contain_text("This post was deleted")

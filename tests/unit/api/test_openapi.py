@@ -41,6 +41,7 @@ def test_every_operation_of_the_design_is_there(openapi: dict[str, Any]) -> None
         "GET /posts/{post}/markdown",
         "POST /posts/{post}/cancel",
         "POST /posts/{post}/retry",
+        "DELETE /posts/{post}",
         "POST /tokens",
         "GET /recipes",
         "GET /config",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inkwire_api.run_events import cancelled, next_job, paid_metrics, requested
+from inkwire_api.run_events import cancelled, deleted, next_job, paid_metrics, requested
 from inkwire_contracts.events import Usage
 from inkwire_contracts.fold import Outcome, PostStatus, Section, Snapshot, document, fold
 from inkwire_contracts.ids import idempotent_post_id
@@ -78,3 +78,20 @@ def test_the_next_run_is_the_same_request_again() -> None:
 def test_no_run_follows_there(status: PostStatus) -> None:
     """Only failed, cancelled and paused posts have a next run."""
     assert requested(queued(status=status), next_job(queued(), TIME, None), 5) is None
+
+
+@pytest.mark.parametrize("status", ["published", "failed", "cancelled", "paused"])
+def test_a_post_that_has_ended_can_be_deleted(status: PostStatus) -> None:
+    """The event follows the log and leaves nothing to read."""
+    snapshot = queued(status=status, title="Ten tips", sections=[Section(section="s1", text="text", length=4)])
+    event = deleted(snapshot, 3, 4, TIME)
+    assert event is not None and (event.seq, event.prev, event.run, event.attempt) == (10, 7, 2, 4)
+    assert fold(snapshot, event) is Outcome.APPLIED
+    assert (snapshot.status, snapshot.title, document(snapshot)) == ("deleted", "", "")
+
+
+def test_what_may_not_be_deleted_now() -> None:
+    """A run that goes on, a post that is deleted, and one whose next run began after the claim's number was chosen."""
+    assert deleted(queued(status="generating"), 3, 4, TIME) is None
+    assert deleted(queued(status="deleted"), 3, 4, TIME) is None
+    assert deleted(queued(status="failed", run=3), 3, 4, TIME) is None

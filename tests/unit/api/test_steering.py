@@ -193,3 +193,32 @@ async def test_a_beginning_that_nobody_writes_is_not_promised() -> None:
         await steering(log, commit_timeout_s=0.1).retry("ana", POST)
     assert caught.value.code == "broker_unavailable"
     assert len(log.queue.jobs) == 1
+
+
+@pytest.mark.parametrize("status", ["queued", "published", "failed", "deleted"])
+async def test_a_post_is_deleted_from_every_state_that_can_end(status: str) -> None:
+    """A queued one is cancelled first; a deleted one stays so, and nothing is written."""
+    log = runs(status)
+    await steering(log).delete("ana", POST, by="ana")
+    assert log.snapshot is not None and log.snapshot.status == "deleted"
+    assert len(log.intents) == (1 if status == "queued" else 0)
+    assert log.snapshot.seq == {"queued": 3, "deleted": 1}.get(status, 2)
+
+
+async def test_a_delete_waits_for_the_writer_in_vain() -> None:
+    """The wish is stored once, and 503 says what is being waited for."""
+    log = runs("generating")
+    log.held_by_worker = True
+    with pytest.raises(InkwireError) as caught:
+        await steering(log, commit_timeout_s=0.2).delete("ana", POST, by="ana")
+    assert caught.value.code == "still_stopping"
+    assert len(log.intents) == 1
+
+
+async def test_a_delete_that_the_broker_does_not_decide() -> None:
+    """Without a verdict nothing is promised."""
+    log = runs("published")
+    log.trouble["write"] = BrokerUnavailable("no answer")
+    with pytest.raises(InkwireError) as caught:
+        await steering(log, commit_timeout_s=0.1).delete("ana", POST, by="ana")
+    assert caught.value.code == "broker_unavailable"

@@ -84,6 +84,12 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "Not available at the moment",
         "Nothing is promised yet. Try again in a few seconds; with the same Idempotency-Key it is done only once.",
     ),
+    (
+        "still_stopping",
+        503,
+        "The post is still being stopped",
+        "It is deleted once its writer has let go of it. Try again in a few seconds.",
+    ),
     ("store_unavailable", 503, "Not available at the moment", "Try again in a few seconds."),
     ("log_full", 503, "No room for new posts", "Nothing was accepted. Try again in {retry_after_s} s."),
     ("internal", 500, "Something went wrong", "It was logged. Try again; if it stays, tell the operator."),

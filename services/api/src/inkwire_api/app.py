@@ -94,7 +94,7 @@ def create_app(services: Services) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(services.settings.origins),
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
             expose_headers=["Location", "Idempotency-Replayed", "Retry-After", "ETag", "X-Request-Id"],
             max_age=CORS_MAX_AGE_S,

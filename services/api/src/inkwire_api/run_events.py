@@ -1,7 +1,7 @@
 """The events that the api itself writes to a post's log under a claim: decided by the folded post alone. Pure."""
 
 from inkwire_contracts.commands import Job
-from inkwire_contracts.events import Cancelled, CancelledData, GenerateRequested, Metrics, RequestedData
+from inkwire_contracts.events import Cancelled, CancelledData, Deleted, GenerateRequested, Metrics, RequestedData
 from inkwire_contracts.fold import RESTARTABLE, Snapshot, document
 
 
@@ -56,6 +56,21 @@ def requested(snapshot: Snapshot, job: Job, attempt: int) -> GenerateRequested |
         time=job.time,
         traceparent=job.traceparent,
         data=job.request,
+    )
+
+
+def deleted(snapshot: Snapshot, claimed_run: int, attempt: int, time: str) -> Deleted | None:
+    """The end of a post, under a claim for the run after its latest; None if it has to be looked at again."""
+    if snapshot.status == "deleted" or not snapshot.is_final or snapshot.run + 1 != claimed_run:
+        return None
+    return Deleted(
+        post=snapshot.post,
+        owner=snapshot.owner,
+        run=snapshot.run,
+        attempt=attempt,
+        seq=snapshot.seq + 1,
+        prev=snapshot.key_seq,
+        time=time,
     )
 
 

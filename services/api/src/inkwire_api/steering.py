@@ -1,4 +1,4 @@
-"""Steer runs: cancel, retry. The protocol of docs/lifecycle.md, over ports.
+"""Steer posts: cancel, retry, delete. The protocol of docs/lifecycle.md, over ports.
 
 Only who holds the claim writes an end. A stored wish is what a 202 promises; the api ends a run itself only where no
 worker has claimed it, and leaves everything else to the worker, who reads the wish.
@@ -93,6 +93,45 @@ class Steering:
         except TimeoutError:
             raise InkwireError("broker_unavailable") from None
 
+    async def delete(self, owner: str, post: str, *, by: str) -> None:
+        """Delete a post; one that is being written is stopped first. Returns once ``deleted`` is in the log.
+
+        Raises:
+            InkwireError: there is no such post, or it has not ended in time: the same request again goes on.
+            StoreUnavailable: as :meth:`cancel`.
+        """
+        wished_run = 0
+        try:
+            async with asyncio.timeout(self._commit_timeout_s):
+                for attempt in range(ASK_TRIES):
+                    snapshot = await self._known(owner, post)
+                    if snapshot.status == "deleted":
+                        return
+                    if snapshot.is_final:
+                        if await self._write_deleted(snapshot):
+                            return
+                    elif wished_run < snapshot.run:
+                        await self._wish(snapshot, by)
+                        wished_run = snapshot.run
+                        await self._end_unclaimed(snapshot)
+                        continue
+                    await asyncio.sleep(delay_s(attempt))
+        except TimeoutError:
+            pass
+        raise InkwireError("still_stopping" if wished_run else "broker_unavailable")
+
+    async def _write_deleted(self, snapshot: Snapshot) -> bool:
+        """As the run after the latest: no leftover of that one counts as much, and a worker of a retry counts more."""
+        run, time = snapshot.run + 1, rfc3339(self._clock.now())
+
+        def begin() -> Awaitable[Snapshot | None]:
+            return self._log.write(
+                snapshot.owner, snapshot.post, run, lambda now, n: run_events.deleted(now, run, n, time)
+            )
+
+        written = await self._sound(snapshot.post, begin)
+        return written is not None and written.status == "deleted"
+
     async def _publish(self, job: Job) -> None:
         try:
             await answered(lambda: self._jobs.publish(job))
@@ -118,11 +157,15 @@ class Steering:
 
     async def _current(self, owner: str, post: str) -> Snapshot:
         """The post, deleted ones left out."""
+        snapshot = await self._known(owner, post)
+        if snapshot.status == "deleted":
+            raise InkwireError("gone")
+        return snapshot
+
+    async def _known(self, owner: str, post: str) -> Snapshot:
         snapshot = await self._sound(post, lambda: self._log.current(owner, post))
         if snapshot is None:
             raise InkwireError("not_found")
-        if snapshot.status == "deleted":
-            raise InkwireError("gone")
         return snapshot
 
     async def _sound(self, post: str, ask: Callable[[], Awaitable[Snapshot | None]]) -> Snapshot | None:

@@ -69,6 +69,21 @@ async def retry_post(
     return _answer(steered, response)
 
 
+@router.delete(
+    "/posts/{post}",
+    status_code=204,
+    summary="Delete a post",
+    responses=documented(*(code for code in _COMMON if code != "gone"), "still_stopping"),
+)
+async def delete_post(post: PostPath, caller: Caller, here: Here) -> Response:
+    """One that is being written is stopped first. Nothing of it can be read any more, and its id is never used again.
+
+    May be repeated; after 503 `still_stopping` it goes on where it was.
+    """
+    await here.steering.delete(caller.owner, _steerable(caller, post, "post:write"), by=caller.subject)
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
 def _steerable(caller: Principal, post: str, scope: str) -> str:
     if not is_id(post):
         raise InkwireError("not_found")
