@@ -17,6 +17,7 @@ COMMANDS = ("up", "write", "watch", "cancel", "retry", "doctor", "provision", "t
         (["nonsense"], 64, "nonsense"),
         (["up", "--generators", "x"], 64, "--generators"),
         (["up", "--generators", "0"], 64, "--generators"),
+        (["up", "--port", "99999"], 64, "--port"),
         (["write"], 64, "title"),
         (["write", "t", "--priority", "soon"], 64, "urgent"),
         (["write", "t", "--option", "tone"], 64, "key=value"),
@@ -45,6 +46,20 @@ def test_wrong_use_is_one_line(
     assert len(err.splitlines()) == 1
     assert word in err
     assert not (tmp_path / "data").exists()
+
+
+def test_what_to_type_is_what_was_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who started `./run` is told `./run`, in hints and in examples, and paths stay what they are."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INKWIRE_PROGRAM", "./run")
+    assert run(["token"]) == 78
+    assert "`./run up`" in capsys.readouterr().err
+    assert run(["up", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "./run up --port 9000 --data /tmp/inkwire --generators 2" in out
+    assert "  inkwire " not in out
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text as RichText
 
+from inkwire.exits import program
 from inkwire.following import Update
 from inkwire.transcript import Superseded, Text, Transcript
 from inkwire_contracts.events import encode_event
@@ -235,5 +236,5 @@ def _result_line(result: Mapping[str, Any]) -> str:
     if result["status"] == "published":
         return f"Published: {result['words']} words, sha256 {result['sha256']} verified."
     if result["status"] == "interrupted":
-        return f"Interrupted; the post goes on. Follow it with: inkwire watch {result['id']}"
+        return f"Interrupted; the post goes on. Follow it with: {program()} watch {result['id']}"
     return f"The post is {result['status']}. {result.get('message') or ''}".rstrip()

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 
 from inkwire.data_dir import DataDir, Running
+from inkwire.exits import program
 from inkwire.network import port_is_free
 from inkwire.programs import binary, caddyfile, uses_simulator
 from inkwire.provisioning import verify_at
@@ -123,13 +124,15 @@ async def _port(around: Surroundings) -> Finding:
         return Finding("port", "ok", f"Inkwire runs at {around.running.url}")
     if port_is_free("127.0.0.1", around.port):
         return Finding("port", "ok", f"{around.port} is free")
-    return Finding("port", "note", f"{around.port} is taken: `inkwire up` will choose another one, or give --port")
+    return Finding("port", "note", f"{around.port} is taken: `{program()} up` will choose another one, or give --port")
 
 
 async def _inkwire(around: Surroundings) -> Finding:
     if around.running is None:
         locked = around.data.is_locked()
-        return Finding("inkwire", "note", "is starting or stopping" if locked else "not running: start `inkwire up`")
+        return Finding(
+            "inkwire", "note", "is starting or stopping" if locked else f"not running: start `{program()} up`"
+        )
     try:
         async with aiohttp.ClientSession() as session, session.get(f"{around.running.url}/readyz") as answer:
             checks = (await answer.json()).get("checks", {})
@@ -142,7 +145,7 @@ async def _inkwire(around: Surroundings) -> Finding:
 async def _nats(around: Surroundings) -> Finding:
     url = around.nats_url
     if url is None:
-        return Finding("nats", "note", "`inkwire up` starts its own")
+        return Finding("nats", "note", f"`{program()} up` starts its own")
     shown = url.rpartition("@")[2]
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S / 2):
@@ -179,7 +182,7 @@ async def _provider(around: Surroundings) -> Finding:
     if uses_simulator(environment):
         return Finding("model", "note", "no OPENAI_API_KEY: a simulator writes the texts")
     base_url = (environment.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
-    host = urlsplit(base_url).hostname or base_url
+    host = urlsplit(base_url).netloc.rpartition("@")[2] or base_url
     try:
         key = environment.get("OPENAI_API_KEY") or _key_from_file(environment)
     except OSError as error:

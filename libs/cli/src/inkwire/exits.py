@@ -1,5 +1,6 @@
 """How commands end: exit codes (sysexits.h, and the shell's 130), and one line for what went wrong."""
 
+import os
 import sys
 from typing import NoReturn
 
@@ -22,6 +23,11 @@ class CommandError(Exception):
     def __init__(self, message: str, code: int = EX_FAILED) -> None:
         self.code = code
         super().__init__(message)
+
+
+def program() -> str:
+    """This program as the person at hand starts it: `./run` of a checkout says so, else `inkwire`."""
+    return os.environ.get("INKWIRE_PROGRAM") or "inkwire"
 
 
 def complain(message: str) -> None:

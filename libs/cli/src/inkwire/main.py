@@ -1,7 +1,9 @@
 """The command line. What a command needs is imported when it runs, so that each starts fast."""
 
 import asyncio
+import inspect
 import os
+import re
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -11,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from inkwire.data_dir import DataDir, InUse
-from inkwire.exits import EX_CONFIG, EX_FAILED, EX_OK, EX_UNAVAILABLE, EX_USAGE, CommandError, complain, fail
+from inkwire.exits import EX_CONFIG, EX_FAILED, EX_OK, EX_UNAVAILABLE, EX_USAGE, CommandError, complain, fail, program
 from inkwire_chassis import logs
 from inkwire_chassis.auth import DEFAULT_SCOPES, MAX_LIFETIME_S, SCOPES, KeyRing
 from inkwire_chassis.clock import SystemClock, new_id
@@ -23,6 +25,8 @@ DEFAULT_PORT = 8080
 DEFAULT_DATA = Path("data")
 DEFAULT_NATS_URL = "nats://127.0.0.1:4222"
 BROKER_TIMEOUT_S = 10.0
+EXAMPLE = re.compile(r"(?<![\w/])inkwire (?=[a-z])")
+"""The program's name where an example or a hint calls it."""
 
 app = typer.Typer(
     name="inkwire",
@@ -44,7 +48,10 @@ Token = Annotated[
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Public port; 0 chooses a free one. [default: 8080, or a free one]")] = -1,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="Public port; 0 chooses a free one. [default: 8080, or a free one]"),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     data: Data = DEFAULT_DATA,
     generators: Annotated[int, typer.Option(min=1, max=64, help="Number of writing workers.")] = 1,
@@ -79,17 +86,17 @@ def up(
         fail(f"cannot use {data}: {error.strerror or error}; give another --data", EX_CONFIG)
 
 
-def _public_port(host: str, port: int) -> int:
+def _public_port(host: str, port: int | None) -> int:
     from inkwire.network import free_ports, port_is_free
 
-    wanted = DEFAULT_PORT if port < 0 else port
+    wanted = DEFAULT_PORT if port is None else port
     try:
         free = port_is_free(host, wanted)
     except OSError:
         fail(f"{host} is no address of this machine: give another --host", EX_CONFIG)
     if wanted and free:
         return wanted
-    if port > 0:
+    if port:
         fail(f"port {port} is taken: give another --port, or none to have one chosen", EX_UNAVAILABLE)
     return free_ports(1)[0]
 
@@ -204,7 +211,7 @@ def _address(url: str | None, data: Path) -> str:
         return url
     running = DataDir(data).running()
     if running is None:
-        fail(f"no Inkwire runs on {data}: start one with `inkwire up`, or give --url or --data", EX_UNAVAILABLE)
+        fail(f"no Inkwire runs on {data}: start one with `{program()} up`, or give --url or --data", EX_UNAVAILABLE)
     return running.url
 
 
@@ -269,7 +276,9 @@ def provision(
         for line in _run(_bounded(provision_at(url, sizes))) or ["nothing to change"]:
             typer.echo(line)
     except TimeoutError:
-        fail(f"no answer from {_without_password(url)}: is the broker running? See `inkwire doctor`", EX_UNAVAILABLE)
+        fail(
+            f"no answer from {_without_password(url)}: is the broker running? See `{program()} doctor`", EX_UNAVAILABLE
+        )
     except Drift as error:
         fail(str(error), EX_FAILED)
     except BrokerError as error:
@@ -314,7 +323,7 @@ def token(
     try:
         keys = KeyRing.parse(path.read_text(encoding="utf-8").strip(), "inkwire")
     except FileNotFoundError:
-        fail(f"no keys in {data}: run `inkwire up` first, or give its --data", EX_CONFIG)
+        fail(f"no keys in {data}: run `{program()} up` first, or give its --data", EX_CONFIG)
     except (OSError, ValueError) as error:
         fail(f"cannot use {path}: {error}", EX_CONFIG)
     clock = SystemClock()
@@ -330,13 +339,21 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+def _app() -> Any:
+    """The commands, with examples that can be typed as they stand."""
+    for command in app.registered_commands:
+        command.help = EXAMPLE.sub(f"{program()} ", inspect.getdoc(command.callback) or "")
+    app.info.help = f"Inkwire writes articles while you watch. Start with: {program()} up"
+    return typer.main.get_command(app)
+
+
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
     logs.configure("cli", form="human", level="error")
     try:
-        code = app(arguments or ["--help"], prog_name="inkwire", standalone_mode=False)
+        code = _app().main(arguments or ["--help"], prog_name=program(), standalone_mode=False)
     except TyperException as error:
-        complain(f"{error.format_message()} (inkwire --help explains the commands)")
+        complain(f"{error.format_message()} ({program()} --help explains the commands)")
         return EX_USAGE
     except CommandError as error:
         complain(str(error))

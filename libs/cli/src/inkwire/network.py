@@ -1,5 +1,6 @@
 """Ports and addresses of this machine."""
 
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
@@ -38,7 +39,9 @@ def port_is_free(host: str, port: int) -> bool:
         try:
             sock.bind(address)
             sock.listen(1)
-        except (OSError, OverflowError):
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise
             return False
         return True
 

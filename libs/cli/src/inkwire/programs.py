@@ -92,7 +92,7 @@ def writer_line(environment: Mapping[str, str]) -> str:
     """Who writes, for people."""
     if uses_simulator(environment):
         return "No OPENAI_API_KEY: a simulator writes the texts. Set OPENAI_API_KEY to use a real model."
-    host = urlsplit(environment.get("OPENAI_BASE_URL") or "https://api.openai.com/v1").hostname
+    host = urlsplit(environment.get("OPENAI_BASE_URL") or "https://api.openai.com/v1").netloc.rpartition("@")[2]
     return f"Texts are written by {environment.get('OPENAI_MODEL') or DEFAULT_MODEL} at {host}."
 
 

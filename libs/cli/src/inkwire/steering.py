@@ -1,7 +1,7 @@
 """`inkwire cancel` and `inkwire retry`: change the course of a post from the command line."""
 
 from inkwire.client import Client, ClientError
-from inkwire.exits import CommandError
+from inkwire.exits import CommandError, program
 from inkwire.writing import exit_code
 from inkwire_contracts.fold import FINAL
 
@@ -33,4 +33,4 @@ async def retry(client: Client, post: str) -> str:
             answer = await client.retry_post(post)
         except ClientError as error:
             raise CommandError(str(error), exit_code(error)) from None
-    return f"{post} goes on as run {answer['run']}; follow it with: inkwire watch {post}"
+    return f"{post} goes on as run {answer['run']}; follow it with: {program()} watch {post}"

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import aiohttp
 
 from inkwire.data_dir import Running
-from inkwire.exits import EX_OK
+from inkwire.exits import EX_OK, program
 from inkwire.launcher import Launcher, StartFailed, Terminal
 from inkwire.network import LOOPBACK
 from inkwire.programs import Options, Table, choose_ports, writer_line
@@ -102,6 +102,6 @@ def _announce(table: Table, launcher: Launcher, terminal: Terminal) -> None:
     terminal.note(f"api 127.0.0.1:{ports.api}, gateway 127.0.0.1:{ports.gateway}, nats 127.0.0.1:{ports.nats}")
     terminal.note(f"data in {table.options.data.root.absolute()}")
     if table.options.host not in LOOPBACK:
-        terminal.note("Reachable from outside: nobody is signed in by itself. Get a token with: inkwire token")
+        terminal.note(f"Reachable from outside: nobody is signed in by itself. Get a token with: {program()} token")
     terminal.note(writer_line(table.environment))
     terminal.note(f"Inkwire is ready: {table.public_url}")

@@ -18,6 +18,7 @@ from inkwire.exits import (
     EX_UNAVAILABLE,
     EX_USAGE,
     CommandError,
+    program,
 )
 from inkwire.following import DigestMismatch, PostFold
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
@@ -80,7 +81,7 @@ async def _show(client: Client, post: str, display: Display) -> int:
                 return EX_INTERRUPTED
             except DigestMismatch as error:
                 display.result(_result(state, verified=False, message=str(error)))
-                raise CommandError(f"{error}; read the post again with: inkwire watch {post}", EX_DATA) from None
+                raise CommandError(f"{error}; read the post again with: {program()} watch {post}", EX_DATA) from None
             except ClientError as error:
                 raise CommandError(str(error), exit_code(error)) from None
         display.result(_result(state))
