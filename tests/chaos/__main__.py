@@ -39,7 +39,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--break", dest="broken", choices=sorted(BROKEN_IN), help="break a rule on purpose")
     parser.add_argument("--aim", choices=sorted(BROKEN_IN), help="the faults of --break, with the rule in place")
-    parser.add_argument("--evidence", type=Path, help="folder for the evidence of a failure (a new temporary one)")
+    parser.add_argument(
+        "--evidence", type=Path, help="folder for logs, times and evidence (of a failure: a temporary one)"
+    )
     return parser.parse_args(argv)
 
 
@@ -55,12 +57,11 @@ def main(argv: list[str]) -> int:
         report: Report = asyncio.run(run(options, Path(folder), _teller()))
     print()
     print(table(report))
-    if not report.violations:
-        return 0
-    where = args.evidence or Path(tempfile.mkdtemp(prefix="inkwire-chaos-evidence-"))
-    write_evidence(report, where)
-    print(f"evidence: {where}")
-    return 1
+    if report.violations or args.evidence:
+        where = args.evidence or Path(tempfile.mkdtemp(prefix="inkwire-chaos-evidence-"))
+        write_evidence(report, where)
+        print(f"evidence: {where}")
+    return 1 if report.violations else 0
 
 
 def _teller() -> Callable[[str], None]:

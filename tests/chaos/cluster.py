@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +60,7 @@ class Done:
     fault: Fault
     began_s: float
     over_s: float | None = None
-    """When its target was ready again."""
+    """When its target was ready again, or was hit again."""
 
 
 @dataclass(slots=True)
@@ -178,8 +179,9 @@ class Cluster:
         return f"nats://{user}:{PASSWORD}@{LOOPBACK}:{self.nats.port}"
 
     async def calm(self) -> None:
-        """Wait until what was broken is whole again: every process is ready."""
+        """Wait until what was broken is whole again: every process is ready. Raises what went wrong in a fault."""
         await asyncio.gather(*self._tasks)
+        self._tasks.clear()
         self._note_deaths()
         await asyncio.gather(*(part.process.ready(timeout_s=60) for part in self._parts.values()))
 
@@ -224,7 +226,6 @@ class Cluster:
         """Let a fault happen; it waits for the one before on the same target. Returns at once."""
         task = asyncio.ensure_future(self._hit(fault))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _hit(self, fault: Fault) -> None:
         if fault.target == NATS:
@@ -262,9 +263,9 @@ class Cluster:
             await pause(self._over, fault.hold_s)
             part.process.start()
             self._note_pids()
-        with contextlib.suppress(AssertionError, ProcessEnded):  # killed again meanwhile
+        with contextlib.suppress(AssertionError, ProcessEnded):  # killed again meanwhile: that is a fault of its own
             await part.process.ready(timeout_s=60)
-            done.over_s = time.time()
+        done.over_s = time.time()
 
     async def _kill_nats(self, fault: Fault) -> None:
         async with self._nats_lock:
@@ -294,7 +295,7 @@ class Cluster:
         """The server throws a service's connection out again and again: it is as good as off the network."""
         ends_s = time.monotonic() + hold_s
         while time.monotonic() < ends_s and not self._over.is_set():
-            with contextlib.suppress(AssertionError, NatsError, OSError, ValueError, TimeoutError):
+            with contextlib.suppress(AssertionError, NatsError, OSError, ValueError, HTTPException):
                 await self._kick(user)
             await pause(self._over, CUT_EVERY_S)
 

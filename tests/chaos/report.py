@@ -84,6 +84,7 @@ def write_evidence(report: Report, folder: Path) -> None:
     _write(folder / "options.json", asdict(report.options))
     _write_lines(folder / "violations.txt", map(str, report.violations))
     _write_lines(folder / "faults.jsonl", (json.dumps(asdict(done)) for done in report.done))
+    _write_lines(folder / "recoveries.jsonl", (json.dumps(asdict(found)) for found in report.recoveries))
     for name, lines in report.processes.items():
         _write_lines(folder / f"{name}.log", lines)
     guilty = {violation.post for violation in report.violations}
