@@ -167,6 +167,25 @@ async def test_a_stopped_post_is_tried_again(page: Page, stack: Stack) -> None:
     assert finished and finished.items() <= texts.items()
 
 
+async def test_try_again_belongs_to_the_post_that_is_shown(page: Page, stack: Stack) -> None:
+    """Two posts were stopped: the button of the second begins the second's next run; it comes into sight by itself."""
+    await write_title(page, stack, "How bridges are named")
+    for following in ("How rivers are named", None):
+        await wait_for_text(page, 1_500)
+        await page.get_by_test_id("stop").click()
+        await expect(page.get_by_test_id("retry")).to_be_in_viewport()
+        if following:
+            await page.locator("a.new").click()
+            await page.get_by_test_id("title-input").fill(following)
+            await page.get_by_test_id("submit").click()
+    await page.get_by_test_id("retry").click()
+
+    async def second_run() -> bool:
+        return bool(await page.evaluate("window.inkwire.snapshot.run === 2"))
+
+    await eventually(second_run, what="the second run of the post that is shown", timeout_s=10)
+
+
 async def test_a_reader_who_leaves_cancels_nothing(page: Page, stack: Stack) -> None:
     """The page is closed in mid-stream; the post is written to its end without anybody watching."""
     await write_title(page, stack, "The quiet life of lichens")

@@ -170,7 +170,7 @@ export class PostView {
 
   #tellEnd(snapshot) {
     const { ended } = this.#nodes;
-    const key = `${snapshot.run}.${snapshot.status}`;
+    const key = `${snapshot.post}.${snapshot.run}.${snapshot.status}`;
     if (ended.dataset.key === key && ended.childElementCount > 0) return;
     ended.dataset.key = key;
     ended.dataset.status = snapshot.status;
@@ -183,6 +183,7 @@ export class PostView {
       el("button", { type: "button", class: "primary", "data-testid": "retry", onclick: (event) => this.#retry(event.target, snapshot) }, "Try again"),
       el("button", { type: "button", class: "other", onclick: () => this.#onAgain(snapshot) }, "Write a new one"),
     );
+    if (this.#following) ended.scrollIntoView({ block: "nearest" }); // who looks at the last line sees why it is the last
   }
 
   // The next run comes as an event; the button stays as it is until then.
