@@ -17,7 +17,8 @@ from inkwire_contracts.errors import InkwireError
 BODY_TIMEOUT_S: Final = 10.0
 """How long a client may take to send its body."""
 MAX_LOGGED_PATH_CHARS: Final = 200
-HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
+QUIET_PATHS: Final = ("/livez", "/readyz", "/static/")
+"""Asked for all day long, or a dozen at once by each page: logged at debug level."""
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; "
@@ -73,8 +74,7 @@ class RequestContext:
             await send_problem(send_marked, InkwireError("internal"))
         finally:
             logger = get_logger()
-            # Whoever asks for health asks all day long.
-            log = logger.debug if _path(scope) in HEALTH_PATHS else logger.info
+            log = logger.debug if _path(scope).startswith(QUIET_PATHS) else logger.info
             log(
                 "request",
                 method=scope["method"],
