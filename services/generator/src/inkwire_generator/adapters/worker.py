@@ -25,6 +25,10 @@ BEATS_PER_LEASE = 5
 LATER_DELAY_S = 1.0
 HANDED_BACK_FIRST_S = 1.0
 HANDED_BACK_MAX_S = 30.0
+AWAY_MAX_S = 3.0
+"""Longest wait after broker or store did not answer. A job is delivered again after each death and each release too, so
+the count of deliveries says little about how long they are away; readers must not wait for it."""
+
 MAX_BROKEN_DELIVERIES = 20
 """A job that breaks its task this often goes to the dead letters; waiting for broker or store has no such bound."""
 
@@ -171,7 +175,7 @@ async def _settle(taken: TakenJob, work: asyncio.Task[Ending]) -> None:
             await taken.copy_to_dead_letters(ending.value)
     except (BrokerError, NatsError, StoreUnavailable) as error:
         get_logger().warning("job handed back", error=f"{type(error).__name__}: {error}")
-        await taken.later(_delay_s(taken.deliveries))
+        await taken.later(min(AWAY_MAX_S, _delay_s(taken.deliveries)))
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends this post's task alone
         await _broken(taken, error)
     else:
