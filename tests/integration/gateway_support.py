@@ -55,7 +55,7 @@ KEYS = KeyRing.parse(f"k1:{SECRET}", "inkwire")
 EVENTS_MAX_BYTES = 256 * 1024**2
 
 
-def token(owner: str = "ada", *, lifetime_s: int = 600, now: datetime | None = None, **claims: Any) -> str:
+def token(owner: str = "ada", *, lifetime_s: int = 6 * 3600, now: datetime | None = None, **claims: Any) -> str:
     """A token as the api makes it."""
     claims = {"scopes": DEFAULT_SCOPES, **claims}
     return KEYS.mint(owner, now=now or datetime.now(UTC), lifetime_s=lifetime_s, jti=new_id(), **claims)

@@ -30,7 +30,7 @@ REQUEST_TIMEOUT_S: Final = 30.0
 
 def token(subject: str = "ana", **claims: Any) -> str:
     """A good token, but for what ``claims`` change."""
-    fields: dict[str, Any] = {"now": datetime.now(UTC), "lifetime_s": 600, "jti": "test", "scopes": DEFAULT_SCOPES}
+    fields: dict[str, Any] = {"now": datetime.now(UTC), "lifetime_s": 6 * 3600, "jti": "test", "scopes": DEFAULT_SCOPES}
     return KeyRing.parse(KEYS, ISSUER).mint(subject, **{**fields, **claims})
 
 

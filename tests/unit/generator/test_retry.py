@@ -36,8 +36,9 @@ def test_failures_in_a_row_are_bounded() -> None:
 def test_unusable_answers_are_asked_for_less_often() -> None:
     """An unusable answer has a smaller bound of its own, which a smaller policy still lowers."""
     unusable = ProviderError("provider_invalid_output", retryable=True)
-    assert decide(unusable, RetryHistory(INVALID_OUTPUT_RETRIES - 1, 0), POLICY, 0.0).delay_s is not None
-    assert decide(unusable, RetryHistory(INVALID_OUTPUT_RETRIES, 0), POLICY, 0.0).delay_s is None
+    assert decide(unusable, RetryHistory(5, 0, INVALID_OUTPUT_RETRIES - 1), POLICY, 0.0).delay_s is not None
+    assert decide(unusable, RetryHistory(5, 0, INVALID_OUTPUT_RETRIES), POLICY, 0.0).delay_s is None
+    assert decide(CUT, RetryHistory(5, 0, INVALID_OUTPUT_RETRIES), POLICY, 0.0).delay_s is not None
     assert decide(unusable, RetryHistory(0, 0), RetryPolicy(max_retries_count=0), 0.0).delay_s is None
 
 

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 from inkwire_generator.errors import ProviderError
 
-INVALID_OUTPUT_RETRIES = 2
+INVALID_OUTPUT_RETRIES = 3
 """An answer that cannot be used costs as much as one that can, so it is asked for less often."""
+
+
+UNUSABLE = "provider_invalid_output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,14 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RetryHistory:
-    """What happened so far: ``failures`` in a row since the last progress, this one not counted; age in seconds."""
+    """What happened so far, this failure not counted: ``failures`` in a row since the last progress; age in seconds.
+
+    ``unusable`` are those of the failures that were whole answers of no use. A cut line says nothing about the model.
+    """
 
     failures: int
     age_s: float
+    unusable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +54,8 @@ def decide(error: ProviderError, history: RetryHistory, policy: RetryPolicy, jit
         return RetryDecision(None, error.code)
     if not error.asked:
         return _in_time((error.retry_after_s or 0.0) + jitter * policy.first_delay_s, error.code, history, policy)
-    limit = policy.max_retries_count
-    if error.code == "provider_invalid_output":
-        limit = min(limit, INVALID_OUTPUT_RETRIES)
-    if history.failures >= limit:
+    hopeless = error.code == UNUSABLE and history.unusable >= INVALID_OUTPUT_RETRIES
+    if hopeless or history.failures >= policy.max_retries_count:
         return RetryDecision(None, error.code)
     backoff_s = min(policy.max_delay_s, policy.first_delay_s * 2 ** min(history.failures, 16))
     delay_s = backoff_s * (1 - jitter / 2)

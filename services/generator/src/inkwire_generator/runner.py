@@ -86,7 +86,7 @@ class Runner:
         self._tools = tools
         self._pulse = pulse
         self._meter = Meter(tools.clock.monotonic_s())
-        self._failures = 0
+        self._failures = self._unusable = 0
         self._inherited_chars = 0
         self._cancel_wish = asyncio.Event()
 
@@ -176,7 +176,7 @@ class Runner:
         action = planner.next_action(recipe, writer.snapshot)
         if isinstance(action, WriteSection):
             await self._section(writer, recipe, action)
-            self._failures = 0
+            self._failures = self._unusable = 0
         elif isinstance(action, FixPlan):
             await writer.write(Planned, action.plan)
             await self._tell(writer, planner.PLANNING_PERCENT, "planned", sections=len(action.plan.sections))
@@ -248,7 +248,7 @@ class Runner:
         await writer.drain()
         tools = self._tools
         now_s = tools.clock.monotonic_s()
-        history = retry.RetryHistory(self._failures, self._meter.age_s(now_s))
+        history = retry.RetryHistory(self._failures, self._meter.age_s(now_s), self._unusable)
         decision = retry.decide(error, history, tools.policy, tools.jitter())
         get_logger().warning(
             "provider failed", code=error.code, detail=error.detail, failures=self._failures, delay_s=decision.delay_s
@@ -259,6 +259,7 @@ class Runner:
         self._meter.superseded()
         if error.asked:
             self._failures += 1
+            self._unusable += error.code == retry.UNUSABLE
             self._meter.retries += 1
         delay_s = decision.delay_s
         params = {"delay_s": round(delay_s, 1), "reason": REASONS.get(decision.code, decision.code)}
