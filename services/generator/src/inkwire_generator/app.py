@@ -144,7 +144,8 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         def make_runner(job: Job, deliveries: int, pulse: Pulse) -> Runner:
             return Runner(job, deliveries, tools, pulse)
 
-        limits = WorkerLimits(settings.posts, await _lease_s(jetstream, queue), settings.stall_timeout_s)
+        lease_s = await queue.lease_s(timeout_s=settings.provision_timeout_s)
+        limits = WorkerLimits(settings.posts, lease_s, settings.stall_timeout_s)
         worker = Worker(queue, log, make_runner, clock, limits)
         await queue.start()
         await _listen_for_cancels(jetstream, worker)
@@ -171,12 +172,6 @@ def _bound(whole: Topology) -> Topology:
     """The streams this service uses; it says nothing about the others."""
     streams = tuple(spec for spec in whole.streams if spec.name in (JOBS, EVENTS, DLQ))
     return Topology(streams, whole.consumers, whole.replicas)
-
-
-async def _lease_s(jetstream: JetStream, queue: JobQueue) -> float:
-    """The lease as it is configured at the broker: the heartbeats must fit into it."""
-    info = await jetstream.api(f"CONSUMER.INFO.{JOBS}.{queue.durables[0]}")
-    return float(info["config"]["ack_wait"]) / 1e9
 
 
 async def _listen_for_cancels(jetstream: JetStream, worker: Worker) -> None:

@@ -82,6 +82,23 @@ class JobQueue:
         """Names of the consumers it takes from."""
         return tuple(subjects.jobs_durable(lane.pool, lane.priority, lane.bucket) for lane in self._order.lanes)
 
+    async def lease_s(self, *, timeout_s: float) -> float:
+        """The lease as it is configured at the broker: the heartbeats must fit into it.
+
+        Raises:
+            BrokerError: no answer for ``timeout_s``, in which the broker is asked again and again.
+        """
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            try:
+                info = await self._jetstream.api(f"CONSUMER.INFO.{JOBS}.{self.durables[0]}")
+                return float(info["config"]["ack_wait"]) / _SECOND_NS
+            except BrokerError as error:
+                if asyncio.get_running_loop().time() >= deadline_s:
+                    raise
+                get_logger().warning("the lease is not known yet", error=str(error))
+            await asyncio.sleep(SLOW_POLL_S)
+
     async def start(self) -> None:
         """Listen to the pools' bells. The subscriptions end with the connection."""
         for pool in self._pools:
