@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.broken import BROKEN_IN
+from tests.chaos.faults import AIMS
 from tests.chaos.matrix import Options, Report, run
 from tests.chaos.report import table, write_evidence
 
@@ -38,7 +39,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="where nothing comes forward for so long after the last fault, it is lost (%(default)s)",
     )
     parser.add_argument("--break", dest="broken", choices=sorted(BROKEN_IN), help="break a rule on purpose")
-    parser.add_argument("--aim", choices=sorted(BROKEN_IN), help="the faults of --break, with the rule in place")
+    parser.add_argument("--aim", choices=sorted(AIMS), help="the faults of --break, with the rule in place")
     parser.add_argument(
         "--evidence", type=Path, help="folder for logs, times and evidence (of a failure: a temporary one)"
     )

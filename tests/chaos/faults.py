@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 Kind = Literal["kill", "freeze", "cut", "lock"]
@@ -39,10 +39,11 @@ OTHERS_PER_KILL: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What brings a broken rule to light soonest."""
+    """Faults of one kind, for what only they bring to light."""
 
     others: Mapping[tuple[Kind, str], float]
     others_per_kill: float = 1.0
+    kills: Mapping[tuple[Kind, str], float] = field(default_factory=lambda: KILLS)
     hold_s: tuple[float, float] | None = None
     steady_readers_only: bool = False
     """Others come and go, and each that comes back further than its gateway makes that gateway look into the log."""
@@ -50,6 +51,7 @@ class Aim:
 
 AIMS: Final[Mapping[str, Aim]] = {
     "fence": Aim({("freeze", "generator-1"): 1, ("freeze", "generator-2"): 1}),
+    "take-over": Aim({}, others_per_kill=0.0, kills={("kill", "generator-1"): 1, ("kill", "generator-2"): 1}),
     "tail-check": Aim(
         {("cut", "gateway-1"): 1, ("cut", "gateway-2"): 1},
         others_per_kill=4,
@@ -81,7 +83,7 @@ def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, aim: str | None
         kills: SIGKILLs in all.
         gap_s: mean time between two faults.
         lease_s: of a worker on its job; a frozen worker sleeps through it.
-        aim: a rule; then the other faults are those that this rule is there for.
+        aim: a rule; then the other faults are those that this rule is there for. Or ``take-over``: workers die only.
     """
     rng = random.Random(seed)
     aimed = Aim(OTHERS, OTHERS_PER_KILL) if aim is None else AIMS[aim]
@@ -89,7 +91,7 @@ def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, aim: str | None
     left = kills
     while left:
         is_kill = rng.random() < 1 / (1 + aimed.others_per_kill)
-        table = KILLS if is_kill else aimed.others
+        table = aimed.kills if is_kill else aimed.others
         left -= is_kill
         (kind, target) = rng.choices(list(table), weights=list(table.values()))[0]
         hold_s = _hold_s(rng, kind, target, lease_s) if is_kill or aimed.hold_s is None else rng.uniform(*aimed.hold_s)

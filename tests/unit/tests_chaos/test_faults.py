@@ -32,13 +32,13 @@ def test_a_frozen_worker_sleeps_through_its_lease() -> None:
     assert all(fault.gap_s > 0 for fault in plan)
 
 
-@pytest.mark.parametrize("rule", sorted(BROKEN_IN))
+@pytest.mark.parametrize("rule", sorted(AIMS))
 def test_an_aimed_plan_has_the_faults_that_the_rule_is_there_for(rule: str) -> None:
-    """Each rule that can be broken has its own faults beside the kills."""
+    """Each rule that can be broken has its own faults beside the kills; a take-over has none."""
     plan = draw(1, 20, gap_s=0.7, lease_s=LEASE_S, aim=rule)
     assert {(fault.kind, fault.target) for fault in plan if fault.kind != "kill"} == set(AIMS[rule].others)
 
 
 def test_every_rule_that_can_be_broken_is_aimed_at() -> None:
-    """Rules, their services and their faults are the same set."""
-    assert set(BREAKS) == set(BROKEN_IN) == set(AIMS)
+    """Each rule has its service and its faults."""
+    assert set(BREAKS) == set(BROKEN_IN) <= set(AIMS)
