@@ -301,12 +301,11 @@ class Cluster:
 
     async def _kick(self, user: str) -> None:
         assert self._sys is not None
-        server = (await asyncio.to_thread(self.nats.monitor, "varz"))["server_id"]
         listed = await asyncio.to_thread(self.nats.monitor, "connz?auth=1&limit=100")
         for connection in listed["connections"]:
             if connection.get("authorized_user") == user:
                 body = json.dumps({"cid": connection["cid"]}).encode()
-                await self._sys.request(f"$SYS.REQ.SERVER.{server}.KICK", body, timeout=1)
+                await self._sys.request(f"$SYS.REQ.SERVER.{listed['server_id']}.KICK", body, timeout=1)
 
 
 @asynccontextmanager
