@@ -307,6 +307,24 @@ async def test_a_post_that_no_worker_can_write_fails_in_the_end(nats_url: str, t
     assert "5 times" in snapshot.error.message
 
 
+async def test_workers_that_stop_are_no_sign_of_poison(nats_url: str, tmp_path: Path) -> None:
+    """Six workers are told to stop while the model is silent; the seventh writes the post as if nothing had been."""
+    with SimServer() as sim:
+        sim.add_fault("hang", seconds=600, count=6)
+        async with open_log(nats_url, LONG_LEASE) as log:
+            job = make_job(title=TITLE)
+            await commit_job(log, job)
+            for number in range(1, 7):
+                async with running_generator(generator_settings(nats_url, sim, tmp_path)):
+                    await eventually(lambda asked=number: len(sim.requests()) == asked, what="the model is asked")
+            async with running_generator(generator_settings(nats_url, sim, tmp_path)):
+                await until_final(log, job)
+                snapshot, stored = await read_folded(log, job)
+                await until_idle(log)
+    assert_exact(snapshot, stored)
+    assert snapshot.attempt == 7
+
+
 async def redeliver(log: EventLog, job: Job, *, times: int) -> None:
     """Take and give back the job that often."""
     queue = JobQueue(log.jetstream, [job.request.pool])

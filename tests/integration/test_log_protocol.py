@@ -65,6 +65,20 @@ async def test_a_zombies_late_write_is_refused(nats_url: str) -> None:
         assert history.snapshot.status == "published"
 
 
+async def test_a_claim_given_back_is_remembered_and_ends_its_holders_right(nats_url: str) -> None:
+    """Nothing can be written under it any more, the next one has the next number, and who counts attempts sees it."""
+    async with open_log(nats_url) as log:
+        writer = await ScriptedWriter.begin(log)
+        await log.release(writer.held)
+        with pytest.raises(Fenced):
+            await writer.open("s1")
+        heir = await log.claim(writer.job.post, run=1, deliveries=2, holder="heir")
+        assert heir.attempt == 2
+        await log.release(writer.held)
+        assert await log.released_attempts(writer.job.post, up_to=heir.token) == {1}
+        assert (await log.read_claim(writer.job.post))[1] == heir.token, "somebody else's claim is left alone"
+
+
 async def test_a_worker_that_stalled_before_its_first_event_is_fenced(nats_url: str) -> None:
     """A holder that wakes up after another has claimed and finished writes nothing, not even ``started``."""
     async with open_log(nats_url) as log:

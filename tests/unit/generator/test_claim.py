@@ -74,3 +74,12 @@ def test_attempts_that_finish_nothing_are_poison_late() -> None:
     assert not is_poison(Standing(attempt=20, wrote=19, finished=0), limits)
     assert is_poison(Standing(attempt=21, wrote=20, finished=0), limits)
     assert not is_poison(Standing(attempt=21, wrote=20, finished=12), limits)
+
+
+def test_released_attempts_are_no_sign_of_poison() -> None:
+    """Twenty rolling restarts during one section do not give a post up; deaths among them count still."""
+    limits = Limits(silent_attempts=5, unfinished_attempts=20)
+    released = frozenset(range(1, 31))
+    assert not is_poison(Standing(attempt=31, wrote=0, finished=0, released=released), limits)
+    assert not is_poison(Standing(attempt=35, wrote=0, finished=0, released=released), limits)
+    assert is_poison(Standing(attempt=36, wrote=0, finished=0, released=released), limits)

@@ -34,6 +34,9 @@ MAX_BATCHES = 1_000
 """Bound on one history read: a million events."""
 
 CLAIM_TRIES = 50
+MAX_CLAIMS = 1_000
+"""Of one post, read at once: far beyond the bounds at which a post is given up."""
+
 READ_TRIES = 20
 RETRY_FIRST_S = 0.02
 RETRY_MAX_S = 0.5
@@ -208,6 +211,40 @@ class EventLog:
             if not ack.duplicate:
                 return Held(post, ack.seq, number)
         raise BrokerError("a claim could not be decided")
+
+    async def release(self, held: Held) -> None:
+        """Give a claim back: whoever counts attempts leaves this one out, and nothing can be written under it any more.
+
+        Somebody else's claim is left alone.
+
+        Raises:
+            BrokerError: no verdict; the claim may or may not count as released.
+        """
+        current, seq = await self.read_claim(held.post)
+        if current is None or seq != held.token:
+            return
+        claim_id = self._new_claim_id()
+        body = current.model_copy(update={"claim_id": claim_id, "released": True})
+        headers = {H_EXPECTED_SUBJECT_SEQ: str(seq), H_MSG_ID: claim_id}
+        with contextlib.suppress(WrongLastSequence):
+            await self.jetstream.publish(subjects.claim(held.post), body.model_dump_json().encode(), headers)
+
+    async def released_attempts(self, post: str, *, up_to: int) -> frozenset[int]:
+        """Numbers of a post's attempts that were given back on purpose, among the newest MAX_CLAIMS claims.
+
+        ``up_to`` is a claim's token, which the answering replica must have reached.
+
+        Raises:
+            BrokerError: the broker did not answer, or no replica has caught up.
+        """
+        for attempt in range(READ_TRIES):
+            query = {"seq": 1, "next_by_subj": subjects.claim(post), "batch": MAX_CLAIMS}
+            messages, _, _ = await self.jetstream.direct_batch(EVENTS, query)
+            if messages and messages[-1].seq >= up_to:
+                claims = [Claim.model_validate_json(message.payload) for message in messages]
+                return frozenset(claim.attempt for claim in claims if claim.released)
+            await asyncio.sleep(_delay(attempt))
+        raise BrokerError("no replica has caught up")
 
     async def append(self, event: Event, held: Held) -> int:
         """Write one event under a claim; returns its stream sequence. Keeps asking until there is a verdict.

@@ -44,6 +44,8 @@ class Claim(_Body):
     attempt: int = Field(ge=1)
     deliveries: int = Field(ge=0)
     holder: str
+    released: bool = False
+    """The holder gave it back on purpose: this attempt says nothing against the post."""
 
 
 class CancelIntent(_Body):

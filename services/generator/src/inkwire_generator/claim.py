@@ -32,16 +32,22 @@ class Limits:
     silent_attempts: int = 5
     """Attempts that wrote no text at all: they die at once."""
     unfinished_attempts: int = 20
-    """Attempts that wrote text but finished no section: they die in the same place. Releases are among these."""
+    """Attempts that wrote text but finished no section: they die in the same place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Attempt numbers: ours, and the newest ones that wrote a chunk and that finished something."""
+    """Attempt numbers: ours, the newest ones that wrote a chunk and that finished something, and the released ones."""
 
     attempt: int
     wrote: int
     finished: int
+    released: frozenset[int] = frozenset()
+    """Given back on purpose by a worker that stopped: they say nothing about the post."""
+
+    def in_vain_since(self, attempt: int) -> int:
+        """How many attempts between that one and ours ended by themselves."""
+        return sum(number not in self.released for number in range(attempt + 1, self.attempt))
 
 
 def is_poison(standing: Standing, limits: Limits) -> bool:
@@ -49,8 +55,8 @@ def is_poison(standing: Standing, limits: Limits) -> bool:
 
     Claims count, not deliveries: a delivery that never got as far as a claim says nothing about the post.
     """
-    silent = standing.attempt - 1 - max(standing.wrote, standing.finished)
-    unfinished = standing.attempt - 1 - standing.finished
+    silent = standing.in_vain_since(max(standing.wrote, standing.finished))
+    unfinished = standing.in_vain_since(standing.finished)
     return silent >= limits.silent_attempts or unfinished >= limits.unfinished_attempts
 
 

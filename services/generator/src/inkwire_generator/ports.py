@@ -97,6 +97,10 @@ class Log(Protocol):
         """A writer under the claim, for the length of a block; leaving it abandons what is not stored yet."""
         ...
 
+    async def release(self, held: Held) -> None:
+        """Give the claim back, so that this attempt does not count against the post. Raises BrokerError."""
+        ...
+
     async def cancel_wanted(self, job: Job) -> bool:
         """Whether somebody wants this run to stop. Raises BrokerError."""
         ...

@@ -34,7 +34,7 @@ from inkwire_contracts.events import (
 from inkwire_contracts.fold import Section, Snapshot, digest, document
 from inkwire_generator import planner, retry
 from inkwire_generator.assembler import Assembler
-from inkwire_generator.claim import Limits, Verdict, is_poison, verdict
+from inkwire_generator.claim import Limits, Standing, Verdict, is_poison, verdict
 from inkwire_generator.completion import estimated_usage
 from inkwire_generator.continuation import ContinuationLimits, Joint, continued
 from inkwire_generator.errors import ProviderError
@@ -89,6 +89,8 @@ class Runner:
         self._failures = self._unusable = 0
         self._inherited_chars = 0
         self._cancel_wish = asyncio.Event()
+        self.held: Held | None = None
+        """The claim, once it is ours."""
 
     def cancel(self) -> None:
         """Somebody wants the run to stop: close the provider's stream and write ``cancelled``."""
@@ -104,7 +106,7 @@ class Runner:
         job, log = self._job, self._tools.log
         await log.open(job)
         try:
-            held = await log.claim(job, self._deliveries)
+            held = self.held = await log.claim(job, self._deliveries)
         except Fenced:
             return await self._fenced_out()
         snapshot = await log.snapshot(job, held)
@@ -116,7 +118,7 @@ class Runner:
         if early is not None:
             return early
         try:
-            return await self._under(held, snapshot, what)
+            return await self._under(held, snapshot, what, standing)
         except Fenced:
             get_logger().info("fenced", attempt=held.attempt)
             return Ending.SILENT
@@ -127,13 +129,13 @@ class Runner:
         over = verdict(snapshot, self._job.run, cancel_wanted=False, poison=False) is Verdict.DONE
         return Ending.ACK if over else Ending.SILENT
 
-    async def _under(self, held: Held, snapshot: Snapshot, what: Verdict) -> Ending:
+    async def _under(self, held: Held, snapshot: Snapshot, what: Verdict, standing: Standing) -> Ending:
         async with self._tools.log.writer(self._job, held, snapshot, self._pulse) as writer:
             if what is Verdict.CANCEL:
                 await self._write_cancelled(writer)
                 return Ending.ACK
             if what is Verdict.POISON:
-                await self._write_failed(writer, "poison", {"deliveries": held.attempt - 1})
+                await self._write_failed(writer, "poison", {"deliveries": standing.in_vain_since(standing.finished)})
                 return Ending.POISON
             if what is Verdict.REQUEST:
                 await writer.write(GenerateRequested, self._job.request)

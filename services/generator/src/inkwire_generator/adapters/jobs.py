@@ -76,6 +76,7 @@ class JobQueue:
         self._order = TakeOrder(pools)
         self._bell = asyncio.Event()
         self._inbox: Subscription | None = None
+        self._look_at_s = 0.0
 
     @property
     def durables(self) -> tuple[str, ...]:
@@ -103,7 +104,6 @@ class JobQueue:
         """Listen to the pools' bells. The subscriptions end with the connection."""
         for pool in self._pools:
             await self._jetstream.client.subscribe(subjects.bells_filter(pool), cb=self._on_bell)
-        self._order.ring_all()
 
     async def _on_bell(self, msg: Msg) -> None:
         try:
@@ -120,14 +120,22 @@ class JobQueue:
     async def wait(self) -> None:
         """Until a bell rings, or it is time to look into every lane."""
         try:
-            async with asyncio.timeout(SLOW_POLL_S):
+            async with asyncio.timeout_at(self._look_at_s):
                 await self._bell.wait()
         except TimeoutError:
-            self._order.ring_all()
+            pass  # take() looks everywhere
         self._bell.clear()
+
+    def _look_around(self) -> None:
+        """Ask every lane once in SLOW_POLL_S, however often bells ring: theirs may not be among them."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + SLOW_POLL_S
+            self._order.ring_all()
 
     async def take(self) -> TakenJob | None:
         """One job by weighted credit, or ``None`` once every lane that might hold one is known to be empty."""
+        self._look_around()
         while (lane := self._order.next()) is not None:
             msg = await self._pull(lane)
             if msg is None:

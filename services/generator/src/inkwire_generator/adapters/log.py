@@ -64,7 +64,9 @@ class PostLog:
             wrote = max(wrote, event.attempt)
             if isinstance(event, FINISHING):
                 finished = max(finished, event.attempt)
-        return Standing(held.attempt, wrote, finished)
+        first = held.attempt == 1
+        released = frozenset[int]() if first else await self._events.released_attempts(job.post, up_to=held.token)
+        return Standing(held.attempt, wrote, finished, released)
 
     async def _newest_of_types(self, job: Job, at_least: int) -> list[StoredMessage]:
         """From a replica that has reached the claim: a lagging one would make the post look poisoned."""
@@ -83,6 +85,9 @@ class PostLog:
         author = Author(job.owner, job.run, held.attempt, job.traceparent)
         ours = Held(held.post, held.token, held.attempt)
         return open_writer(LogWriter(self._events.append, ours, snapshot, author, self._clock, pulse))
+
+    async def release(self, held: ports.Held) -> None:
+        await self._events.release(Held(held.post, held.token, held.attempt))
 
     async def cancel_wanted(self, job: Job) -> bool:
         return await self._events.cancel_intent(job.owner, job.post, job.run) is not None

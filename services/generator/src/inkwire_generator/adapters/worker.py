@@ -7,6 +7,7 @@ task that hangs loses its job even though the process lives.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from nats.errors import Error as NatsError
 
@@ -34,6 +35,18 @@ MAX_BROKEN_DELIVERIES = 20
 
 ABANDON_TIMEOUT_S = 1.0
 """How long a task may take to notice that it was cancelled, before it is left behind."""
+
+
+class LeaseEnd(StrEnum):
+    """Why nobody beats for a job any more."""
+
+    DONE = "done"
+    """Its work has come to an end, whichever."""
+    STOPPED = "released"
+    """This process stops."""
+    HUNG = "hung"
+    """Its post makes no step."""
+
 
 MakeRunner = Callable[[Job, int, Pulse], Runner]
 
@@ -126,11 +139,16 @@ class Worker:
             wake = self._wakes[job.post] = asyncio.Event()
             work = spawn(f"run {job.post}.{job.run}", runner.run())
             try:
-                if await self._keep_lease(taken, runner, work, pulse, wake):
-                    await _settle(taken, work)
+                end = await self._keep_lease(taken, runner, work, pulse, wake)
+                if end is LeaseEnd.DONE:
+                    outcome = await _settle(taken, work)
                 else:
                     await _abandon(work)
+                    if end is LeaseEnd.STOPPED:
+                        await self._give_back(runner)
                     await taken.release()
+                    outcome = end.value
+                get_logger().info("attempt over", outcome=outcome, attempt=runner.held.attempt if runner.held else None)
             finally:
                 await _abandon(work)
                 if self._wakes.get(job.post) is wake:
@@ -138,8 +156,8 @@ class Worker:
 
     async def _keep_lease(
         self, taken: TakenJob, runner: Runner, work: asyncio.Task[Ending], pulse: Pulse, wake: asyncio.Event
-    ) -> bool:
-        """Beat until the work is done (true), or must be given up: the process stops, or the post hangs (false)."""
+    ) -> "LeaseEnd":
+        """Beat until the work is done or must be given up."""
         interval_s = self._limits.lease_s / BEATS_PER_LEASE
         stop = spawn("stop wish", self._stopping.wait())
         try:
@@ -149,15 +167,24 @@ class Worker:
                 woken.cancel()
                 wake.clear()
                 if work.done():
-                    return True
+                    return LeaseEnd.DONE
                 if stop.done():
-                    return False
+                    return LeaseEnd.STOPPED
                 if not pulse.alive(self._clock.monotonic_s()):
                     get_logger().error("post hangs, its job is given up")
-                    return False
+                    return LeaseEnd.HUNG
                 await self._beat(taken, runner)
         finally:
             stop.cancel()
+
+    async def _give_back(self, runner: Runner) -> None:
+        """A stop of ours is no sign of poison. Said once: a broker that is away only makes the attempt count."""
+        if runner.held is None:
+            return
+        try:
+            await self._log.release(runner.held)
+        except (BrokerError, NatsError) as error:
+            get_logger().warning("claim not given back", error=type(error).__name__)
 
     async def _beat(self, taken: TakenJob, runner: Runner) -> None:
         try:
@@ -168,7 +195,8 @@ class Worker:
             get_logger().warning("heartbeat failed", error=str(error) or type(error).__name__)
 
 
-async def _settle(taken: TakenJob, work: asyncio.Task[Ending]) -> None:
+async def _settle(taken: TakenJob, work: asyncio.Task[Ending]) -> str:
+    """Say what becomes of the job; the word for it is the one of docs/lifecycle.md."""
     try:
         ending = work.result()
         if ending in (Ending.POISON, Ending.REJECT):
@@ -176,13 +204,15 @@ async def _settle(taken: TakenJob, work: asyncio.Task[Ending]) -> None:
     except (BrokerError, NatsError, StoreUnavailable) as error:
         get_logger().warning("job handed back", error=f"{type(error).__name__}: {error}")
         await taken.later(min(AWAY_MAX_S, _delay_s(taken.deliveries)))
+        return "away"
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends this post's task alone
         await _broken(taken, error)
-    else:
-        if ending is Ending.LATER:
-            await taken.later(LATER_DELAY_S)
-        elif ending is not Ending.SILENT:
-            await taken.ack()
+        return "broken"
+    if ending is Ending.LATER:
+        await taken.later(LATER_DELAY_S)
+    elif ending is not Ending.SILENT:
+        await taken.ack()
+    return ending.value
 
 
 async def _broken(taken: TakenJob, error: Exception) -> None:
