@@ -19,6 +19,7 @@ from inkwire.network import port_is_free
 from inkwire.programs import binary, caddyfile, uses_simulator
 from inkwire.provisioning import verify_at
 from inkwire_chassis.jetstream import BrokerError
+from inkwire_chassis.nats_connection import server_list
 from inkwire_chassis.provisioning import Drift
 from inkwire_stores import StoreUnavailable, check_store_url, open_store
 
@@ -146,7 +147,10 @@ async def _nats(around: Surroundings) -> Finding:
     url = around.nats_url
     if url is None:
         return Finding("nats", "note", f"`{program()} up` starts its own")
-    shown = url.rpartition("@")[2]
+    try:
+        shown = ", ".join(server.rpartition("@")[2] for server in server_list(url))
+    except ValueError as error:
+        return Finding("nats", "bad", f"INKWIRE_NATS_URL: {error}")
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S / 2):
             await verify_at(url)

@@ -242,7 +242,7 @@ def doctor(
 @app.command()
 def provision(
     data: Data = DEFAULT_DATA,
-    nats_url: Annotated[str, typer.Option(envvar="INKWIRE_NATS_URL", help="The broker.")] = "",
+    nats_url: Annotated[str, typer.Option(envvar="INKWIRE_NATS_URL", help="The broker, or a cluster's servers.")] = "",
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if something is missing.")] = False,
     make_keys: Annotated[
         bool, typer.Option("--make-keys", help="Make signing keys in --data if none are there.")
@@ -258,13 +258,19 @@ def provision(
     \b
     Examples:
       inkwire provision --nats-url nats://127.0.0.1:4222
+      inkwire provision --nats-url nats://one:4222,nats://two:4222,nats://three:4222 --replicas 3
       inkwire provision --check
     """  # noqa: D301 - a backspace keeps the lines
     from inkwire.provisioning import Sizes, provision_at, verify_at
     from inkwire_chassis.jetstream import BrokerError
+    from inkwire_chassis.nats_connection import server_list
     from inkwire_chassis.provisioning import Drift
 
     url = nats_url or _local_nats(data)
+    try:
+        server_list(url)
+    except ValueError as error:
+        fail(f"--nats-url or INKWIRE_NATS_URL: {error}", EX_CONFIG)
     try:
         if check:
             _run(_bounded(verify_at(url)))
@@ -298,7 +304,7 @@ async def _bounded(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _without_password(url: str) -> str:
-    return url.rpartition("@")[2]
+    return ", ".join(server.rpartition("@")[2] for server in url.split(","))
 
 
 @app.command()

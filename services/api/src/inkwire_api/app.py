@@ -31,7 +31,7 @@ from inkwire_chassis.http import serve_asgi
 from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
-from inkwire_chassis.nats_connection import connection_options, probe
+from inkwire_chassis.nats_connection import connection_options, probe, server_list
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import EVENTS, JOBS, Topology, topology
 from inkwire_recipes.registry import load_recipes
@@ -122,7 +122,7 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[i
 
 @asynccontextmanager
 async def _broker(url: str) -> AsyncIterator[tuple[NatsBroker, JetStream]]:
-    broker = NatsBroker(url, logger=None, **connection_options(SERVICE))
+    broker = NatsBroker(server_list(url), logger=None, **connection_options(SERVICE))
     client = await broker.connect()
     try:
         jetstream = JetStream(client)

@@ -19,7 +19,7 @@ from nats.js.api import ConsumerConfig
 
 from inkwire_chassis.jetstream import BrokerError, JetStream
 from inkwire_chassis.logs import get_logger
-from inkwire_chassis.nats_connection import connection_options
+from inkwire_chassis.nats_connection import connection_options, server_list
 from inkwire_contracts.events import KEY_TYPES
 from inkwire_contracts.subjects import post_event
 from inkwire_contracts.topology import EVENTS, PERSISTER_DURABLE
@@ -55,7 +55,7 @@ class Received:
 def make_broker(url: str, *, stop_timeout_s: float) -> NatsBroker:
     """FastStream's broker on our connection options. It declares nothing and acknowledges nothing."""
     return NatsBroker(
-        url,
+        server_list(url),
         **connection_options("persister"),
         graceful_timeout=stop_timeout_s,
         logger=logging.getLogger("inkwire.faststream"),
