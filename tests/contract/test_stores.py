@@ -227,6 +227,24 @@ async def test_count_active(store: PostStore) -> None:
     assert await store.count_active("eve") == 0
 
 
+async def test_active_posts_of_all_owners_are_listed_page_by_page(store: PostStore) -> None:
+    """Whoever takes up unfinished posts sees each of them once, in the order of ids, and no ended one."""
+    active = []
+    for number, status in enumerate(
+        ["queued", "published", "generating", "deleted", "recovering", "retrying", "failed"]
+    ):
+        post = with_status(stored(number, owner="ana" if number % 2 else "ben"), status)
+        await store.put(post, expected_seq=0)
+        if status in ("queued", "generating", "recovering", "retrying"):
+            active.append(post.snapshot.post)
+    seen: list[str] = []
+    while page := await store.active_posts(limit=3, after=seen[-1] if seen else ""):
+        seen += page
+    assert seen == sorted(active)
+    with pytest.raises(ValueError, match="limit must be 1 to 500"):
+        await store.active_posts(limit=501)
+
+
 async def test_owners_are_apart(store: PostStore) -> None:
     """A list holds its owner's posts only, and owners whose names begin alike are not mixed up."""
     for number, owner in enumerate(["ana", "ana-b", "an", "ana"]):

@@ -59,6 +59,12 @@ class MemoryStore:
         posts = [stored.snapshot for stored in self.posts.values()]
         return sum(1 for snapshot in posts if snapshot.owner == owner and snapshot.status in ACTIVE)
 
+    async def active_posts(self, *, limit: int, after: str = "") -> list[str]:
+        check_limit(limit)
+        self._call()
+        found = [post for post, stored in self.posts.items() if stored.snapshot.status in ACTIVE and post > after]
+        return sorted(found)[:limit]
+
     async def ping(self) -> None:
         self._call()
 

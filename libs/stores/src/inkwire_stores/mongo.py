@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
-from pymongo import DESCENDING, WriteConcern
+from pymongo import ASCENDING, DESCENDING, WriteConcern
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
 
 from inkwire_contracts.fold import ACTIVE
@@ -117,6 +117,14 @@ class MongoPostStore:
         """See :class:`inkwire_stores.ports.PostStore`."""
         with _driver_errors():
             return int(await self._posts.count_documents({"owner": owner, "status": {"$in": sorted(ACTIVE)}}))
+
+    async def active_posts(self, *, limit: int, after: str = "") -> list[str]:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        check_limit(limit)
+        query: Document = {"status": {"$in": sorted(ACTIVE)}, "_id": {"$gt": after}}
+        with _driver_errors():
+            found = await self._posts.find(query, {"_id": 1}).sort("_id", ASCENDING).limit(limit).to_list(limit)
+        return [str(document["_id"]) for document in found]
 
     async def ping(self) -> None:
         """See :class:`inkwire_stores.ports.PostStore`."""

@@ -86,6 +86,18 @@ class PostStore(Protocol):
         """How many of an owner's posts have not ended yet, as far as the store knows."""
         ...
 
+    async def active_posts(self, *, limit: int, after: str = "") -> list[str]:
+        """Ids of posts that have not ended yet, as far as the store knows, of all owners, in the order of the ids.
+
+        Args:
+            limit: 1 to MAX_LIST.
+            after: only ids beyond this one, the last of the page before.
+
+        Raises:
+            ValueError: ``limit`` is out of range.
+        """
+        ...
+
     async def ping(self) -> None:
         """A round trip to the data; returns if the store is usable."""
         ...

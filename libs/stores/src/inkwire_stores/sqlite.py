@@ -55,7 +55,10 @@ _INSERT: Final = """INSERT INTO posts
 _UPDATE: Final = """UPDATE posts SET owner = ?, seq = ?, status = ?, created_at = ?, corrupt = ?, stream_seq = ?,
     epoch = ?, summary = ?, snapshot = ?, markdown = ? WHERE post = ? AND seq = ?"""
 _NEWEST: Final = "ORDER BY created_at DESC, post DESC LIMIT :limit"
-_COUNT: Final = f"SELECT count(*) FROM posts WHERE owner = ? AND status IN ({', '.join('?' * len(ACTIVE))})"  # noqa: S608
+_IS_ACTIVE: Final = f"status IN ({', '.join('?' * len(ACTIVE))})"
+_COUNT: Final = f"SELECT count(*) FROM posts WHERE owner = ? AND {_IS_ACTIVE}"  # noqa: S608
+_ACTIVE_POSTS: Final = f"SELECT post FROM posts WHERE {_IS_ACTIVE} AND post > ? ORDER BY post LIMIT ?"  # noqa: S608
+"""By the primary key: no index of its own, because it is read when something was lost, not in the way of a post."""
 
 
 @asynccontextmanager
@@ -112,6 +115,11 @@ class SqlitePostStore:
     async def count_active(self, owner: str) -> int:
         """See :class:`inkwire_stores.ports.PostStore`."""
         return await self._run(self._readers, lambda: self._count(owner))
+
+    async def active_posts(self, *, limit: int, after: str = "") -> list[str]:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        check_limit(limit)
+        return await self._run(self._readers, lambda: self._active(after, limit))
 
     async def ping(self) -> None:
         """See :class:`inkwire_stores.ports.PostStore`."""
@@ -200,6 +208,10 @@ class SqlitePostStore:
     def _count(self, owner: str) -> int:
         (count,) = self._connection().execute(_COUNT, (owner, *sorted(ACTIVE))).fetchone()
         return int(count)
+
+    def _active(self, after: str, limit: int) -> list[str]:
+        rows = self._connection().execute(_ACTIVE_POSTS, (*sorted(ACTIVE), after, limit)).fetchall()
+        return [row[0] for row in rows]
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
