@@ -50,6 +50,10 @@ class LogDamaged(Exception):
     """A post's history does not fold, though everything was read. Loud, and never papered over."""
 
 
+class BeginningGone(LogDamaged):
+    """The log holds only a later part of the post: it was purged, or lost, and the store has what stood before."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event, its bytes in the log, and where they are."""
@@ -133,6 +137,7 @@ class EventLog:
         """Fold a post up to its newest event, from ``base`` (changed in place) or from nothing.
 
         Raises:
+            BeginningGone: there is no base, and the log does not begin with the post's first event.
             LogDamaged: everything was read and it still does not fold.
         """
         history = base or History(Snapshot(post=post), 0)
@@ -140,7 +145,10 @@ class EventLog:
             newest = await self.newest(owner, post, at_least=at_least)
             if newest is None or newest.event.seq <= history.snapshot.seq:
                 return history
-            damage = _advance(history, await self.read(owner, post, after_stream_seq=history.stream_seq))
+            events = await self.read(owner, post, after_stream_seq=history.stream_seq)
+            if history.snapshot.seq == 0 and events and events[0].event.seq > 1:
+                raise BeginningGone(f"the log of post {post} begins with seq {events[0].event.seq}")
+            damage = _advance(history, events)
             if damage is None and history.snapshot.seq >= newest.event.seq:
                 return history
             await asyncio.sleep(_delay(attempt))
