@@ -45,8 +45,8 @@ async def created(api: Api, title: str = "Ten tips") -> Job:
     return make_job("ana", post=answer.json["id"], title=title)
 
 
-async def cancel(api: Api, post: str, **options: object) -> Answer:
-    return await api.ask("POST", f"/posts/{post}/cancel", **options)
+async def cancel(api: Api, post: str, *, run: int | None = None, **options: object) -> Answer:
+    return await api.ask("POST", f"/posts/{post}/cancel" + ("" if run is None else f"?run={run}"), **options)
 
 
 async def intents(api: Api) -> int:
@@ -220,6 +220,22 @@ async def test_the_latest_run_is_the_one_that_is_cancelled(api: Api) -> None:
     snapshot, _ = await read_folded(api.log, later)
     assert document(snapshot) == "kept"
     assert snapshot.metrics is not None and snapshot.metrics.words == 1
+
+
+async def test_a_cancel_that_names_a_run_leaves_the_next_alone(api: Api) -> None:
+    """Said for run 1 while run 2 is written it changes nothing; for run 2 it stops that; for a run to come, nothing."""
+    first = await created(api)
+    assert (await cancel(api, first.post, run=1)).json["status"] == "cancelled"
+    assert (await api.ask("POST", f"/posts/{first.post}/retry")).status == 202
+    before = await intents(api)
+    late = await cancel(api, first.post, run=1)
+    assert (late.status, late.json) == (200, {"id": first.post, "run": 2, "status": "queued"})
+    early = await cancel(api, first.post, run=3)
+    assert (early.status, early.code) == (404, "not_found")
+    assert await intents(api) == before and await ends(api, first) == ["cancelled"]
+    meant = await cancel(api, first.post, run=2)
+    assert (meant.status, meant.json["status"]) == (202, "cancelled")
+    assert (await cancel(api, first.post, run=0)).code == "invalid_request"
 
 
 async def test_who_may_not_cancel(api: Api) -> None:

@@ -49,8 +49,11 @@ class Steering:
         self._clock = clock
         self._commit_timeout_s = commit_timeout_s
 
-    async def cancel(self, owner: str, post: str, *, by: str) -> Steered:
+    async def cancel(self, owner: str, post: str, *, by: str, run: int | None = None) -> Steered:
         """Have the latest run stop; once the wish is stored it will, whatever dies.
+
+        ``run`` names the run that is meant: one that a later run has followed ended before, and the later one is
+        left alone.
 
         Raises:
             InkwireError: there is no such post, or nothing can be promised at the moment.
@@ -59,7 +62,9 @@ class Steering:
         try:
             async with asyncio.timeout(self._commit_timeout_s):
                 snapshot = await self._current(owner, post)
-                if snapshot.is_final:
+                if run is not None and run > snapshot.run:
+                    raise InkwireError("not_found")
+                if snapshot.is_final or run not in (None, snapshot.run):
                     return _steered(snapshot, accepted=False)
                 await self._wish(snapshot, by)
         except TimeoutError:

@@ -28,16 +28,27 @@ _COMMON = (*IDENTITY, "forbidden_channel", "not_found", "gone", "corrupt", "brok
     responses={
         200: {"model": SteeredPost, "description": "The run had ended before; nothing was changed."},
         202: {"description": "The wish is stored: the run stops, whatever dies meanwhile."},
-        **documented(*_COMMON),
+        **documented(*_COMMON, "invalid_request"),
     },
 )
-async def cancel_post(post: PostPath, caller: Caller, here: Here, response: Response) -> SteeredPost:
+async def cancel_post(
+    post: PostPath,
+    caller: Caller,
+    here: Here,
+    response: Response,
+    run: Annotated[int | None, Query(ge=1, le=MAX_RUN, description="The run that is meant.")] = None,
+) -> SteeredPost:
     """Stops the latest run and what it costs; what was written is kept. May be repeated.
+
+    With `run` only that run is stopped: if a later one has begun meanwhile, nothing is changed (200), and the answer
+    tells of the later one. A run that there has not been yet is `not_found`.
 
     `status` is the post's at this moment: `cancelled` where nobody had begun yet, else as it was; the end follows as an
     event, in most cases within a tenth of a second.
     """
-    steered = await here.steering.cancel(caller.owner, _steerable(caller, post, "post:cancel"), by=caller.subject)
+    steered = await here.steering.cancel(
+        caller.owner, _steerable(caller, post, "post:cancel"), by=caller.subject, run=run
+    )
     return _answer(steered, response)
 
 
