@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from inkwire_chassis.settings import ServiceSettings, variable_name
+from inkwire_chassis.settings import ServiceSettings, TokenSettings, variable_name
+from inkwire_stores.settings import StoreSettings
 
 PATH = Path(__file__).resolve().parents[2] / ".env.example"
 COMMAND = "./run sync && .venv/bin/python -m tests.contract.env_example"
@@ -54,7 +55,8 @@ def _shown(default: Any) -> str:
 
 def settings_classes() -> Iterator[tuple[str, type[BaseSettings]]]:
     """Each settings class with the heading it gets; the shared one first."""
-    yield "all services", ServiceSettings
+    for shared in (ServiceSettings, StoreSettings, TokenSettings):
+        yield "all services", shared
     for service in SERVICES:
         name = f"inkwire_{service}.settings"
         if importlib.util.find_spec(name) is None:
@@ -67,9 +69,12 @@ def settings_classes() -> Iterator[tuple[str, type[BaseSettings]]]:
 def render() -> str:
     """The text of .env.example."""
     seen: set[str] = set()
+    headings: set[str] = set()
     parts = [HEAD]
     for heading, cls in settings_classes():
-        parts.append(f"\n# --- {heading} {'-' * (WIDTH - 7 - len(heading))}\n")
+        if heading not in headings:
+            headings.add(heading)
+            parts.append(f"\n# --- {heading} {'-' * (WIDTH - 7 - len(heading))}\n")
         meanings = _docstrings(cls)
         for field, info in cls.model_fields.items():
             name = variable_name(cls, field, info)

@@ -6,10 +6,10 @@ import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from inkwire_chassis.settings import EX_CONFIG, ServiceSettings, SettingsError, load, load_or_exit
+from inkwire_chassis.settings import EX_CONFIG, SettingsError, TokenSettings, load, load_or_exit
 
 
-class Settings(ServiceSettings):
+class Settings(TokenSettings):
     model_config = SettingsConfigDict(env_prefix="INKWIRE_THING_")
     port: int = Field(8000, ge=1, le=65535)
     api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
@@ -39,6 +39,15 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """So is one whose value does not fit."""
     monkeypatch.setenv("INKWIRE_THING_PORT", "eighty")
     with pytest.raises(SettingsError, match=r"^INKWIRE_THING_PORT: .*integer"):
+        load(Settings)
+
+
+def test_all_servers_of_a_cluster_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """INKWIRE_NATS_URL takes several servers; what is none is a wrong setting, not an endless wait."""
+    monkeypatch.setenv("INKWIRE_NATS_URL", "nats://one:4222,nats://two:4222")
+    assert load(Settings).nats_url == "nats://one:4222,nats://two:4222"
+    monkeypatch.setenv("INKWIRE_NATS_URL", "nats://one:4222,two:x")
+    with pytest.raises(SettingsError, match=r"^INKWIRE_NATS_URL: each server must be like"):
         load(Settings)
 
 

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inkwire_chassis.auth import JwtKeys
+from inkwire_chassis.nats_connection import server_list
 
 EX_CONFIG = 78
 """Exit code for a wrong configuration (sysexits.h)."""
@@ -34,15 +35,25 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
 
     nats_url: str = Field("nats://127.0.0.1:4222", validation_alias="INKWIRE_NATS_URL")
-    store_url: str = Field("sqlite:///data/inkwire.sqlite3", validation_alias="INKWIRE_STORE_URL")
-    """``mongodb://host/database`` or ``sqlite:///path``."""
-    jwt_keys: JwtKeys = Field(validation_alias="INKWIRE_JWT_KEYS")
-    """``kid:secret`` pairs, comma separated; the first signs, all verify. Secrets have at least 32 characters."""
-    jwt_issuer: str = Field("inkwire", validation_alias="INKWIRE_JWT_ISSUER")
+    """One server, or all of a cluster with commas between them; each with its own user and password, if any."""
     log_format: Literal["human", "json"] = Field("json", validation_alias="INKWIRE_LOG_FORMAT")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="INKWIRE_LOG_LEVEL")
     stop_timeout_s: float = Field(4.0, gt=0, le=300, validation_alias="INKWIRE_STOP_TIMEOUT_S")
     """How long a stopping process may take before it is cut short."""
+
+    @field_validator("nats_url")
+    @classmethod
+    def _names_servers(cls, url: str) -> str:
+        server_list(url)
+        return url
+
+
+class TokenSettings(ServiceSettings):
+    """For services that mint or verify tokens; the others get no secret for it."""
+
+    jwt_keys: JwtKeys = Field(validation_alias="INKWIRE_JWT_KEYS")
+    """``kid:secret`` pairs, comma separated; the first signs, all verify. Secrets have at least 32 characters."""
+    jwt_issuer: str = Field("inkwire", validation_alias="INKWIRE_JWT_ISSUER")
 
 
 def _secrets_from_files(cls: type[BaseSettings]) -> dict[str, str]:

@@ -6,11 +6,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from inkwire_api.identity import is_loopback
-from inkwire_chassis.settings import ServiceSettings
-from inkwire_stores import check_store_url
+from inkwire_chassis.settings import TokenSettings
+from inkwire_stores.settings import StoreSettings
 
 
-class Settings(ServiceSettings):
+class Settings(TokenSettings, StoreSettings):
     """What the api needs to know from outside."""
 
     model_config = SettingsConfigDict(env_prefix="INKWIRE_API_", extra="ignore", populate_by_name=True)
@@ -42,11 +42,6 @@ class Settings(ServiceSettings):
     """The model is the built-in simulator; the page says so."""
     openai_model: str = Field("gpt-4o-mini", validation_alias="OPENAI_MODEL")
     """Shown on the page; the generator uses it."""
-
-    @field_validator("store_url")
-    @classmethod
-    def _known_store(cls, value: str) -> str:
-        return check_store_url(value)
 
     @field_validator("public_url")
     @classmethod

@@ -1,13 +1,13 @@
 """Settings of the gateway: ``INKWIRE_GATEWAY_<NAME>``, beside those that all services share."""
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from inkwire_chassis.settings import ServiceSettings
-from inkwire_stores import check_store_url
+from inkwire_chassis.settings import TokenSettings
+from inkwire_stores.settings import StoreSettings
 
 
-class Settings(ServiceSettings):
+class Settings(TokenSettings, StoreSettings):
     """What the gateway needs to know from outside."""
 
     model_config = SettingsConfigDict(env_prefix="INKWIRE_GATEWAY_", extra="ignore", populate_by_name=True)
@@ -52,11 +52,6 @@ class Settings(ServiceSettings):
     ring_bytes: int = Field(1024 * 1024, ge=1024, le=1024**3)
     provision_timeout_s: float = Field(60.0, gt=0, le=3600)
     """How long to wait at the start for streams that are not there yet."""
-
-    @field_validator("store_url")
-    @classmethod
-    def _known_store(cls, value: str) -> str:
-        return check_store_url(value)
 
     @property
     def origins(self) -> tuple[str, ...]:

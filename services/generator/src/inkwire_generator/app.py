@@ -17,6 +17,7 @@ from inkwire_chassis.http import health_app, serve_asgi
 from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
+from inkwire_chassis.settings import SettingsError
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.topology import DLQ, EVENTS, JOBS, Topology, topology
@@ -38,7 +39,7 @@ from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_store
 
 
-class NoProvider(Exception):
+class NoProvider(SettingsError):
     """No model can be reached with these settings."""
 
 

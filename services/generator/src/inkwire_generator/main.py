@@ -1,24 +1,14 @@
-"""The generator's process."""
+"""The generator as a process: ``python -m inkwire_generator.main``."""
 
-import sys
-
-from inkwire_chassis import logs
-from inkwire_chassis.lifecycle import run_process
-from inkwire_chassis.provisioning import Drift
-from inkwire_chassis.settings import EX_CONFIG, load_or_exit
-from inkwire_generator import app
+from inkwire_chassis.process import run_service
+from inkwire_generator.app import running
 from inkwire_generator.settings import GeneratorSettings
+from inkwire_stores import StoreUnavailable
 
 
 def main() -> int:
-    """Run until SIGINT or SIGTERM; returns the exit code."""
-    settings = load_or_exit(GeneratorSettings)
-    logs.configure("generator", form=settings.log_format, level=settings.log_level)
-    try:
-        return run_process(lambda sup: app.running(settings, sup), stop_timeout_s=settings.stop_timeout_s)
-    except (app.NoProvider, Drift) as error:
-        sys.stderr.write(f"cannot start: {error}\n")
-        return EX_CONFIG
+    """Run until a signal; returns the exit code."""
+    return run_service("generator", GeneratorSettings, running, unavailable=(StoreUnavailable,))
 
 
 if __name__ == "__main__":

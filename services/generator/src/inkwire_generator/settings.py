@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from inkwire_chassis.settings import ServiceSettings
+from inkwire_stores.settings import StoreSettings
 
 OPENAI_URL = "https://api.openai.com/v1"
 MAX_FALLBACKS = 8
@@ -27,13 +27,10 @@ class Fallback(BaseModel):
 _FALLBACKS = TypeAdapter(Annotated[tuple[Fallback, ...], Field(max_length=MAX_FALLBACKS)])
 
 
-class GeneratorSettings(ServiceSettings):
+class GeneratorSettings(StoreSettings):
     """``INKWIRE_GENERATOR_*``, the shared ones, and the four that keep OpenAI's names. Durations in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="INKWIRE_GENERATOR_", extra="ignore", populate_by_name=True)
-
-    jwt_keys: SecretStr = Field(SecretStr(""), validation_alias="INKWIRE_JWT_KEYS")
-    """Not used here: the generator neither signs nor verifies tokens, so it needs no secret for it."""
 
     health_host: str = "127.0.0.1"
     health_port: int = Field(0, ge=0, le=65_535)

@@ -1,19 +1,16 @@
 """Settings of the persister: ``INKWIRE_PERSISTER_<NAME>``, and the shared ones."""
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from inkwire_chassis.settings import ServiceSettings
-from inkwire_stores import check_store_url
+from inkwire_stores.settings import StoreSettings
 
 
-class Settings(ServiceSettings):
+class Settings(StoreSettings):
     """See .env.example."""
 
     model_config = SettingsConfigDict(env_prefix="INKWIRE_PERSISTER_", extra="ignore", populate_by_name=True)
 
-    jwt_keys: SecretStr = Field(SecretStr(""), validation_alias="INKWIRE_JWT_KEYS")
-    """Not used: this service sees no token and needs no key."""
     health_host: str = "127.0.0.1"
     health_port: int = Field(8083, ge=0, le=65_535)
     """``/livez``, ``/readyz`` and ``/metrics``."""
@@ -25,8 +22,3 @@ class Settings(ServiceSettings):
     """How long to wait for streams and the consumer to be provisioned before giving up."""
     outage_timeout_s: float = Field(600.0, gt=0, le=86_400)
     """How long NATS may be away before the process ends, to be started anew."""
-
-    @field_validator("store_url")
-    @classmethod
-    def _known_store(cls, url: str) -> str:
-        return check_store_url(url)
