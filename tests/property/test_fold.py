@@ -1,6 +1,7 @@
 """The fold over random lives of a post: any way of reading the log tells the same post, or reports a gap."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,34 @@ def test_key_events_alone(life: Life) -> None:
     if life.is_closed:
         assert _content(keys) == _content(whole)
         assert document(keys) == life.document
+
+
+@CASES
+@given(lives())
+def test_the_account(life: Life) -> None:
+    """Over any retries, take-overs, ends and further runs, what was paid is what was told, and is kept or wasted."""
+    for snapshot in (_fold_all(life.events), _fold_all(life.key_events)):
+        spent, run_spent = snapshot.spent, snapshot.run_spent
+        for direction in ("in", "out"):
+            paid, kept = (_tokens(told, direction) for told in (life.paid, [*life.standing.values()]))
+            assert getattr(spent, f"tokens_{direction}") == paid
+            assert getattr(spent, f"wasted_{direction}") == paid - kept
+            assert getattr(run_spent, f"tokens_{direction}") == _tokens(life.paid_in_run, direction)
+            assert getattr(run_spent, f"wasted_{direction}") <= getattr(run_spent, f"tokens_{direction}")
+        estimated = [told for told in life.paid if told["source"] == "estimated"]
+        assert spent.tokens_estimated == _tokens(estimated, "in") + _tokens(estimated, "out")
+        assert (spent.cost_usd, run_spent.cost_usd) == (_cost(life.paid), _cost(life.paid_in_run))
+        assert spent.retries == life.retries
+
+
+def _tokens(told: Sequence[dict[str, Any] | None], direction: str) -> int:
+    return sum(usage[f"tokens_{direction}"] for usage in told if usage is not None)
+
+
+def _cost(told: Sequence[dict[str, Any]]) -> float | None:
+    """The sum, unless something was paid for without a known price."""
+    priced = [usage.get("cost_usd") for usage in told if usage["tokens_in"] + usage["tokens_out"]]
+    return None if None in priced else sum(cost for cost in priced if cost is not None)
 
 
 @CASES

@@ -21,6 +21,16 @@ TEXTS: Final = st.text(
     min_size=1,
     max_size=6,
 )
+USAGES: Final = st.sampled_from(
+    [
+        None,
+        {"tokens_in": 7, "tokens_out": 0, "source": "estimated", "cost_usd": 0.25},
+        {"tokens_in": 90, "tokens_out": 1_000, "source": "reported", "cost_usd": 0.5},
+        {"tokens_in": 1, "tokens_out": 3, "source": "estimated", "cost_usd": None},
+        {"tokens_in": 0, "tokens_out": 0, "source": "reported"},
+    ]
+)
+"""What an event tells of money; the costs are sums of halves, so that floats add up exactly."""
 MAX_RUNS: Final = 3
 MAX_ATTEMPTS_OF_SECTION: Final = 3
 
@@ -37,6 +47,13 @@ class Life:
     status: str = "unknown"
     documents: list[str] = field(default_factory=list)
     """The document before each event, and at the end."""
+    paid: list[dict[str, Any]] = field(default_factory=list)
+    """Every usage that was told, in all runs."""
+    paid_in_run: list[dict[str, Any]] = field(default_factory=list)
+    """Those of the last run."""
+    standing: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    """By section, what was paid for the text that stands (or stood, where the post was deleted)."""
+    retries: int = 0
 
     @property
     def document(self) -> str:
@@ -92,6 +109,14 @@ class _Writer:
         self.life.documents.append(self.life.document)
         self.life.events.append(event_from_dict(body))
 
+    def told(self) -> dict[str, Any] | None:
+        """A usage for the next event to tell."""
+        usage: dict[str, Any] | None = self.draw(USAGES)
+        if usage is not None:
+            self.life.paid.append(usage)
+            self.life.paid_in_run.append(usage)
+        return usage
+
     def noise(self) -> None:
         kind = self.draw(st.sampled_from(["none", "none", "progress", "unknown_key", "unknown", "none"]))
         if kind == "progress":
@@ -101,7 +126,8 @@ class _Writer:
 
     def start(self) -> None:
         self.attempt += 1
-        self.emit("started", {"worker": f"w{self.attempt}"})
+        usage = self.told() if self.life.open_section is not None else None
+        self.emit("started", {"worker": f"w{self.attempt}", "usage": usage})
         self.life.open_section, self.life.open_text, self.life.status = None, "", "active"
 
     def whole(self) -> Life:
@@ -122,6 +148,8 @@ class _Writer:
     def one_run(self) -> None:
         self.run += 1
         self.emit("requested", {"title": "A title", "recipe": "blog"})
+        self.life.standing.pop(self.life.open_section or "", None)
+        self.life.paid_in_run = []
         self.life.open_section, self.life.open_text, self.life.status = None, "", "active"
         if self.chance(8):
             self.end("cancelled")
@@ -154,7 +182,8 @@ class _Writer:
             self.life.open_section, self.life.open_text = section, ""
             fate = self.chunks(section, may_break=left > 0)
             if fate == "written":
-                self.emit("section_completed", {"section": section, "text": self.life.open_text})
+                usage = self.life.standing[section] = self.told()
+                self.emit("section_completed", {"section": section, "text": self.life.open_text, "usage": usage})
                 self.life.finished[section] = self.life.open_text
                 self.life.open_section, self.life.open_text = None, ""
                 return True
@@ -181,20 +210,26 @@ class _Writer:
         if kind == "again":
             return "broken"
         if kind == "retrying":
-            self.emit("retrying", {"section": section, "code": "provider_cut", "delay_ms": 10})
+            asked = not self.chance(4)
+            self.life.retries += asked
+            data = {"section": section, "code": "provider_cut", "delay_ms": 10, "asked": asked}
+            self.emit("retrying", {**data, "usage": self.told() if asked else None})
             self.life.open_section, self.life.open_text = None, ""
             return "broken"
         if kind == "unfinished":
             self.over = True
         elif kind == "failed_unnamed":
-            self.emit("failed", {"code": "poison"})
+            self.emit("failed", {"code": "poison", "usage": self.told()})
             self.life.open_text, self.life.status = "", "failed"
         else:
             self.end(kind)
         return "stopped"
 
     def end(self, kind: str) -> None:
-        data = {"section": self.life.open_section or "", "text": self.life.open_text}
+        usage = self.told() if self.life.open_section is not None else None
+        data = {"section": self.life.open_section or "", "text": self.life.open_text, "usage": usage}
+        if self.life.open_section is not None and self.life.open_text:
+            self.life.standing[self.life.open_section] = usage
         self.emit(kind, {**data, "code": "provider_unavailable"} if kind == "failed" else data)
         self.life.status = kind
 

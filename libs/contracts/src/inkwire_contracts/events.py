@@ -21,6 +21,9 @@ MAX_SECTION_BYTES = 128 * 1024
 MAX_SECTIONS = 200
 """Sections of one post, working steps included."""
 
+MAX_USAGE_TOKENS = 1_000_000_000
+"""Tokens that one event may tell in each direction: far above any model's context, far below any integer's end."""
+
 Priority = Literal["urgent", "high", "normal", "low"]
 UsageSource = Literal["reported", "estimated"]
 
@@ -32,17 +35,22 @@ class Data(BaseModel):
 
 
 class Usage(Data):
-    """Tokens that one provider call cost, as the provider reported them or as we estimated."""
+    """Tokens that provider calls cost, as the provider reported them or as we estimated.
 
-    tokens_in: int = 0
-    tokens_out: int = 0
+    ``cost_usd`` is what they cost at the price of the model that was asked, ``None`` where that is not known.
+    """
+
+    tokens_in: int = Field(0, ge=0, le=MAX_USAGE_TOKENS)
+    tokens_out: int = Field(0, ge=0, le=MAX_USAGE_TOKENS)
     source: UsageSource = "estimated"
+    cost_usd: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
 class Metrics(Data):
-    """What a run cost and how fast it was; all of the run, over all its attempts as far as the writer knows.
+    """What one run cost, over all its attempts as the log tells them, and how fast its last attempt was.
 
-    ``tokens_wasted`` are among ``tokens_in`` and ``tokens_out``: paid for text that was superseded.
+    ``tokens_wasted`` are among ``tokens_in`` and ``tokens_out``: paid for text that was superseded. ``words`` are those
+    of the whole document, sections that an earlier run paid for included.
     """
 
     model: str = ""
@@ -70,9 +78,13 @@ class RequestedData(Data):
 
 
 class StartedData(Data):
-    """A worker has claimed the post. Finished sections are kept; text of an open one is superseded."""
+    """A worker has claimed the post. Finished sections are kept; text of an open one is superseded.
+
+    ``usage`` is what that text had cost, by the estimate of the worker that takes over.
+    """
 
     worker: str = ""
+    usage: Usage | None = None
 
 
 class PlannedSection(Data):
@@ -109,7 +121,7 @@ class ChunkData(Data):
 
 
 class SectionCompletedData(Data):
-    """A finished section with its whole text, so that key events alone tell the document."""
+    """A finished section with its whole text, so that key events alone tell the document; ``usage`` is its cost."""
 
     section: str
     text: str
@@ -128,7 +140,10 @@ class ProgressData(Data):
 
 
 class RetryingData(Data):
-    """A provider call failed and is made again in ``delay_ms``; text of the open section is superseded."""
+    """A provider call failed and is made again in ``delay_ms``; text of the open section is superseded.
+
+    ``usage`` is what that text had cost. ``asked`` is false where nobody was asked, because it would have been in vain.
+    """
 
     section: str = ""
     code: str = ""
@@ -136,6 +151,8 @@ class RetryingData(Data):
     message: str = ""
     delay_ms: int = 0
     retry: int = 1
+    asked: bool = True
+    usage: Usage | None = None
 
 
 class PausedData(Data):
@@ -154,21 +171,23 @@ class PublishedData(Data):
 
 
 class FailedData(Data):
-    """The end of a run that could not go on; ``text`` is what the open ``section`` held."""
+    """The end of a run that could not go on; ``text`` is what the open ``section`` held, ``usage`` what it cost."""
 
     code: str
     params: dict[str, Any] = Field(default_factory=dict)
     message: str = ""
     section: str = ""
     text: str = ""
+    usage: Usage | None = None
     metrics: Metrics = Field(default_factory=Metrics)
 
 
 class CancelledData(Data):
-    """The end of a cancelled run; ``text`` is what the open ``section`` held."""
+    """The end of a cancelled run; ``text`` is what the open ``section`` held, ``usage`` what it cost."""
 
     section: str = ""
     text: str = ""
+    usage: Usage | None = None
     metrics: Metrics = Field(default_factory=Metrics)
 
 

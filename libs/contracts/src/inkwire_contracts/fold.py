@@ -12,13 +12,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from inkwire_contracts.account import Account
 from inkwire_contracts.events import (
     TERMINAL_TYPES,
     Cancelled,
+    CancelledData,
     ChunkProduced,
     Deleted,
     Event,
     Failed,
+    FailedData,
     GenerateRequested,
     Metrics,
     Paused,
@@ -140,6 +143,10 @@ class Snapshot(BaseModel):
     error: Problem | None = None
     sha256: str | None = None
     metrics: Metrics | None = None
+    spent: Account = Field(default_factory=Account)
+    """What the post has cost, all its runs together."""
+    run_spent: Account = Field(default_factory=Account)
+    """What the latest run has cost."""
 
     def section(self, section: str) -> Section | None:
         """The section of that id, if known."""
@@ -203,6 +210,19 @@ def _active(snapshot: Snapshot, event: Event) -> bool:
     return snapshot.status in ACTIVE and event.run == snapshot.run
 
 
+def _pay(snapshot: Snapshot, usage: Usage | None, *, wasted: bool) -> None:
+    """An event tells what was paid, for the first and only time."""
+    snapshot.spent.pay(usage, wasted=wasted)
+    snapshot.run_spent.pay(usage, wasted=wasted)
+
+
+def _supersede(snapshot: Snapshot, section: Section) -> None:
+    """A finished section is given up in this run, and what it cost with it."""
+    if section.status == "done":
+        snapshot.spent.waste(section.usage)
+        snapshot.run_spent.waste(section.usage)
+
+
 def _discard_open_text(snapshot: Snapshot) -> None:
     """What an interrupted attempt wrote of its open section is superseded."""
     if snapshot.open_section is None:
@@ -233,6 +253,11 @@ def _requested(snapshot: Snapshot, event: GenerateRequested) -> Outcome:
     snapshot.error = None
     snapshot.metrics = None
     snapshot.progress = Progress()
+    kept = snapshot.section(snapshot.open_section) if snapshot.open_section else None
+    if kept is not None:  # the run before had paid for it, so it is no waste of this one
+        snapshot.spent.waste(kept.usage)
+        kept.usage = None
+    snapshot.run_spent = Account()
     _discard_open_text(snapshot)
     return Outcome.APPLIED
 
@@ -243,6 +268,7 @@ def _started(snapshot: Snapshot, event: Started) -> Outcome:
     snapshot.status = "recovering" if snapshot.started_run == event.run else "generating"
     snapshot.started_run = event.run
     snapshot.retry = None
+    _pay(snapshot, event.data.usage, wasted=True)
     _discard_open_text(snapshot)
     return Outcome.APPLIED
 
@@ -253,6 +279,8 @@ def _planned(snapshot: Snapshot, event: Planned) -> Outcome:
     known = {s.section: s for s in snapshot.sections}
     planned = {p.section for p in event.data.sections}
     steps = [s for s in snapshot.sections if s.section not in planned and not s.in_document]
+    for dropped in (s for s in snapshot.sections if s.section not in planned and s.in_document):
+        _supersede(snapshot, dropped)
     snapshot.sections = steps + [_plan_section(known.get(p.section), p) for p in event.data.sections]
     snapshot.metadata = event.data.metadata
     if snapshot.open_section is not None and snapshot.section(snapshot.open_section) is None:
@@ -277,6 +305,7 @@ def _section_started(snapshot: Snapshot, event: SectionStarted) -> Outcome:
     if section is None:
         section = Section(section=event.data.section)
         snapshot.sections.append(section)
+    _supersede(snapshot, section)
     section.title = event.data.title or section.title
     section.in_document = event.data.in_document
     section.status = "writing"
@@ -314,6 +343,7 @@ def _section_completed(snapshot: Snapshot, event: SectionCompleted) -> Outcome:
     section.data = event.data.data
     section.usage = event.data.usage
     section.model = event.data.model
+    _pay(snapshot, event.data.usage, wasted=False)
     snapshot.open_section = None
     return Outcome.APPLIED
 
@@ -333,6 +363,9 @@ def _retrying(snapshot: Snapshot, event: Retrying) -> Outcome:
     snapshot.retry = RetryNotice(
         code=data.code, message=data.message, delay_ms=data.delay_ms, retry=data.retry, time=event.time
     )
+    for account in (snapshot.spent, snapshot.run_spent):
+        account.retries += data.asked
+    _pay(snapshot, data.usage, wasted=True)
     _discard_open_text(snapshot)
     return Outcome.APPLIED
 
@@ -360,7 +393,7 @@ def _failed(snapshot: Snapshot, event: Failed) -> Outcome:
         data = event.data
         snapshot.error = Problem(code=data.code, params=data.params, message=data.message)
         snapshot.metrics = data.metrics
-        _keep_open_text(snapshot, data.section, data.text)
+        _keep_open_text(snapshot, data)
     return outcome
 
 
@@ -368,15 +401,21 @@ def _cancelled(snapshot: Snapshot, event: Cancelled) -> Outcome:
     outcome = _ended(snapshot, event, "cancelled")
     if outcome is Outcome.APPLIED:
         snapshot.metrics = event.data.metrics
-        _keep_open_text(snapshot, event.data.section, event.data.text)
+        _keep_open_text(snapshot, event.data)
     return outcome
 
 
-def _keep_open_text(snapshot: Snapshot, section_id: str, text: str) -> None:
-    """The open section holds what the event says, nothing if it says nothing: chunks have no part in it."""
+def _keep_open_text(snapshot: Snapshot, data: FailedData | CancelledData) -> None:
+    """The open section holds what the event says, nothing if it says nothing: chunks have no part in it.
+
+    Where text is kept, what was paid for it is kept with it; else it is wasted.
+    """
     section = snapshot.section(snapshot.open_section) if snapshot.open_section else None
+    kept = section is not None and section.section == data.section and data.text != ""
     if section is not None:
-        section.set_text(text if section.section == section_id else "")
+        section.set_text(data.text if kept else "")
+        section.usage = data.usage if kept else None
+    _pay(snapshot, data.usage, wasted=not kept)
 
 
 def _ended(snapshot: Snapshot, event: Event, status: PostStatus) -> Outcome:

@@ -38,6 +38,8 @@ export function emptySnapshot(post) {
     error: null,
     sha256: null,
     metrics: null,
+    spent: emptyAccount(),
+    run_spent: emptyAccount(),
   };
 }
 
@@ -108,6 +110,52 @@ function emptySection(id) {
   };
 }
 
+// What a post has cost, as inkwire_contracts/account.py: cost_usd is null once the price of one answer is not known.
+function emptyAccount() {
+  return {
+    tokens_in: 0,
+    tokens_out: 0,
+    wasted_in: 0,
+    wasted_out: 0,
+    tokens_estimated: 0,
+    cost_usd: 0,
+    retries: 0,
+  };
+}
+
+function pay(snapshot, told, wasted) {
+  const usage = usageOf(told);
+  if (!usage) return;
+  const tokens = usage.tokens_in + usage.tokens_out;
+  for (const account of [snapshot.spent, snapshot.run_spent]) {
+    account.tokens_in += usage.tokens_in;
+    account.tokens_out += usage.tokens_out;
+    if (usage.source === "estimated") account.tokens_estimated += tokens;
+    if (tokens > 0 || usage.cost_usd !== null) {
+      const known = account.cost_usd !== null && usage.cost_usd !== null;
+      account.cost_usd = known ? account.cost_usd + usage.cost_usd : null;
+    }
+    if (wasted) waste(account, usage);
+  }
+}
+
+function waste(account, usage) {
+  if (!usage) return;
+  account.wasted_in += usage.tokens_in;
+  account.wasted_out += usage.tokens_out;
+}
+
+// A finished section is given up in this run, and what it cost with it.
+function supersede(snapshot, section) {
+  if (section.status !== "done") return;
+  waste(snapshot.spent, section.usage);
+  waste(snapshot.run_spent, section.usage);
+}
+
+function usageOf(told) {
+  return told ? fill(USAGE, told) : null;
+}
+
 function setText(section, text) {
   section.text = text;
   section.length = codePoints(text);
@@ -131,10 +179,16 @@ function discardOpenText(snapshot) {
   snapshot.open_section = null;
 }
 
-// The open section holds what the event says, nothing if it says nothing: chunks have no part in it.
-function keepOpenText(snapshot, data) {
+// The open section holds what the event says, nothing if it says nothing: chunks have no part in it. Where text is
+// kept, what was paid for it is kept with it; else it is wasted.
+function keepOpenText(snapshot, { section: id = "", text = "", usage = null }) {
   const section = openSection(snapshot);
-  if (section) setText(section, section.section === (data.section ?? "") ? (data.text ?? "") : "");
+  const kept = section !== undefined && section.section === id && text !== "";
+  if (section) {
+    setText(section, kept ? text : "");
+    section.usage = kept ? usageOf(usage) : null;
+  }
+  pay(snapshot, usage, !kept);
 }
 
 function requested(snapshot, event) {
@@ -155,6 +209,12 @@ function requested(snapshot, event) {
   snapshot.error = null;
   snapshot.metrics = null;
   snapshot.progress = emptyProgress();
+  const kept = openSection(snapshot);
+  if (kept) {
+    waste(snapshot.spent, kept.usage); // the run before had paid for it, so it is no waste of this one
+    kept.usage = null;
+  }
+  snapshot.run_spent = emptyAccount();
   discardOpenText(snapshot);
   return APPLIED;
 }
@@ -164,6 +224,7 @@ function started(snapshot, event) {
   snapshot.status = snapshot.started_run === event.run ? "recovering" : "generating";
   snapshot.started_run = event.run;
   snapshot.retry = null;
+  pay(snapshot, event.data?.usage, true);
   discardOpenText(snapshot);
   return APPLIED;
 }
@@ -172,7 +233,9 @@ function planned(snapshot, event) {
   if (!isActive(snapshot, event)) return INVALID;
   const known = new Map(snapshot.sections.map((section) => [section.section, section]));
   const ids = new Set(event.data.sections.map((item) => item.section));
-  const steps = snapshot.sections.filter((section) => !ids.has(section.section) && !section.in_document);
+  const left = snapshot.sections.filter((section) => !ids.has(section.section));
+  const steps = left.filter((section) => !section.in_document);
+  for (const dropped of left) if (dropped.in_document) supersede(snapshot, dropped);
   const sections = event.data.sections.map((item) => {
     const section = known.get(item.section) ?? emptySection(item.section);
     section.title = item.title;
@@ -195,6 +258,7 @@ function sectionStarted(snapshot, event) {
     section = emptySection(data.section);
     snapshot.sections.push(section);
   }
+  supersede(snapshot, section);
   section.title = data.title || section.title;
   section.in_document = data.in_document ?? true;
   section.status = "writing";
@@ -227,8 +291,9 @@ function sectionCompleted(snapshot, event) {
   setText(section, data.text);
   section.status = "done";
   section.data = data.data ?? null;
-  section.usage = data.usage ? fill(USAGE, data.usage) : null;
+  section.usage = usageOf(data.usage);
   section.model = data.model ?? "";
+  pay(snapshot, data.usage, false);
   snapshot.open_section = null;
   return APPLIED;
 }
@@ -241,9 +306,11 @@ function progressed(snapshot, event) {
 
 function retrying(snapshot, event) {
   if (!isActive(snapshot, event)) return INVALID;
-  const { code = "", message = "", delay_ms = 0, retry = 1 } = event.data;
+  const { code = "", message = "", delay_ms = 0, retry = 1, asked = true, usage } = event.data;
   snapshot.status = "retrying";
   snapshot.retry = { code, message, delay_ms, retry, time: event.time };
+  for (const account of [snapshot.spent, snapshot.run_spent]) account.retries += asked ? 1 : 0;
+  pay(snapshot, usage, true);
   discardOpenText(snapshot);
   return APPLIED;
 }
@@ -312,7 +379,7 @@ function fill(defaults, given) {
   return filled;
 }
 
-const USAGE = { tokens_in: 0, tokens_out: 0, source: "estimated" };
+const USAGE = { tokens_in: 0, tokens_out: 0, source: "estimated", cost_usd: null };
 const METRICS = {
   model: "",
   time_to_first_token_ms: null,

@@ -53,7 +53,8 @@ export class PostFeed {
       section.text = "";
       section.length = 0;
     }
-    this.#staging = { epoch: frame.epoch, snapshot: frame.snapshot, expected };
+    const snapshot = { ...emptySnapshot(this.snapshot.post), ...frame.snapshot }; // an older gateway sends fewer fields
+    this.#staging = { epoch: frame.epoch, snapshot, expected };
   }
 
   #text(frame) {
