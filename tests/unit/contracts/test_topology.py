@@ -6,7 +6,7 @@ import pytest
 
 from inkwire_contracts import subjects
 from inkwire_contracts.events import KEY_TYPES, MAX_EVENT_BYTES
-from inkwire_contracts.topology import DLQ, EVENTS, JOBS, PERSISTER_DURABLE, Topology, topology
+from inkwire_contracts.topology import BUDGETS, DLQ, EVENTS, JOBS, PERSISTER_DURABLE, Topology, topology
 
 PLAIN = topology()
 STREAMS = {stream.name: stream for stream in PLAIN.streams}
@@ -29,6 +29,7 @@ def _matches(pattern: str, subject: str) -> bool:
         (subjects.claim("p"), EVENTS),
         (subjects.cancel("ada", "p", 1), EVENTS),
         (subjects.job("general", "high", "ada"), JOBS),
+        (subjects.budget("key"), BUDGETS),
     ],
 )
 def test_each_subject_is_stored_once(subject: str, stream: str) -> None:
@@ -37,7 +38,13 @@ def test_each_subject_is_stored_once(subject: str, stream: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "subject", [subjects.cancel_signal("p"), subjects.live("posts.a.b.c"), subjects.bell("general", "low", "ada")]
+    "subject",
+    [
+        subjects.cancel_signal("p"),
+        subjects.live("posts.a.b.c"),
+        subjects.bell("general", "low", "ada"),
+        subjects.live_budget("key"),
+    ],
 )
 def test_signals_are_stored_nowhere(subject: str) -> None:
     """Signals, republished events and bells are core messages and belong to no stream."""
@@ -52,6 +59,14 @@ def test_log_never_loses_by_age() -> None:
     assert events.max_msgs_per_subject is None
     assert events.max_bytes
     assert events.allow_direct
+
+
+def test_budgets_are_values_in_memory() -> None:
+    """Only the newest budget of a key is kept, nothing waits for a disk, and every change is told to all."""
+    budgets = STREAMS[BUDGETS]
+    assert (budgets.storage, budgets.max_msgs_per_subject) == ("memory", 1)
+    assert budgets.republish is not None and not budgets.republish.headers_only
+    assert all(stream.storage == "file" for name, stream in STREAMS.items() if name != BUDGETS)
 
 
 def test_jobs_are_a_work_queue_without_age() -> None:

@@ -122,7 +122,7 @@ def stream_config(spec: StreamSpec, replicas: int) -> dict[str, Any]:
         "name": spec.name,
         "subjects": list(spec.subjects),
         "retention": spec.retention,
-        "storage": "file",
+        "storage": spec.storage,
         "num_replicas": replicas,
         "discard": "new",
         "max_age": int((spec.max_age_s or 0) * _NS),

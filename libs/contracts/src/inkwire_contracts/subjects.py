@@ -65,6 +65,16 @@ def cancel_signal(post: str) -> str:
     return f"signals.cancel.{post}"
 
 
+def budget(key: str) -> str:
+    """Where the budget of a provider key is kept: a key of the bucket BUDGETS."""
+    return f"$KV.BUDGETS.{key}"
+
+
+def live_budget(key: str) -> str:
+    """Where the broker republishes a stored budget."""
+    return f"{LIVE_PREFIX}budgets.{key}"
+
+
 def bucket_of(owner: str) -> int:
     """The owner's bucket, the same in every process."""
     return hashlib.sha256(owner.encode()).digest()[0] % BUCKETS

@@ -13,6 +13,8 @@ JOBS = "JOBS"
 EVENTS = "EVENTS"
 CONVERSATIONS = "CONVERSATIONS"
 DLQ = "DLQ"
+BUDGETS = "KV_BUDGETS"
+"""The key-value bucket of provider budgets: shared by all workers, and free to be lost."""
 PERSISTER_DURABLE = "persister"
 
 ACK_WAIT_S = 5.0
@@ -42,6 +44,7 @@ class StreamSpec:
     discard_new_per_subject: bool = False
     allow_direct: bool = False
     duplicate_window_s: float = 120.0
+    storage: Literal["file", "memory"] = "file"
     republish: RePublish | None = None
 
 
@@ -108,7 +111,18 @@ def _streams(events_max_bytes: int, conversations_max_bytes: int) -> tuple[Strea
         republish=RePublish("conversations.>", "live.conversations.>"),
     )
     dlq = StreamSpec(DLQ, ("dlq.jobs.>", "dlq.events.>"), max_age_s=14 * 86_400.0)
-    return jobs, events, conversations, dlq
+    budgets = StreamSpec(
+        BUDGETS,
+        (subjects.budget(">"),),
+        max_age_s=86_400.0,
+        max_bytes=4 * 1024**2,
+        max_msg_bytes=4 * 1024,
+        max_msgs_per_subject=1,
+        allow_direct=True,
+        storage="memory",
+        republish=RePublish(subjects.budget(">"), subjects.live_budget(">")),
+    )
+    return jobs, events, conversations, dlq, budgets
 
 
 def _consumers(pools: tuple[str, ...], ack_wait_s: float) -> tuple[ConsumerSpec, ...]:
