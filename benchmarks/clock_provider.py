@@ -6,8 +6,8 @@ pace, not when somebody is ready for them; how late the writes themselves were i
 
     python -m benchmarks.clock_provider --port 9000
 
-A round is begun with POST /round {"rate_per_s": 50, "deltas": 250, "seed": 1}; GET /round gives the stamps of all that
-was written since. A request with a JSON schema is answered at once with a small outline.
+A round is begun with POST /round {"rate_per_s": 50, "deltas": 250, "seed": 1, "first_token_s": 0}; GET /round gives
+the stamps of all that was written since. A request with a JSON schema is answered with a small outline, without a pace.
 """
 
 import argparse
@@ -32,8 +32,9 @@ DONE = "data: [DONE]\n\n"
 class Round:
     """What is asked for, and what was written."""
 
-    def __init__(self, rate_per_s: float, deltas: int, seed: int) -> None:
+    def __init__(self, rate_per_s: float, deltas: int, seed: int, first_token_s: float = 0.0) -> None:
         self.rate_per_s = rate_per_s
+        self.first_token_s = first_token_s
         self.deltas = deltas
         self.random = random.Random(seed)
         self.stamps: list[int] = []
@@ -66,6 +67,7 @@ class Provider:
         body = await request.json()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
+        await asyncio.sleep(self.round.first_token_s)
         if "response_format" in body:
             written = await self._outline(response)
         else:

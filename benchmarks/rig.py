@@ -27,6 +27,7 @@ class Plan:
     profile: Path | None = None
     """Folder for cProfile's output of generators and gateway; None: they run as they are."""
     sections: int = 1
+    posts_per_worker: int = 128
 
 
 class Broker(NatsServer):
@@ -52,6 +53,24 @@ class Rig:
     folder: Path
     """What the broker and the store write to."""
     processes: dict[str, ManagedProcess] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
+    """Environment of every service."""
+    stack: ExitStack = field(default_factory=ExitStack)
+    """What the end of the rig ends."""
+
+    def start_worker(self, name: str) -> ServiceProcess:
+        """One more generator, called so in claims; wait for its readiness yourself. Call it from the main thread."""
+        port = free_port()
+        environment = {
+            **self.shared,
+            "INKWIRE_GENERATOR_HEALTH_PORT": str(port),
+            "INKWIRE_GENERATOR_NAME": name,
+        }
+        url = f"http://127.0.0.1:{port}/readyz"
+        worker = ServiceProcess(name, env=environment, ready_url=url, argv=_service("generator"), cwd=ROOT)
+        worker.start()
+        self.stack.callback(worker.kill9)
+        return worker
 
     def cpu_s(self) -> dict[str, float]:
         """Processor time of each part so far, this process included."""
@@ -106,7 +125,7 @@ def running(plan: Plan, folder: Path) -> Iterator[Rig]:
             "INKWIRE_STORE_URL": f"sqlite:///{folder / 'posts.sqlite3'}",
             "INKWIRE_JWT_KEYS": JWT_KEYS,
             "INKWIRE_GATEWAY_PORT": str(gateway),
-            "INKWIRE_GENERATOR_POSTS": "128",
+            "INKWIRE_GENERATOR_POSTS": str(plan.posts_per_worker),
             "INKWIRE_LOG_LEVEL": "warning",
             "OPENAI_BASE_URL": f"{provider_url}/v1",
             "OPENAI_API_KEY": "clock",
@@ -127,7 +146,8 @@ def running(plan: Plan, folder: Path) -> Iterator[Rig]:
             public = free_port()
             processes["caddy"] = _caddy(stack, folder, public, gateway)
         socket_url = f"ws://127.0.0.1:{public}/ws"
-        yield Rig(provider_url, f"http://127.0.0.1:{passthrough}", broker.url, socket_url, folder, processes)
+        direct = f"http://127.0.0.1:{passthrough}"
+        yield Rig(provider_url, direct, broker.url, socket_url, folder, processes, shared, stack)
 
 
 def _service(name: str, profile: Path | None = None) -> list[str]:
