@@ -120,6 +120,26 @@ async def test_join_after_the_log_forgot_it(nats_url: str, tmp_path: Path) -> No
         assert r.snapshots[author.channel].run == 2 and r.exact
 
 
+async def test_join_while_the_log_holds_only_a_later_part(nats_url: str, tmp_path: Path) -> None:
+    """A post whose beginning the log does not have is joined in mid-run, from the store and the rest of the log."""
+    async with world(nats_url, tmp_path) as w, reader(w.port, token()) as r:
+        author = Author(w.log)
+        await author.begin("s", "t")
+        await author.open_section("s")
+        await author.chunk("kept")
+        await author.complete()
+        await put_in_store(w, author)
+        await purge(w, author)
+        await author.open_section("t")
+        await author.chunk(" and new")
+        await r.follow(author.channel)
+        assert document(r.snapshots[author.channel]) == "kept and new"
+        assert r.positions[author.channel]["seq"] == author.truth.seq
+        await author.chunk(", live")
+        await r.until("event", name="chunk.produced")
+        assert document(r.snapshots[author.channel]) == "kept and new, live" and r.exact
+
+
 async def test_store_that_is_behind_is_not_believed(nats_url: str, tmp_path: Path) -> None:
     """While the store's document is not the latest run's end, the log is read."""
     async with world(nats_url, tmp_path) as w, reader(w.port, token()) as r:

@@ -274,6 +274,69 @@ async def test_another_log_starts_everybody_again(stage: Stage) -> None:
     assert client.told[-2]["text"] == "New"
 
 
+async def test_nothing_of_another_log_is_added_before_it_is_known(stage: Stage) -> None:
+    """Events of a new log that continue the old one by their numbers are never shown on top of it."""
+    client = await stage.live(stage.join())
+    stage.channels.disconnected()
+    stage.broker.script = Script().begin()
+    for text in ("New", " and", " other"):
+        stage.broker.script.chunk(text)
+    stage.broker.log_epoch = "epoch-2"
+    stage.broker.publish(stage.broker.script.chunk(" words"))
+    stage.clock.advance(2.0)
+    stage.channels.sweep()
+    await asyncio.sleep(0)
+    assert client.types.count("live") == 1 and client.seqs == []
+    stage.channels.reconnected()
+    await eventually(lambda: client.types.count("live") == 2, what="the reader starts again")
+    assert client.told[-1]["position"] == {"epoch": "epoch-2", "seq": 7}
+    assert client.seqs == []
+    assert stage.channel.live.snapshot.sections[0].text == "New and other words"
+
+
+async def test_a_repair_that_an_outage_met_adds_nothing(stage: Stage) -> None:
+    """A comparison that began with the old broker and is answered by the new one is thrown away."""
+    client = await stage.live(stage.join())
+    stage.broker.down = True
+    stage.clock.advance(2.0)
+    stage.channels.sweep()
+    await asyncio.sleep(0)
+    stage.channels.disconnected()
+    stage.broker.script = Script().begin()
+    for text in ("New", " and", " other"):
+        stage.broker.script.chunk(text)
+    stage.broker.log_epoch, stage.broker.down = "epoch-2", False
+    stage.channels.reconnected()
+    await eventually(lambda: client.types.count("live") == 2, what="the reader starts again")
+    assert client.seqs == [] and stage.channel.live.snapshot.sections[0].text == "New and other"
+
+
+async def test_a_log_that_is_provisioned_late_is_still_compared(stage: Stage) -> None:
+    """A broker that is back without its streams is asked on, however long; an ended post is compared too."""
+    stage.broker.script.publish()
+    client = await stage.live(stage.join())
+    stage.channels.disconnected()
+    stage.broker.down = True
+    stage.channels.reconnected()
+    stage.broker.log_epoch = "epoch-2"
+    await asyncio.sleep(0.2)
+    assert client.types.count("live") == 1
+    stage.broker.down = False
+    await eventually(lambda: client.types.count("live") == 2, what="the reader starts again")
+    assert client.told[-1]["position"]["epoch"] == "epoch-2"
+
+
+async def test_readers_go_on_after_a_reconnect_to_the_same_log(stage: Stage) -> None:
+    """What was published in the outage is read from the log, what comes after it is live, and no snapshot is sent."""
+    client = await stage.live(stage.join())
+    stage.channels.disconnected()
+    stage.broker.script.chunk(" missed")
+    stage.channels.reconnected()
+    await eventually(lambda: client.seqs == [5], what="the missed event")
+    stage.broker.publish(stage.broker.script.chunk("!"))
+    assert client.seqs == [5, 6] and client.types.count("live") == 1
+
+
 async def test_another_log_without_a_reconnect(stage: Stage) -> None:
     """A log that is suddenly shorter is looked at closely: under another epoch the post is loaded anew."""
     client = await stage.live(stage.join())

@@ -28,13 +28,18 @@ async def _ignore() -> None:
 def connection_options(
     service: str,
     *,
+    on_disconnect: Callback = _ignore,
     on_reconnect: Callback = _ignore,
     on_error: Callable[[Exception], Awaitable[None]] | None = None,
 ) -> dict[str, Any]:
-    """Keyword arguments for ``nats.connect`` and for FastStream's broker alike: never give up, come back fast."""
+    """Keyword arguments for ``nats.connect`` and for FastStream's broker alike: never give up, come back fast.
+
+    ``on_disconnect`` is called before the first try to come back, ``on_reconnect`` after all subscriptions are back.
+    """
 
     async def disconnected() -> None:
         get_logger().warning("nats disconnected")
+        await on_disconnect()
 
     async def reconnected() -> None:
         get_logger().info("nats reconnected")

@@ -16,11 +16,14 @@ from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import connected, probe
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import EVENTS, Topology, topology
+from inkwire_gateway.adapters.api import http_api
 from inkwire_gateway.adapters.history import LogHistory
 from inkwire_gateway.adapters.server import GatewayServer, ServerLimits
 from inkwire_gateway.adapters.tail import NatsTail, lost_of
+from inkwire_gateway.cancels import Cancels
 from inkwire_gateway.channels import Channels, ChannelTimes
 from inkwire_gateway.hub import Hub, HubLimits
+from inkwire_gateway.ports import PostApi
 from inkwire_gateway.session import SessionLimits
 from inkwire_gateway.settings import Settings
 from inkwire_stores import open_store
@@ -32,7 +35,9 @@ SERVICE = "gateway"
 class Running:
     """The parts that came up, for the process and for tests."""
 
-    def __init__(self, settings: Settings, client: NatsClient, jetstream: JetStream, store: PostStore) -> None:
+    def __init__(
+        self, settings: Settings, client: NatsClient, jetstream: JetStream, store: PostStore, api: PostApi
+    ) -> None:
         self.port = 0
         self.clock = SystemClock()
         self.health = _health(client, jetstream, store)
@@ -54,7 +59,8 @@ class Running:
             times=_times(settings),
             refuse=self.server.refuse,
         )
-        self.server.attach(self.channels)
+        self.cancels = Cancels(api, max_in_flight=settings.max_cancels)
+        self.server.attach(self.channels, self.cancels)
 
     def _schedule_flush(self) -> None:
         asyncio.get_running_loop().call_soon(self._flush)
@@ -75,6 +81,11 @@ class _Callbacks:
     def __init__(self) -> None:
         self.channels: Channels | None = None
 
+    async def disconnected(self) -> None:
+        """Believe nothing until it is compared."""
+        if self.channels is not None:
+            self.channels.disconnected()
+
     async def reconnected(self) -> None:
         """Compare everything with the log."""
         if self.channels is not None:
@@ -93,12 +104,19 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[R
     callbacks = _Callbacks()
     async with (
         open_store(settings.store_url) as store,
-        connected(settings.nats_url, SERVICE, on_reconnect=callbacks.reconnected, on_error=callbacks.failed) as client,
+        http_api(settings.api_url, timeout_s=settings.api_timeout_s, max_in_flight=settings.max_cancels) as api,
+        connected(
+            settings.nats_url,
+            SERVICE,
+            on_disconnect=callbacks.disconnected,
+            on_reconnect=callbacks.reconnected,
+            on_error=callbacks.failed,
+        ) as client,
     ):
         jetstream = JetStream(client)
         await jetstream.start()
         await wait_until_provisioned(jetstream, _own(topology()), timeout_s=settings.provision_timeout_s)
-        parts = Running(settings, client, jetstream, store)
+        parts = Running(settings, client, jetstream, store, api)
         callbacks.channels = parts.channels
         upkeep = supervisor.spawn("channels", parts.channels.run())
         try:
@@ -107,6 +125,7 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[R
                 yield parts
         finally:
             upkeep.cancel()
+            await parts.cancels.stop()
             await parts.channels.stop()
 
 
@@ -143,6 +162,7 @@ def _session_limits(settings: Settings) -> SessionLimits:
         frame_burst=settings.frame_burst,
         max_invalid_frames=settings.max_invalid_frames,
         authenticate_within_s=settings.authenticate_timeout_s,
+        max_cancels=settings.max_connection_cancels,
     )
 
 

@@ -14,7 +14,7 @@ from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.events import EVENT_CLASSES
 from inkwire_gateway.hub import Channel, Hub, PostChannel, UserChannel, channels_of
-from inkwire_gateway.live_post import Phase, Verdict
+from inkwire_gateway.live_post import Loaded, Phase, Verdict
 from inkwire_gateway.ports import Damaged, History, LiveTail, Unavailable, Watch
 from inkwire_gateway.subscription import State, Subscription
 
@@ -23,6 +23,8 @@ RETRY_MAX_S = 1.0
 T = TypeVar("T")
 REFILL_TRIES = 20
 """Reads of one repair; what is still missing then is read at the next tail check."""
+
+TELL_AFTER_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,13 @@ class Channels:
         self._refuse = refuse
         self._upkeep: dict[Channel, _Upkeep] = {}
         self._reads = asyncio.Semaphore(times.max_loads)
+        self._epoch: str | None = None
+        """The log's identity as it was told after the last reconnect; ``None`` if there was none yet."""
+        self._certain = asyncio.Event()
+        """Not set from a disconnect until it is known which log has come back."""
+        self._certain.set()
+        self._outages = 0
+        self._comparing: asyncio.Task[None] | None = None
         self._leftovers: set[asyncio.Task[None]] = set()
 
     # -- readers -----------------------------------------------------------------------------------------------
@@ -144,6 +153,7 @@ class Channels:
             upkeep.watch = await self._insist(
                 lambda: self._tail.watch_post(channel.owner, channel.post, self._on_post(channel, upkeep))
             )
+        await self._certain.wait()
         found = True
         if upkeep.anew or await self._repair(channel) is Verdict.DAMAGED:
             found = await self._load(channel, upkeep)
@@ -158,7 +168,7 @@ class Channels:
         """Read the post; readers it already had get a new snapshot. False if there is no such post."""
         upkeep.anew = True
         channel.live.suspend()
-        loaded = await self._insist(lambda: self._history.load(channel.owner, channel.post))
+        loaded = await self._of_this_log(channel)
         if loaded is None:
             return False
         verdict = self.hub.start(channel, loaded)
@@ -169,9 +179,18 @@ class Channels:
         upkeep.anew = False
         return True
 
+    async def _of_this_log(self, channel: PostChannel) -> Loaded | None:
+        """The post; one that was read while the broker was being replaced is read once more."""
+        while True:
+            loaded = await self._insist(lambda: self._history.load(channel.owner, channel.post))
+            await self._certain.wait()
+            if loaded is None or self._epoch in (None, loaded.epoch):
+                return loaded
+
     async def _repair(self, channel: PostChannel) -> Verdict:
         """Compare with the log and read what is missing; what then still is, the next tail check asks for again."""
         live = channel.live
+        outages = self._outages
         for attempt in range(REFILL_TRIES):
             newest = await self._insist(lambda: self._history.newest_seq(channel.owner, channel.post))
             if newest <= live.seq and live.phase is Phase.LIVE:
@@ -185,6 +204,8 @@ class Channels:
             events = await self._insist(
                 lambda: self._history.events_after(channel.owner, channel.post, live.stream_seq)
             )
+            if outages != self._outages:
+                return Verdict.GAP  # perhaps of another log, which must never be added to this one: compare first
             if self.hub.refill(channel, events) is Verdict.DAMAGED:
                 get_logger().warning("post is read anew", post=channel.post, seq=live.seq)
                 return Verdict.DAMAGED
@@ -283,23 +304,44 @@ class Channels:
                 continue
             self._work(channel)
 
+    def disconnected(self) -> None:
+        """The broker is away, and what comes back may be another one: keep what it says until that is known."""
+        self._outages += 1
+        self._certain.clear()
+        for channel in channels_of(self.hub):
+            channel.live.suspend()
+
     def reconnected(self) -> None:
         """The broker is back: compare everything with its log. Returns at once; the caller is the broker's client."""
-        self._leftover("compare after reconnect", self._compare())
+        if self._comparing is None or self._comparing.done():
+            self._comparing = self._leftover("compare after reconnect", self._compare())
 
     async def _compare(self) -> None:
-        """If the log is another one, every place in the old one is void."""
-        try:
-            async with self._patience():
-                epoch = await self._insist(self._history.epoch)
-        except Unavailable:
-            get_logger().warning("the log's epoch is not known; posts are compared with what is there")
-        else:
-            for channel in channels_of(self.hub):
-                if channel.ready and channel.live.epoch != epoch:
-                    get_logger().warning("the log is another one", before=channel.live.epoch, now=epoch)
-                    self._upkeep[channel].anew = True
+        """If the log is another one, every place in the old one is void. Asks until the log tells which it is."""
+        while True:
+            outages = self._outages
+            epoch = await self._log_epoch()
+            if outages == self._outages:  # else this was said by the broker before
+                break
+        self._epoch = epoch
+        for channel in channels_of(self.hub):
+            if channel.ready and channel.live.epoch != epoch:
+                get_logger().warning("the log is another one", post=channel.post, before=channel.live.epoch, now=epoch)
+                self._upkeep[channel].anew = True
+        self._certain.set()
         self.suspect()
+
+    async def _log_epoch(self) -> str:
+        """Without bound: streams may be provisioned an hour later. Told once; readiness says it all the while."""
+        attempt = 0
+        while True:
+            try:
+                return await self._history.epoch()
+            except Unavailable as error:
+                if attempt == TELL_AFTER_TRIES:
+                    get_logger().warning("the log does not tell which one it is; asking on", error=str(error))
+            attempt += 1
+            await asyncio.sleep(_delay_s(attempt))
 
     # -- ends --------------------------------------------------------------------------------------------------
 
@@ -318,10 +360,11 @@ class Channels:
         if upkeep is not None and upkeep.watch is not None:
             self._leftover(f"release {channel.name}", upkeep.watch.stop())
 
-    def _leftover(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def _leftover(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = spawn(name, work)
         self._leftovers.add(task)
         task.add_done_callback(self._leftovers.discard)
+        return task
 
     async def stop(self) -> None:
         """Let go of everything."""
@@ -329,6 +372,8 @@ class Channels:
         await cancel_and_wait(*tasks)
         for channel in list(self._upkeep):
             self._release(channel)
+        if self._comparing is not None:
+            await cancel_and_wait(self._comparing)
         if self._leftovers:
             await asyncio.wait(self._leftovers, timeout=1)
         await cancel_and_wait(*self._leftovers)

@@ -64,7 +64,9 @@ class LogHistory:
                         return Loaded(stored.snapshot, stream_seq, epoch)
                 if newest is None:
                     return None
-                loaded = self._folded(post, await self._log.read(owner, post), epoch)
+                events = await self._log.read(owner, post)
+                base = await self._base(owner, post, events)
+                loaded = self._folded(base or Snapshot(post=post), events, epoch)
                 if loaded is not None and loaded.snapshot.seq >= newest.event.seq:
                     return loaded
                 await asyncio.sleep(RETRY_S)
@@ -81,14 +83,23 @@ class LogHistory:
             return None
         return stored if stored is not None and stored.snapshot.owner == owner else None
 
-    def _folded(self, post: str, events: Sequence[StoredEvent], epoch: str) -> Loaded | None:
-        snapshot = Snapshot(post=post)
+    async def _base(self, owner: str, post: str, events: Sequence[StoredEvent]) -> Snapshot | None:
+        """What stood before the log's first event, where the log begins later: it was purged, or lost."""
+        if not events or events[0].event.seq == 1:
+            return None
+        stored = await self._stored(owner, post, needed=True)
+        return None if stored is None else stored.snapshot
+
+    def _folded(self, snapshot: Snapshot, events: Sequence[StoredEvent], epoch: str) -> Loaded | None:
+        """The events upon a snapshot, changed in place; None if they do not follow."""
         stream_seq = 0
         recent: list[LogEvent] = []
         for stored in events:
             outcome = fold(snapshot, stored.event)
             if outcome in (Outcome.GAP, Outcome.INVALID):
-                get_logger().warning("history does not fold", post=post, seq=stored.event.seq, outcome=str(outcome))
+                get_logger().warning(
+                    "history does not fold", post=snapshot.post, seq=stored.event.seq, outcome=str(outcome)
+                )
                 return None
             if outcome is Outcome.APPLIED:
                 stream_seq = stored.stream_seq
