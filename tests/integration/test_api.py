@@ -116,6 +116,19 @@ async def test_a_place_that_cannot_be_in_this_log_is_not_read_on_from(api: Api) 
     assert (answer.status, answer.json["seq"]) == (200, writer.snapshot.seq)
 
 
+async def test_a_log_that_begins_later_goes_on_from_the_store(api: Api) -> None:
+    """What was purged, or lost with the broker's volume, is taken from the store, whichever log it came from."""
+    writer = await ScriptedWriter.begin(api.log, make_job("ana"))
+    await writer.section("s1", "kept, ")
+    before = StoredPost(writer.snapshot.model_copy(deep=True), 999, "1999-01-01T00:00:00Z")
+    assert await api.store.put(before, expected_seq=0)
+    await api.log.jetstream.api(f"STREAM.PURGE.{EVENTS}", {"filter": f"posts.ana.{writer.job.post}.>"})
+    await writer.section("s2", "and new")
+    answer = await api.ask("GET", f"/posts/{writer.job.post}")
+    assert [section["text"] for section in answer.json["sections"]] == ["kept, ", "and new"]
+    assert answer.json["position"] == {"epoch": await api.log.epoch(), "seq": writer.snapshot.seq}
+
+
 async def test_a_damaged_log_is_told(api: Api) -> None:
     """First as damage; once the persister has found it too, the post is readable as failed, its text is not."""
     writer = await ScriptedWriter.begin(api.log, make_job("ana"))

@@ -96,6 +96,8 @@ class Reader:
             # The stored document is a true earlier state, and its position says which.
             return Folded(stored.snapshot, stored.epoch, stored.corrupt)
         except Damaged as error:
+            if not store_answered:  # which may have what the log does not begin with
+                raise InkwireError("store_unavailable") from None
             get_logger().error("the post's log does not fold", post=post, error=str(error))
             raise InkwireError("corrupt") from None
         if folded is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from inkwire_api.ports import BrokerUnavailable, Damaged, Folded, Known
 from inkwire_chassis.clock import Clock
-from inkwire_chassis.event_log import EventLog, History, LogDamaged
+from inkwire_chassis.event_log import BeginningGone, EventLog, History, LogDamaged
 from inkwire_chassis.jetstream import BrokerError, StoredMessage
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
@@ -68,7 +68,15 @@ class JetStreamLog:
                     return Folded(stored.snapshot, epoch, stored.corrupt)
                 if stored.stream_seq < newest.stream_seq:  # else its place is not one in this log
                     base = History(stored.snapshot, stored.stream_seq)
-            return Folded((await self._log.history(owner, post, base=base, at_least=at_least)).snapshot, epoch)
+            try:
+                history = await self._log.history(owner, post, base=base, at_least=at_least)
+            except BeginningGone:
+                if stored is None:
+                    raise
+                # Purged, or lost with the broker's volume: the log goes on from what the store has.
+                base = History(stored.snapshot.model_copy(deep=True), 0)
+                history = await self._log.history(owner, post, base=base, at_least=at_least)
+            return Folded(history.snapshot, epoch)
 
     async def fill_ratio(self) -> float:
         with asking():

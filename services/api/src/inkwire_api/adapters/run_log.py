@@ -27,6 +27,11 @@ class JetStreamRuns:
             newest = await self._log.jetstream.leader_last(EVENTS, subjects.post_events(owner, post))
         return await self._folded(owner, post, 0 if newest is None else newest.seq)
 
+    async def deliveries(self, post: str, run: int) -> int:
+        with asking():
+            claim, _ = await self._log.read_claim(post)
+        return claim.deliveries if claim is not None and claim.run == run else 0
+
     async def wish_cancel(self, intent: CancelIntent) -> None:
         with asking():
             await self._log.store_cancel_intent(intent)
@@ -54,7 +59,12 @@ class JetStreamRuns:
 
     async def _folded(self, owner: str, post: str, at_least: int) -> Snapshot | None:
         stored, store_answered = await self._stored(owner, post)
-        folded = await self._reads.fold(owner, post, stored, at_least=at_least)
+        try:
+            folded = await self._reads.fold(owner, post, stored, at_least=at_least)
+        except Damaged:
+            if store_answered:
+                raise
+            raise StoreUnavailable("the log holds a later part of the post, and the store does not answer") from None
         if folded is None and not store_answered:
             raise StoreUnavailable("the log has nothing of the post, and the store does not answer")
         if folded is not None and folded.corrupt:
