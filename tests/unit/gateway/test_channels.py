@@ -29,6 +29,7 @@ class FakeBroker:
         self.script.chunk("Hello")
         self.log_epoch = EPOCH
         self.down = False
+        self.refusals = 0
         self.damaged = False
         self.known = True
         self.items: list[dict[str, Any]] = []
@@ -38,6 +39,7 @@ class FakeBroker:
 
     def _ask(self) -> None:
         if self.down:
+            self.refusals += 1
             raise Unavailable("down")
 
     async def epoch(self) -> str:
@@ -319,7 +321,7 @@ async def test_a_log_that_is_provisioned_late_is_still_compared(stage: Stage) ->
     stage.broker.down = True
     stage.channels.reconnected()
     stage.broker.log_epoch = "epoch-2"
-    await asyncio.sleep(0.2)
+    await eventually(lambda: stage.broker.refusals >= 5, what="it asks again and again")
     assert client.types.count("live") == 1
     stage.broker.down = False
     await eventually(lambda: client.types.count("live") == 2, what="the reader starts again")
