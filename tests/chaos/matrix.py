@@ -98,7 +98,7 @@ async def run(options: Options, folder: Path, tell: Tell) -> Report:
     ):
         aim = AIMS.get(options.aim or options.broken or "")
         manners = (STEADY, STEADY) if aim is not None and aim.steady_readers_only else LIVE_MANNERS
-        people = People(processes, store, options.seed, over, manners)
+        people = People(processes, store, options.seed, over, manners, steering=aim is None)
         stack.push_async_callback(people.close)
         try:
             await _storm_and_calm(options, processes, people, over, tell)

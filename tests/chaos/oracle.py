@@ -44,7 +44,9 @@ class ReaderHistory:
     gaps: int = 0
     """Times it had to ask again because an event did not follow."""
     final_text: str | None = None
-    """The document when it saw the run's end; None: it never did."""
+    """The document when it saw the last run's end; None: it never did."""
+    gone: bool = False
+    """It was told that the post is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,10 @@ class ClaimSeen:
 
 @dataclass(slots=True)
 class PostEvidence:
-    """One accepted post: what everybody says of it. `ends` are the terminals that each run may have."""
+    """One accepted post: what everybody says of it. `ends` are the terminals that each run may have.
+
+    Where the post was `deleted`, nobody may have anything of it in the end.
+    """
 
     post: str
     log: Sequence[StoredEvent] = ()
@@ -70,6 +75,8 @@ class PostEvidence:
     repeated_ids: Sequence[str] = ()
     """What repeats of the accepted request, with its Idempotency-Key, were answered."""
     ends: dict[int, frozenset[str]] = field(default_factory=lambda: {1: frozenset({"published"})})
+    way: str = "left alone"
+    deleted: bool = False
 
 
 @dataclass(slots=True)
@@ -204,6 +211,11 @@ def _one_writer(post: PostEvidence, _truth: Truth) -> Iterator[str]:
             yield f"seq {event.seq} ({event.type}) was written by attempt {event.attempt} while {holder}"
 
 
+def _deleted_at_last(post: PostEvidence, truth: Truth) -> Iterator[str]:
+    if (truth.snapshot.status == "deleted") is not post.deleted:
+        yield f"it ends as {truth.snapshot.status}"
+
+
 def _digest_proves(post: PostEvidence, truth: Truth) -> Iterator[str]:
     last = post.log[-1].event if post.log else None
     if isinstance(last, PostPublished) and last.data.sha256 != digest(document(truth.snapshot)):
@@ -226,6 +238,8 @@ def _readers_go_forward(post: PostEvidence, _truth: Truth) -> Iterator[str]:
 def _readers_reach_the_end(post: PostEvidence, truth: Truth) -> Iterator[str]:
     text = document(truth.snapshot)
     for reader in post.readers:
+        if post.deleted and reader.gone:
+            continue
         if reader.final_text is None or not reader.sights:
             yield f"reader {reader.name} never saw the end (it was at {reader.sights[-1].seq if reader.sights else 0})"
         elif reader.sights[-1].seq != truth.snapshot.seq:
@@ -255,12 +269,15 @@ def _store_is_the_log(post: PostEvidence, truth: Truth) -> Iterator[str]:
         yield "the store holds it as corrupt"
     if stored.snapshot.seq != truth.snapshot.seq or view(stored.snapshot) != view(truth.snapshot):
         yield f"the store is at {stored.snapshot.seq} ({stored.snapshot.status}), the log at {truth.snapshot.seq}"
-    if stored.markdown is None or digest(stored.markdown) != digest(document(truth.snapshot)):
+    if not post.deleted and (stored.markdown is None or digest(stored.markdown) != digest(document(truth.snapshot))):
         yield "the stored Markdown is not the log's text"
 
 
 def _download_is_the_log(post: PostEvidence, truth: Truth) -> Iterator[str]:
-    if post.download != document(truth.snapshot).encode():
+    if post.deleted:
+        if post.download is not None or post.stored is None or post.stored.markdown:
+            yield "a deleted post's text can still be had"
+    elif post.download != document(truth.snapshot).encode():
         yield "the downloaded Markdown is not the log's text"
 
 
@@ -279,6 +296,7 @@ def _backward(sights: Sequence[Sight]) -> Iterator[str]:
 POST_RULES: Final[dict[str, Rule]] = {
     "one_terminal": _one_terminal,
     "one_writer": _one_writer,
+    "deleted_at_last": _deleted_at_last,
     "digest_proves": _digest_proves,
     "readers_show_the_log": _readers_show_the_log,
     "readers_go_forward": _readers_go_forward,

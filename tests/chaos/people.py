@@ -1,7 +1,6 @@
 """Those who use Inkwire during a run: they ask for posts until they are accepted, and read them to the end.
 
-What a person does after the 202 is a list of `Step`s, so that cancel, retry and delete become steps of their own when
-the product has them; a step says in `PostEvidence.ends` which ends its run may have.
+What a person does after the 202 is a list of `Step`s. Some cancel, retry or delete their post (steering.py).
 """
 
 import asyncio
@@ -20,6 +19,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.oracle import PostEvidence, Sight, view
 from tests.chaos.pacing import pause
 from tests.chaos.readers import AFTER, Manner, Reader
+from tests.chaos.steering import LEFT_ALONE, Api, Way, draw_way
 
 OWNERS: Final = ("ada", "grace", "edsger")
 REQUEST_TIMEOUT_S: Final = 15.0
@@ -39,6 +39,7 @@ class Person:
     body: dict[str, Any]
     rng: random.Random
     evidence: PostEvidence
+    way: Way
     readers: list[Reader] = field(default_factory=list)
     done: bool = False
 
@@ -47,7 +48,14 @@ class People:
     """Keeps so many posts open at once until enough were written and the faults are over."""
 
     def __init__(
-        self, cluster: Cluster, store: PostStore, seed: int, over: asyncio.Event, manners: Sequence[Manner]
+        self,
+        cluster: Cluster,
+        store: PostStore,
+        seed: int,
+        over: asyncio.Event,
+        manners: Sequence[Manner],
+        *,
+        steering: bool = True,
     ) -> None:
         self.all: list[Person] = []
         self.never_accepted: list[str] = []
@@ -56,6 +64,7 @@ class People:
         self._seed = seed
         self._over = over
         self._manners = manners
+        self._steering = steering
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S), trust_env=False)
 
     @property
@@ -80,7 +89,9 @@ class People:
         body = {"title": title, "recipe": "blog", "options": {"length": "short"}}
         owner = rng.choice(OWNERS)
         key = f"matrix-{self._seed}-{number}"
-        person = Person(number, owner, self._cluster.token(owner), key, body, rng, PostEvidence(""))
+        way = draw_way(rng) if self._steering else LEFT_ALONE
+        evidence = PostEvidence("", way=way.name, deleted=way.deleted)
+        person = Person(number, owner, self._cluster.token(owner), key, body, rng, evidence, way)
         self.all.append(person)
         accepted = await self._ask_until_accepted(person)
         if accepted is None:
@@ -101,11 +112,16 @@ class People:
 
     async def repeat_the_request(self, person: Person) -> None:
         """Some do not trust the 202 and ask again, with the same key, at another time."""
-        if person.number % 3 or await pause(self._over, person.rng.uniform(0.5, 8.0)):
+        if person.number % 3 or person.way.deleted or await pause(self._over, person.rng.uniform(0.5, 8.0)):
             return
         answered = await self._ask_until_accepted(person)
         if answered is not None:
             person.evidence.repeated_ids = [*person.evidence.repeated_ids, answered]
+
+    async def steer(self, person: Person) -> None:
+        """Cancel it, try it again, delete it, or leave it alone."""
+        api = Api(self._http, self._cluster.api_url, person.token, self._over)
+        await person.way.act(api, person.evidence, random.Random(person.rng.random()))
 
     def _reader(self, person: Person, manner: Manner) -> Reader:
         rng = random.Random(person.rng.random())
@@ -117,6 +133,7 @@ class People:
             person.token,
             rng,
             self._over,
+            person.way,
         )
         person.readers.append(reader)
         person.evidence.readers = [each.history for each in person.readers]
@@ -156,7 +173,7 @@ class People:
             stored = await self._stored(person.evidence.post)
             if stored is not None and (not sights or (sights[-1].seq, sights[-1].view) != _place(stored.snapshot)):
                 sights.append(Sight(time.time(), "stored", *_place(stored.snapshot)))
-            if stored is not None and stored.snapshot.is_final:
+            if stored is not None and person.way.over(stored.snapshot):
                 return
             await pause(self._over, STORE_LOOK_S)
 
@@ -168,7 +185,7 @@ class People:
 
 
 Step = Callable[[People, Person], Awaitable[None]]
-STEPS: Final[tuple[Step, ...]] = (People.read_to_the_end, People.repeat_the_request)
+STEPS: Final[tuple[Step, ...]] = (People.read_to_the_end, People.repeat_the_request, People.steer)
 
 
 def _place(snapshot: Snapshot) -> tuple[int, str]:

@@ -30,6 +30,7 @@ from inkwire_contracts.errors import ERROR_CODES
 from inkwire_contracts.fold import document
 from tests.chaos.oracle import ReaderHistory, Sight, view
 from tests.chaos.pacing import pause
+from tests.chaos.steering import Way
 from tests.support.wait import scaled_s
 
 OPEN_TIMEOUT_S: Final = 5.0
@@ -63,7 +64,7 @@ LIVE_MANNERS: Final = (STEADY, SLOW, FLAPPING, LATE)
 
 
 class Reader:
-    """One reader of one post until it has seen the run's end. Gateways are taken by turns."""
+    """One reader of one post until it has seen the end of its last run. Gateways are taken by turns."""
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Reader:
         token: str,
         rng: random.Random,
         over: asyncio.Event,
+        way: Way,
     ) -> None:
         self.history = ReaderHistory(name, manner.name)
         self._fold = PostFold(post)
@@ -82,13 +84,14 @@ class Reader:
         self._token = token
         self._rng = rng
         self._over = over
+        self._way = way
         self._turn = rng.randrange(len(gateways))
         self._returned = not manner.returns
 
     @property
     def done(self) -> bool:
         """Whether it has seen the end (and, if that is its manner, came back once more)."""
-        return self.history.final_text is not None and self._returned
+        return self.history.gone or (self.history.final_text is not None and self._returned)
 
     async def run(self) -> None:
         """Read until the end; `over` ends it early."""
@@ -196,11 +199,14 @@ class Reader:
             return
         snapshot = update.snapshot
         self.history.sights.append(Sight(time.time(), kind, snapshot.seq, view(snapshot)))
-        if snapshot.is_final:
+        if self._way.over(snapshot):
             self.history.final_text = document(snapshot)
 
     def _refused(self, frame: ErrorFrame | Unsubscribed) -> None:
-        """An outage is told by a code that says so; anything else is wrong for a post that was accepted."""
+        """An outage is told by a code that says so, a deleted post by `gone`; anything else is wrong."""
+        if frame.code == "gone" and self._way.deleted:
+            self.history.gone = True
+            return
         spec = ERROR_CODES.get(frame.code or "")
         if frame.code == "internal" or spec is None or spec.status not in (429, 502, 503, 504):
             self.history.refusals.append(f"{frame.type} {frame.code}: {frame.message}")

@@ -15,7 +15,7 @@ from tests.chaos.timing import percentile
 SHOWN_OF_A_RULE: Final = 3
 LOST: Final = ("readers_reach_the_end", "accepted", "one_terminal", "jobs_done")
 DOUBLED: Final = ("readers_show_the_log", "readers_go_forward", "superseded_is_announced", "one_writer")
-WRONG: Final = ("digest_proves", "store_is_the_log", "download_is_the_log", "store_shows_the_log")
+WRONG: Final = ("digest_proves", "deleted_at_last", "store_is_the_log", "download_is_the_log", "store_shows_the_log")
 
 
 def table(report: Report) -> str:
@@ -33,6 +33,7 @@ def table(report: Report) -> str:
         ("cut off the broker", _hits(report, "cut")),
         ("store locked", _hits(report, "lock")),
         ("posts accepted", str(len(posts))),
+        ("  of them", _ways(posts)),
         ("events in the log", f"{events}, attempts {sum(len(post.claims) for post in posts)}"),
         ("readers", f"{len(readers)}, connections {sum(reader.connections for reader in readers)}"),
         ("positions compared", str(sum(len(reader.sights) for reader in readers))),
@@ -61,6 +62,11 @@ def _first_of_each(violations: Sequence[Violation]) -> Iterator[str]:
 def _hits(report: Report, kind: str) -> str:
     found = Counter(done.fault.target for done in report.done if done.fault.kind == kind)
     return ", ".join(f"{name} {count}" for name, count in sorted(found.items())) or "none"
+
+
+def _ways(posts: Sequence[PostEvidence]) -> str:
+    found = Counter(post.way for post in posts)
+    return ", ".join(f"{name} {count}" for name, count in sorted(found.items()))
 
 
 def _rules(by_rule: Counter[str]) -> str:

@@ -226,6 +226,11 @@ def second_post(post: PostEvidence) -> None:
     post.repeated_ids = [POST, "another"]
 
 
+def wished_away_and_there(post: PostEvidence) -> None:
+    """Its owner deleted it, and it was written on."""
+    post.deleted = True
+
+
 FORGERIES: dict[Callable[[PostEvidence], None], str] = {
     zombie_write: "one_writer",
     doubled_seq: "log_contiguous",
@@ -250,6 +255,7 @@ FORGERIES: dict[Callable[[PostEvidence], None], str] = {
     store_has_another_text: "store_is_the_log",
     download_differs: "download_is_the_log",
     second_post: "one_post_per_key",
+    wished_away_and_there: "deleted_at_last",
 }
 
 
@@ -274,6 +280,35 @@ def test_an_event_stored_twice_is_a_duplicate_and_no_breach() -> None:
     post = clean()
     post.log = [*post.log[:9], post.log[8], *post.log[9:]]
     assert rules(post) == set()
+
+
+def deleted() -> PostEvidence:
+    """A post that was written and then deleted; its reader saw that, one that came later was told so."""
+    post = clean()
+    log = log_of([*EVENTS, ("deleted", 2, {})])
+    relog(post, log)
+    snapshot = Snapshot(post=POST)
+    for stored in log:
+        fold(snapshot, stored.event)
+    post.deleted = True
+    post.readers[0].final_text = ""
+    post.readers = [*post.readers, ReaderHistory("after", "after", gone=True)]
+    post.stored, post.download = StoredPost(snapshot, log[-1].stream_seq, "epoch", None), None
+    return post
+
+
+def test_a_deleted_post_of_which_nothing_is_left_is_no_breach() -> None:
+    """Tombstone, `gone` and no download are what the owner asked for."""
+    assert rules(deleted()) == set()
+
+
+def test_a_deleted_post_that_can_be_had_is_found() -> None:
+    """Its text is still stored, or still served."""
+    stored, served = deleted(), deleted()
+    assert stored.stored is not None
+    stored.stored = replace(stored.stored, markdown=TEXT)
+    served.download = TEXT.encode()
+    assert rules(stored) == rules(served) == {"download_is_the_log"}
 
 
 @pytest.mark.parametrize(
