@@ -89,5 +89,7 @@ def test_limits_are_the_defaults() -> None:
         f"after {limits['ping_interval_s'].default:g} s, then {limits['pong_timeout_s'].default:g} s",
         f"then {limits['slow_timeout_s'].default:g} s",
         f"{limits['load_timeout_s'].default:g} s | `broker_unavailable`",
+        f"{limits['max_connection_cancels'].default}; {limits['max_cancels'].default} | `rate_limited`",
+        f"{limits['api_timeout_s'].default:g} s | `api_unavailable`",
     ):
         assert words in section, words

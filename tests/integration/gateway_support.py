@@ -216,6 +216,10 @@ class Reader:
             self.positions[channel] = {"epoch": frame["epoch"], "seq": 0}
             for section in self.snapshots[channel].sections:
                 section.text = ""
+        elif frame["type"] == "data":
+            described = self.snapshots[channel].section(frame["section"])
+            assert described is not None and described.data is None and channel not in self.live
+            described.data = frame["data"]
         elif frame["type"] == "text":
             section = self.snapshots[channel].section(frame["section"])
             assert section is not None

@@ -14,6 +14,8 @@ GOOD: list[dict[str, Any]] = [
     {"type": "subscribe", "channel": "post:x", "position": {"epoch": "e", "seq": 0}, "id": 1},
     {"type": "unsubscribe", "channel": "post:x", "id": 2},
     {"type": "refresh", "token": "t"},
+    {"type": "cancel", "channel": "post:x"},
+    {"type": "cancel", "channel": "post:x", "run": 1, "id": 3},
     {"type": "ping"},
     {"type": "ping", "novel": True},
 ]
@@ -26,7 +28,8 @@ BAD: list[Any] = [
     {"type": "subscribe", "channel": "c", "position": {"epoch": "e", "seq": -1}},
     {"type": "subscribe", "channel": "c", "position": {"epoch": "e" * 65, "seq": 1}},
     {"type": "subscribe", "channel": "c", "id": "one"}, {"type": "unsubscribe"}, {"type": "refresh"},
-    {"type": "welcome"}, {"type": "event"},
+    {"type": "cancel"}, {"type": "cancel", "channel": "c", "run": 0}, {"type": "cancel", "channel": "c", "run": "last"},
+    {"type": "welcome"}, {"type": "event"}, {"type": "cancelling"},
 ]  # fmt: skip
 ANSWERS: list[BaseModel] = [
     client_frames.Welcome(connection="c", owner="ada", expires_at="t", max_channels=8),
@@ -34,10 +37,12 @@ ANSWERS: list[BaseModel] = [
     client_frames.Subscribed(channel="post:x", recovered=False),
     client_frames.SnapshotFrame(channel="post:x", epoch="e", snapshot={"seq": 1}),
     client_frames.TextFrame(channel="post:x", section="s", start=0, end=1, text="😀"),
+    client_frames.DataFrame(channel="post:x", section="s", data={"rows": [1]}),
     client_frames.Live(channel="post:x", position=Position(epoch="e", seq=3)),
     client_frames.EventFrame(channel="post:x", name="chunk.produced", event={"type": "chunk"}),
     client_frames.Posts(channel="user:ada", items=[]),
     client_frames.Unsubscribed(channel="post:x", code="forbidden_channel"),
+    client_frames.Cancelling(channel="post:x", run=1, status="generating", accepted=True, id=2),
     client_frames.ErrorFrame(code="invalid_frame", message="m"),
     client_frames.Pong(id=3),
 ]

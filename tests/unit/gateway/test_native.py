@@ -2,7 +2,9 @@
 
 import pytest
 
+from inkwire.following import PostFold
 from inkwire_contracts.client_frames import MAX_TEXT_FRAME_BYTES, SERVER_FRAME, EventFrame, Live, TextFrame
+from inkwire_contracts.events import MAX_EVENT_BYTES
 from inkwire_gateway.dialects.native import NATIVE, event_payload, text_payloads
 from inkwire_gateway.live_post import LivePost
 from inkwire_gateway.ring import Batch, Ring
@@ -52,6 +54,33 @@ def test_every_frame_of_a_catch_up_is_of_the_contract() -> None:
     parsed = [SERVER_FRAME.validate_python(unframed(frame)) for frame in frames]
     assert [frame.type for frame in parsed] == ["subscribed", "snapshot", "text", "live"]
     assert isinstance(parsed[-1], Live) and parsed[-1].position.seq == 4
+
+
+def test_data_travels_beside_the_snapshot() -> None:
+    """However many sections have data, the snapshot's frame has none; each comes whole, before the texts and live."""
+    script = Script()
+    script.add("requested", title="T", recipe="blog")
+    script.add("started")
+    kept = {}
+    for number in range(12):
+        name = f"s{number}"
+        script.add("section_started", section=name)
+        data = {"rows": ["é" * 1_000] * 90} if number % 2 else None
+        script.add("section_completed", section=name, text=name, data=data)
+        kept |= {name: data} if data else {}
+    post = LivePost(POST, Ring(100, 10_000), max_buffer=10)
+    post.start(script.loaded())
+    frames = list(NATIVE.catch_up(NAME, post.capture(), 3, first=True))
+    told = [unframed(frame) for frame in frames]
+    assert [f["type"] for f in told] == ["subscribed", "snapshot", *["data"] * 6, *["text"] * 12]
+    assert len(frames[1]) < MAX_TEXT_FRAME_BYTES
+    assert all(len(frame) < MAX_EVENT_BYTES for frame in frames)
+    assert {f["section"]: f["data"] for f in told if f["type"] == "data"} == kept
+
+    client = PostFold(POST)
+    for frame in [*frames, NATIVE.live(NAME, EPOCH, post.seq)]:
+        client.receive(SERVER_FRAME.validate_python(unframed(frame)))
+    assert client.snapshot == script.truth
 
 
 def test_user_channel_frames() -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from inkwire_chassis.auth import DEFAULT_SCOPES, LEEWAY_S, KeyRing
 from inkwire_contracts.client_frames import ErrorFrame, Pong, Refreshed, Unsubscribed, Welcome
-from inkwire_gateway.session import Close, Effect, Join, Leave, Send, Session, SessionLimits
+from inkwire_gateway.session import AskCancel, Close, Effect, Join, Leave, Send, Session, SessionLimits
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = KeyRing([("k1", "s" * 40)], "inkwire")
@@ -221,6 +221,13 @@ def test_token_narrowed_to_channels() -> None:
         ({"type": "subscribe", "channel": "user:eve"}, "forbidden_channel"),
         ({"type": "unsubscribe", "channel": POST}, "not_subscribed"),
         ({"type": "unsubscribe", "channel": "post:*"}, "not_subscribed"),
+        ({"type": "cancel"}, "invalid_frame"),
+        ({"type": "cancel", "channel": POST, "run": 0}, "invalid_frame"),
+        ({"type": "cancel", "channel": POST, "run": 1_000_001}, "invalid_frame"),
+        ({"type": "cancel", "channel": POST, "run": "first"}, "invalid_frame"),
+        ({"type": "cancel", "channel": "post:../../tokens"}, "invalid_channel"),
+        ({"type": "cancel", "channel": POST + "/cancel"}, "invalid_channel"),
+        ({"type": "cancel", "channel": "user:ada"}, "invalid_channel"),
         ({"type": "refresh"}, "invalid_frame"),
         ({"type": "refresh", "token": ""}, "invalid_frame"),
         ({"type": "refresh", "token": "t" * 4097}, "invalid_frame"),
@@ -238,6 +245,81 @@ def test_refusals_say_why_and_change_nothing(frame: Any, code: str) -> None:
     assert (session.channels, session.principal) == (set(), principal)
     message = only(effects, ErrorFrame).message
     assert "nonsense" not in message and "tttt" not in message
+
+
+def test_cancel_is_asked_with_the_tokens_own_words() -> None:
+    """Without following the channel: the post, the run and the connection's token go on, which no log line shows."""
+    session = new()
+    given = token()
+    session.open(given, NOW)
+    (asked,) = send(session, {"type": "cancel", "channel": POST, "run": 2, "id": 4})
+    assert asked == AskCancel("a" * 26, 2, given, 4)
+    assert given not in repr(asked)
+    assert session.channels == set()
+    (again,) = send(session, {"type": "cancel", "channel": POST})
+    assert again == AskCancel("a" * 26, None, given, None)
+
+
+def test_cancel_uses_the_refreshed_token() -> None:
+    """After a refresh in place the newest token counts, for its scopes too."""
+    session = signed_in()
+    newer = token(lifetime_s=600)
+    send(session, {"type": "refresh", "token": newer})
+    (asked,) = send(session, {"type": "cancel", "channel": POST})
+    assert isinstance(asked, AskCancel) and asked.token == newer
+    send(session, {"type": "refresh", "token": token(scopes=("post:read",))})
+    answer: ErrorFrame = only(send(session, {"type": "cancel", "channel": POST, "id": 1}), ErrorFrame)
+    assert (answer.code, answer.params, answer.channel, answer.id) == ("forbidden", {"scope": "post:cancel"}, POST, 1)
+
+
+def test_a_refused_refresh_does_not_lend_its_token() -> None:
+    """The token in force is the one that was accepted."""
+    session = new()
+    given = token()
+    session.open(given, NOW)
+    send(session, {"type": "refresh", "token": token("eve")})
+    (asked,) = send(session, {"type": "cancel", "channel": POST})
+    assert isinstance(asked, AskCancel) and asked.token == given
+
+
+def test_cancel_within_the_tokens_channels() -> None:
+    """A token that names channels stops those posts alone."""
+    session = signed_in(channels=(POST,))
+    assert isinstance(send(session, {"type": "cancel", "channel": POST})[0], AskCancel)
+    assert refused(send(session, {"type": "cancel", "channel": OTHER_POST})) == "forbidden_channel"
+
+
+def test_waiting_cancels_are_bounded() -> None:
+    """So many wait for their answer; each answer makes room for one more."""
+    session = signed_in(SessionLimits(max_cancels=2))
+    assert [type(send(session, {"type": "cancel", "channel": POST})[0]) for _ in range(2)] == [AskCancel] * 2
+    answer: ErrorFrame = only(send(session, {"type": "cancel", "channel": POST, "id": 3}), ErrorFrame)
+    assert (answer.code, answer.params, answer.id) == ("rate_limited", {"retry_after_s": 1}, 3)
+    session.cancel_answered()
+    assert isinstance(send(session, {"type": "cancel", "channel": POST})[0], AskCancel)
+    assert isinstance(only(send(session, {"type": "cancel", "channel": POST}), ErrorFrame), ErrorFrame)
+
+
+@pytest.mark.parametrize(
+    ("frame", "channel", "request_id"),
+    [
+        ({"type": "publish", "channel": POST, "id": 5}, POST, 5),
+        ({"channel": "user:ada", "id": 0}, "user:ada", 0),
+        ({"type": "subscribe", "channel": "post:short", "position": 1, "id": 6}, None, 6),
+        ({"type": "subscribe", "channel": [POST], "id": 6}, None, 6),
+        ({"type": "cancel", "channel": POST, "run": 0, "id": 7}, POST, 7),
+        ({"type": "subscribe", "channel": POST, "id": "six"}, POST, None),
+        ({"type": "subscribe", "channel": POST, "id": True, "position": 1}, POST, None),
+        ({"type": "subscribe", "channel": POST, "id": 1.5}, POST, None),
+        ({"type": "authenticate", "token": "x", "id": 8}, None, None),
+        ("{", None, None),
+        ("[1]", None, None),
+    ],
+)
+def test_an_invalid_frame_is_told_apart(frame: Any, channel: str | None, request_id: int | None) -> None:
+    """Where the frame was an object, the refusal repeats its id and channel, as far as they are well-formed."""
+    answer: ErrorFrame = only(send(signed_in(), frame), ErrorFrame)
+    assert (answer.code, answer.channel, answer.id) == ("invalid_frame", channel, request_id)
 
 
 def test_twice_and_too_many() -> None:

@@ -45,6 +45,13 @@ function* catchUp(events, size = 1_000) {
   }
 }
 
+// As the gateway does it: data in frames of its own, before the texts.
+function withData(frames, data) {
+  const [subscribed, snapshot, ...texts] = frames;
+  const carried = Object.entries(data).map(([section, value]) => ({ type: "data", channel: CHANNEL, section, data: value }));
+  return [subscribed, snapshot, ...carried, ...texts];
+}
+
 const event = (value) => ({ type: "event", channel: CHANNEL, event: value });
 const live = (seq, epoch = "e1") => ({ type: "live", channel: CHANNEL, position: { epoch, seq } });
 
@@ -166,4 +173,17 @@ test("code points are counted, lone halves as one", () => {
   for (const [text, count] of [["", 0], ["abc", 3], ["a😀b", 3], ["👩‍🚀", 3], ["\ud83d", 1], ["\ude00\ud83d", 2]]) {
     assert.equal(codePoints(text), count);
   }
+});
+
+test("a section's data comes in a frame of its own, and one for no section begins again", () => {
+  const { feed: it } = feed();
+  const [section] = PLAIN.snapshot.sections;
+  const data = { [section.section]: { rows: [1, 2] } };
+  for (const frame of withData([...catchUp(PLAIN.events)], data)) assert.equal(it.receive(frame), undefined);
+  assert.equal(it.receive(live(PLAIN.snapshot.seq)), undefined);
+  assert.deepEqual(it.snapshot.sections[0].data, { rows: [1, 2] });
+  assert.equal(documentText(it.snapshot), PLAIN.document);
+  const { feed: other } = feed();
+  const wrong = withData([...catchUp(PLAIN.events)], { nowhere: {} });
+  assert.deepEqual(wrong.slice(0, 3).map((frame) => other.receive(frame)), [undefined, undefined, "resubscribe"]);
 });

@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from inkwire_contracts.client_frames import EventFrame, Live, Position, ServerFrame, SnapshotFrame, TextFrame
+from inkwire_contracts.client_frames import (
+    DataFrame,
+    EventFrame,
+    Live,
+    Position,
+    ServerFrame,
+    SnapshotFrame,
+    TextFrame,
+)
 from inkwire_contracts.events import Event, event_from_dict
 from inkwire_contracts.fold import Outcome, Snapshot, digest, document, fold
 
@@ -72,6 +80,8 @@ class PostFold:
         """
         if isinstance(frame, SnapshotFrame):
             self._begin(frame)
+        elif isinstance(frame, DataFrame):
+            self._fill(frame)
         elif isinstance(frame, TextFrame):
             self._append(frame)
         elif isinstance(frame, Live):
@@ -86,6 +96,12 @@ class PostFold:
         for section in snapshot.sections:
             section.set_text("")
         self._coming = (frame.epoch, snapshot, lengths)
+
+    def _fill(self, frame: DataFrame) -> None:
+        section = self._coming[1].section(frame.section) if self._coming else None
+        if section is None:
+            raise OutOfStep("data came for a section that is not there", keep=False)
+        section.data = frame.data
 
     def _append(self, frame: TextFrame) -> None:
         section = self._coming[1].section(frame.section) if self._coming else None

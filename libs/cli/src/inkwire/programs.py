@@ -202,7 +202,8 @@ class Table:
         return {f"INKWIRE_{service}_HEALTH_HOST": "127.0.0.1", f"INKWIRE_{service}_HEALTH_PORT": str(port)}
 
     def _gateway_environment(self) -> dict[str, str]:
-        return self._listen("GATEWAY", self.ports.gateway) | self._keys()
+        api = {"INKWIRE_GATEWAY_API_URL": f"http://127.0.0.1:{self.ports.api}"}
+        return self._listen("GATEWAY", self.ports.gateway) | self._keys() | api
 
     def _api_environment(self) -> dict[str, str]:
         local = self.options.host in LOOPBACK

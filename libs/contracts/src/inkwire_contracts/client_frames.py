@@ -13,7 +13,7 @@ SUBPROTOCOL = "inkwire.v1"
 TOKEN_SUBPROTOCOL_PREFIX = "token."  # noqa: S105 - a prefix, not a secret
 MAX_CLIENT_FRAME_BYTES = 10_240
 MAX_TEXT_FRAME_BYTES = 64 * 1024
-"""Catch-up text travels in frames of at most this size."""
+"""Catch-up text travels in frames of at most this size: the whole JSON as UTF-8, not the text in it alone."""
 
 
 class _Frame(BaseModel):
@@ -27,7 +27,10 @@ class Position(_Frame):
     seq: int = Field(ge=0)
 
 
-Channel = Annotated[str, Field(min_length=1, max_length=160)]
+MAX_CHANNEL_CHARS = 160
+MAX_RUN = 1_000_000
+
+Channel = Annotated[str, Field(min_length=1, max_length=MAX_CHANNEL_CHARS)]
 FrameId = int | None
 
 
@@ -63,6 +66,15 @@ class Refresh(_Frame):
     id: FrameId = None
 
 
+class Cancel(_Frame):
+    """Stop the post of a channel, whether the channel is followed or not. With ``run`` only that run is stopped."""
+
+    type: Literal["cancel"]
+    channel: Channel
+    run: int | None = Field(None, ge=1, le=MAX_RUN)
+    id: FrameId = None
+
+
 class Ping(_Frame):
     """Ask for a ``pong``, for clients that cannot see WebSocket pings."""
 
@@ -71,7 +83,7 @@ class Ping(_Frame):
 
 
 ClientFrame = Annotated[
-    Authenticate | Subscribe | Unsubscribe | Refresh | Ping,
+    Authenticate | Subscribe | Unsubscribe | Refresh | Cancel | Ping,
     Field(discriminator="type"),
 ]
 CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(ClientFrame)
@@ -105,7 +117,7 @@ class Subscribed(_Frame):
 
 
 class SnapshotFrame(_Frame):
-    """The post as it stands, without texts: forget all you had. ``text`` frames and then ``live`` follow."""
+    """The post as it stands, without texts and data: forget all you had. Those follow in frames, then ``live``."""
 
     type: Literal["snapshot"] = "snapshot"
     channel: str
@@ -122,6 +134,15 @@ class TextFrame(_Frame):
     start: int
     end: int
     text: str
+
+
+class DataFrame(_Frame):
+    """The ``data`` of a section of the snapshot, whole; a section without data has no such frame."""
+
+    type: Literal["data"] = "data"
+    channel: str
+    section: str
+    data: dict[str, Any]
 
 
 class Live(_Frame):
@@ -159,6 +180,21 @@ class Unsubscribed(_Frame):
     id: FrameId = None
 
 
+class Cancelling(_Frame):
+    """Answer to ``cancel``: the post's latest run, and the post's status at this moment.
+
+    ``accepted``: that run will stop, whatever dies meanwhile; its end comes as an event. Not accepted: the run that was
+    meant had ended before, and nothing was changed.
+    """
+
+    type: Literal["cancelling"] = "cancelling"
+    channel: str
+    run: int
+    status: str
+    accepted: bool
+    id: FrameId = None
+
+
 class ErrorFrame(_Frame):
     """A frame was refused; nothing was changed."""
 
@@ -183,10 +219,12 @@ ServerFrame = Annotated[
     | Subscribed
     | SnapshotFrame
     | TextFrame
+    | DataFrame
     | Live
     | EventFrame
     | Posts
     | Unsubscribed
+    | Cancelling
     | ErrorFrame
     | Pong,
     Field(discriminator="type"),

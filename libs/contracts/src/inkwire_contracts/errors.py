@@ -76,6 +76,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "Nothing to try again",
         "The post is {status}; only a failed or a cancelled one can be tried again.",
     ),
+    ("not_replayable", 409, "This cannot be replayed", "{detail}"),
     ("too_many_posts", 429, "Too many unfinished posts", "Wait until one of your {limit} posts has ended."),
     ("rate_limited", 429, "Too many requests", "Try again in {retry_after_s} s."),
     (
@@ -90,12 +91,18 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "The post is still being stopped",
         "It is deleted once its writer has let go of it. Try again in a few seconds.",
     ),
+    (
+        "api_unavailable",
+        503,
+        "Not available at the moment",
+        "Nothing is promised, and nothing else was changed. Send the frame again in a few seconds; twice does no harm.",
+    ),
     ("store_unavailable", 503, "Not available at the moment", "Try again in a few seconds."),
     ("log_full", 503, "No room for new posts", "Nothing was accepted. Try again in {retry_after_s} s."),
     ("internal", 500, "Something went wrong", "It was logged. Try again; if it stays, tell the operator."),
     # Frames of the WebSocket
     ("invalid_frame", 400, "The frame is not valid", "{detail}"),
-    ("invalid_channel", 400, "No such channel", "Follow post:<id> or user:<owner>."),
+    ("invalid_channel", 400, "No such channel", "Name post:<id>, or user:<owner> to follow an owner."),
     ("too_many_channels", 429, "Too many channels", "Follow at most {limit} channels on one connection."),
     ("already_subscribed", 409, "Already subscribed", "Unsubscribe before subscribing to the channel again."),
     ("not_subscribed", 409, "Not subscribed", "This connection does not follow that channel."),
@@ -170,6 +177,7 @@ MESSAGES: Mapping[str, str] = {
     "finishing": "Finishing...",
     "published": "Published",
     "retrying": "Retrying in {delay_s} s ({reason})",
+    "waiting_for_provider": "Waiting {delay_s} s for the model provider (rate limited)",
 }
 
 REASONS: Mapping[str, str] = {

@@ -61,14 +61,16 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """The post as it stood at ``seq``, to be sent at a reader's own pace: head first, then texts."""
+    """The post as it stood at ``seq``, to be sent at a reader's own pace: head first, then data and texts."""
 
     epoch: str
     seq: int
     head: dict[str, Any]
-    """The snapshot's JSON with every text empty."""
+    """The snapshot's JSON with every text empty and every section's data null: bounded by requested and planned."""
     texts: tuple[tuple[str, str], ...]
     """(section, text), finished sections first; empty ones are left out."""
+    data: tuple[tuple[str, dict[str, Any]], ...] = ()
+    """(section, data) of those that have some; each was bounded by the event that brought it."""
 
 
 class LivePost:
@@ -137,13 +139,14 @@ class LivePost:
     def capture(self) -> Capture:
         """The post as it stands; made once per ``seq``, however many readers join there."""
         if self._capture is None or self._capture.seq != self.seq:
-            head = self.snapshot.model_dump(mode="json", exclude={"sections": {"__all__": {"text"}}})
+            head = self.snapshot.model_dump(mode="json", exclude={"sections": {"__all__": {"text", "data"}}})
             for section in head["sections"]:
-                section["text"] = ""
+                section["text"], section["data"] = "", None
             done = [s for s in self.snapshot.sections if s.status == "done"]
             rest = [s for s in self.snapshot.sections if s.status != "done"]
             texts = tuple((s.section, s.text) for s in done + rest if s.text)
-            self._capture = Capture(self.epoch, self.seq, head, texts)
+            data = tuple((s.section, s.data) for s in self.snapshot.sections if s.data is not None)
+            self._capture = Capture(self.epoch, self.seq, head, texts, data)
         return self._capture
 
     def _drain(self) -> Verdict:

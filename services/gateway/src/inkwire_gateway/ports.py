@@ -1,6 +1,7 @@
 """What the gateway needs from outside: live events, history, and lists of posts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from inkwire_gateway.live_post import Loaded, LogEvent
@@ -75,4 +76,25 @@ class History(Protocol):
 
     async def newest_posts(self, owner: str) -> list[dict[str, Any]]:
         """Summaries of an owner's newest posts, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What the api made of a cancel: the latest run, the post's status now, and whether that run will stop."""
+
+    run: int
+    status: str
+    accepted: bool
+
+
+class PostApi(Protocol):
+    """What changes a post's course. The api checks whose post it is."""
+
+    async def cancel(self, post: str, token: str, *, run: int | None) -> Cancelled:
+        """Have a run stop, as the token's bearer. May be repeated. Takes a bounded time.
+
+        Raises:
+            InkwireError: the api's own refusal, or ``api_unavailable``.
+        """
         ...

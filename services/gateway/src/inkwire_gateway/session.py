@@ -5,10 +5,11 @@ A frame that is refused changes nothing: it is answered with an ``error`` frame 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from inkwire_chassis.auth import LEEWAY_S, Principal
@@ -16,6 +17,7 @@ from inkwire_chassis.clock import rfc3339
 from inkwire_contracts.client_frames import (
     CLIENT_FRAME,
     Authenticate,
+    Cancel,
     ErrorFrame,
     Ping,
     Pong,
@@ -31,7 +33,11 @@ from inkwire_contracts.errors import InkwireError, render
 from inkwire_contracts.ids import ID_PATTERN, OWNER_PATTERN
 from inkwire_gateway.limits import FrameRate
 
+_POST = re.compile(rf"^post:{ID_PATTERN.strip('^$')}\Z")
 _CHANNEL = re.compile(rf"^(?:post:{ID_PATTERN.strip('^$')}|user:{OWNER_PATTERN.strip('^$')})\Z")
+
+TOO_MANY_CANCELS = {"retry_after_s": 1}
+"""What ``rate_limited`` says where too many cancels wait for the api."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,8 @@ class SessionLimits:
     frame_burst: int = 200
     max_invalid_frames: int = 10
     authenticate_within_s: float = 10.0
+    max_cancels: int = 10
+    """Cancels that wait for their answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +78,23 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class AskCancel:
+    """Have the api cancel a post, with the caller's own token; :meth:`Session.cancel_answered` follows."""
+
+    post: str
+    run: int | None
+    token: str = field(repr=False)
+    request_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End the connection with a row of the close code table, by name."""
 
     code: str
 
 
-Effect = Send | Join | Leave | Close
+Effect = Send | Join | Leave | AskCancel | Close
 Verify = Callable[[str, datetime], Principal]
 
 
@@ -108,6 +126,8 @@ class Session:
         self._opened_s = opened_s
         self._rate = FrameRate(limits.frames_per_s, limits.frame_burst)
         self._invalid = 0
+        self._token = ""
+        self._cancels = 0
 
     @property
     def owner(self) -> str | None:
@@ -127,7 +147,7 @@ class Session:
         try:
             frame = CLIENT_FRAME.validate_json(message)
         except ValidationError as error:
-            return self._invalid_frame(_detail(error))
+            return self._invalid_frame(_detail(error), *_told_apart_by(message))
         if isinstance(frame, Authenticate):
             if self.principal is not None:
                 return self._invalid_frame("Already authenticated; send refresh to replace the token.")
@@ -140,6 +160,8 @@ class Session:
             return self._refresh(frame, self.principal, now)
         if isinstance(frame, Subscribe):
             return self._subscribe(frame, self.principal)
+        if isinstance(frame, Cancel):
+            return self._cancel(frame, self.principal)
         return self._unsubscribe(frame)
 
     def tick(self, now: datetime, now_s: float) -> list[Effect]:
@@ -154,6 +176,10 @@ class Session:
         """The server ended a channel, or could not follow it."""
         self.channels.discard(channel)
 
+    def cancel_answered(self) -> None:
+        """The answer to an :class:`AskCancel` is there, whatever it is."""
+        self._cancels -= 1
+
     # -- frames ------------------------------------------------------------------------------------------------
 
     def _authenticate(self, token: str, now: datetime) -> list[Effect]:
@@ -166,7 +192,7 @@ class Session:
             return [_error("forbidden", {"scope": "post:read"}), Close("forbidden")]
         if not self._admit(principal.owner):
             return [Close("over_capacity")]
-        self.principal = principal
+        self.principal, self._token = principal, token
         welcome = Welcome(
             connection=self.connection,
             owner=principal.owner,
@@ -184,7 +210,7 @@ class Session:
             return self._refuse("invalid_token", request_id=frame.id)
         if "post:read" not in principal.scopes:
             return self._refuse("forbidden", {"scope": "post:read"}, request_id=frame.id)
-        self.principal = principal
+        self.principal, self._token = principal, frame.token
         effects: list[Effect] = [Send(Refreshed(expires_at=rfc3339(principal.expires_at), id=frame.id))]
         for channel in sorted(c for c in self.channels if not principal.may_follow(c)):
             self.channels.discard(channel)
@@ -213,10 +239,24 @@ class Session:
         self.channels.discard(frame.channel)
         return [Leave(frame.channel), Send(Unsubscribed(channel=frame.channel, id=frame.id))]
 
+    def _cancel(self, frame: Cancel, principal: Principal) -> list[Effect]:
+        channel = frame.channel
+        if _POST.match(channel) is None:
+            return self._refuse("invalid_channel", request_id=frame.id)
+        if "post:cancel" not in principal.scopes:
+            return self._refuse("forbidden", {"scope": "post:cancel"}, channel=channel, request_id=frame.id)
+        if principal.channels and channel not in principal.channels:
+            return self._refuse("forbidden_channel", channel=channel, request_id=frame.id)
+        if self._cancels >= self._limits.max_cancels:
+            return self._refuse("rate_limited", TOO_MANY_CANCELS, channel=channel, request_id=frame.id)
+        self._cancels += 1
+        return [AskCancel(channel.partition(":")[2], frame.run, self._token, frame.id)]
+
     # -- refusals ----------------------------------------------------------------------------------------------
 
-    def _invalid_frame(self, detail: str) -> list[Effect]:
-        return self._count_invalid(self._refuse("invalid_frame", {"detail": detail}))
+    def _invalid_frame(self, detail: str, channel: str | None = None, request_id: int | None = None) -> list[Effect]:
+        refusal = self._refuse("invalid_frame", {"detail": detail}, channel=channel, request_id=request_id)
+        return self._count_invalid(refusal)
 
     def _count_invalid(self, effects: list[Effect]) -> list[Effect]:
         self._invalid += 1
@@ -248,12 +288,26 @@ def _error(
     return Send(error_frame(code, params, channel, request_id))
 
 
+def _told_apart_by(message: str) -> tuple[str | None, int | None]:
+    """Channel and id of a frame that is not valid, as far as they are: an answer that can be told apart."""
+    try:
+        value = orjson.loads(message)
+    except ValueError:
+        return None, None
+    if not isinstance(value, dict):
+        return None, None
+    channel, request_id = value.get("channel"), value.get("id")
+    named = isinstance(channel, str) and _CHANNEL.match(channel) is not None
+    numbered = isinstance(request_id, int) and not isinstance(request_id, bool)
+    return channel if named else None, request_id if numbered else None
+
+
 def _detail(error: ValidationError) -> str:
     """The first thing that is wrong, without repeating what was sent."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     if first["type"] == "json_invalid":
         return "The frame is not JSON."
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return "type: one of authenticate, subscribe, unsubscribe, refresh, ping."
+        return "type: one of authenticate, subscribe, unsubscribe, refresh, cancel, ping."
     where = ".".join(str(part) for part in first["loc"][1:])
     return f"{where}: {first['msg']}." if where else f"{first['msg']}."

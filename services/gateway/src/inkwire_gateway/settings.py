@@ -1,6 +1,8 @@
 """Settings of the gateway: ``INKWIRE_GATEWAY_<NAME>``, beside those that all services share."""
 
-from pydantic import Field
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from inkwire_chassis.settings import TokenSettings
@@ -17,6 +19,10 @@ class Settings(TokenSettings, StoreSettings):
     """0 lets the system choose."""
     allowed_origins: str = Field("", validation_alias="INKWIRE_ALLOWED_ORIGINS")
     """Other origins whose pages may call the api, comma separated."""
+    api_url: str = "http://127.0.0.1:8081"
+    """Where the api is; cancels are handed to it with the caller's own token. Not the public address."""
+    api_timeout_s: float = Field(15.0, gt=0, le=300)
+    """How long the api may take for one cancel; then it counts as away."""
     max_connections: int = Field(10_000, ge=1, le=1_000_000)
     """Connections in all; one more is closed with 4100."""
     max_owner_connections: int = Field(200, ge=1, le=1_000_000)
@@ -28,6 +34,10 @@ class Settings(TokenSettings, StoreSettings):
     frame_burst: int = Field(200, ge=1, le=1_000_000)
     max_invalid_frames: int = Field(10, ge=1, le=10_000)
     """Frames of one connection that are not valid; then it is closed with 4000."""
+    max_cancels: int = Field(200, ge=1, le=100_000)
+    """Cancels that wait for the api, in all; one more is refused with `rate_limited`."""
+    max_connection_cancels: int = Field(10, ge=1, le=100_000)
+    """Cancels of one connection that wait for the api; one more is refused with `rate_limited`."""
     handshake_timeout_s: float = Field(10.0, gt=0, le=300)
     authenticate_timeout_s: float = Field(10.0, gt=0, le=300)
     """How long a connection may stay without a token."""
@@ -52,6 +62,18 @@ class Settings(TokenSettings, StoreSettings):
     ring_bytes: int = Field(1024 * 1024, ge=1024, le=1024**3)
     provision_timeout_s: float = Field(60.0, gt=0, le=3600)
     """How long to wait at the start for streams that are not there yet."""
+
+    @field_validator("api_url")
+    @classmethod
+    def _http_address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid or "@" in value or "?" in value or "#" in value:
+            raise ValueError("give http://HOST:PORT (or https://), without user, query or fragment")
+        return value.rstrip("/")
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ export class PostFeed {
         return undefined;
       case "snapshot":
         return this.#begin(frame);
+      case "data":
+        return this.#data(frame);
       case "text":
         return this.#text(frame);
       case "event":
@@ -55,6 +57,13 @@ export class PostFeed {
     }
     const snapshot = { ...emptySnapshot(this.snapshot.post), ...frame.snapshot }; // an older gateway sends fewer fields
     this.#staging = { epoch: frame.epoch, snapshot, expected };
+  }
+
+  #data(frame) {
+    const section = this.#staging && sectionOf(this.#staging.snapshot, frame.section);
+    if (!section) return this.#startOver();
+    section.data = frame.data;
+    return undefined;
   }
 
   #text(frame) {

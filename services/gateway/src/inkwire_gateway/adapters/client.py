@@ -3,6 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from inkwire_chassis.auth import KeyRing, Principal
 from inkwire_chassis.clock import Clock, new_id
 from inkwire_chassis.logs import get_logger
@@ -10,12 +12,13 @@ from inkwire_contracts.client_frames import Unsubscribed
 from inkwire_contracts.close_codes import CLOSE_CODES
 from inkwire_contracts.errors import render
 from inkwire_gateway.adapters.connection import GatewayConnection
+from inkwire_gateway.cancels import Cancels
 from inkwire_gateway.channels import Channels
 from inkwire_gateway.dialects.native import NATIVE, encode
 from inkwire_gateway.framing import text_frame
 from inkwire_gateway.hub import Hub
 from inkwire_gateway.send_queue import SendQueue
-from inkwire_gateway.session import Close, Effect, Join, Leave, Send, Session, SessionLimits, error_frame
+from inkwire_gateway.session import AskCancel, Close, Effect, Join, Leave, Send, Session, SessionLimits, error_frame
 from inkwire_gateway.subscription import State, Subscription
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ class Gateway:
     """What all clients of a process share."""
 
     channels: Channels
+    cancels: Cancels
 
     def __init__(
         self, hub: Hub, keys: KeyRing, clock: Clock, session_limits: SessionLimits, close_timeout_s: float
@@ -94,6 +98,8 @@ class Client:
                 self._join(effect)
             elif isinstance(effect, Leave):
                 self._leave(effect.channel)
+            elif isinstance(effect, AskCancel):
+                self._gateway.cancels.start(effect, self._cancel_answered)
             elif isinstance(effect, Close):
                 self.close(effect.code)
 
@@ -106,6 +112,10 @@ class Client:
         subscription = self._subscriptions.pop(channel, None)
         if subscription is not None:
             self._gateway.channels.leave(subscription)
+
+    def _cancel_answered(self, frame: BaseModel) -> None:
+        self.session.cancel_answered()
+        self.perform([Send(frame)])
 
     def refuse(self, subscription: Subscription, code: str) -> None:
         """The channel cannot be followed: an error answers a subscribe, else the channel is ended."""

@@ -22,6 +22,7 @@ from inkwire_chassis.logs import get_logger
 from inkwire_contracts.client_frames import MAX_CLIENT_FRAME_BYTES
 from inkwire_gateway.adapters.client import Client, Gateway
 from inkwire_gateway.adapters.connection import GatewayConnection
+from inkwire_gateway.cancels import Cancels
 from inkwire_gateway.channels import Channels
 from inkwire_gateway.handshake import chosen_subprotocol, host_valid, offered_token, origin_allowed
 from inkwire_gateway.hub import Hub
@@ -77,9 +78,10 @@ class GatewayServer(Gateway):
         self.count = ConnectionCount(limits.max_connections, limits.max_owner_connections)
         self.clients: dict[object, Client] = {}
 
-    def attach(self, channels: Channels) -> None:
-        """Where joins go; the two need each other."""
+    def attach(self, channels: Channels, cancels: Cancels) -> None:
+        """Where joins and cancels go; the server and they need each other."""
         self.channels = channels
+        self.cancels = cancels
 
     def refuse(self, subscription: Subscription, code: str) -> None:
         """Tell a reader that its channel cannot be followed (any more)."""

@@ -6,7 +6,14 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from inkwire_contracts.client_frames import MAX_TEXT_FRAME_BYTES, Live, Posts, SnapshotFrame, Subscribed
+from inkwire_contracts.client_frames import (
+    MAX_TEXT_FRAME_BYTES,
+    DataFrame,
+    Live,
+    Posts,
+    SnapshotFrame,
+    Subscribed,
+)
 from inkwire_gateway.framing import text_frame
 from inkwire_gateway.live_post import Capture
 from inkwire_gateway.ring import Batch
@@ -55,6 +62,8 @@ class NativeWebSocket:
             yield text_frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
         head = SnapshotFrame(channel=channel, epoch=capture.epoch, snapshot=capture.head)
         yield text_frame(encode(head))
+        for section, data in capture.data:
+            yield text_frame(encode(DataFrame(channel=channel, section=section, data=data)))
         for section, text in capture.texts:
             for payload in text_payloads(channel, section, text):
                 yield text_frame(payload)
