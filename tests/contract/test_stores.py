@@ -317,6 +317,59 @@ async def test_the_corrupt_flag_is_kept_and_can_be_set_in_place(store: PostStore
         assert found is not None and found.corrupt is corrupt
 
 
+def ended(number: int, updated_at: str, *, status: str = "published", epoch: str = "e1") -> StoredPost:
+    post = with_status(stored(number), status)
+    return replace(post, epoch=epoch, snapshot=post.snapshot.model_copy(update={"updated_at": updated_at}))
+
+
+async def test_unpurged_posts_are_the_ended_ones_oldest_first_page_by_page(store: PostStore) -> None:
+    """Of one log, ended before a time, neither corrupt nor purged; each comes once, equal times by id."""
+    statuses = ["published", "failed", "cancelled", "paused", "deleted"]
+    times = [f"2026-11-21T09:00:0{number % 3}.000Z" for number in range(5)]
+    for number, status in enumerate(statuses):
+        await store.put(ended(number, times[number], status=status), expected_seq=0)
+    for number, status in enumerate(["queued", "generating", "recovering", "retrying"], start=10):
+        await store.put(ended(number, "2026-11-21T09:00:00.000Z", status=status), expected_seq=0)
+    await store.put(ended(20, "2026-11-21T09:00:00.000Z", epoch="e2"), expected_seq=0)
+    await store.put(replace(ended(21, "2026-11-21T09:00:00.000Z"), corrupt=True), expected_seq=0)
+    await store.put(ended(22, "2026-11-21T09:00:03.000Z"), expected_seq=0)
+    seen: list[tuple[str, str]] = []
+    before = "2026-11-21T09:00:03.000Z"
+    while page := await store.unpurged_posts(epoch="e1", before=before, limit=2, after=seen[-1] if seen else None):
+        seen += [(line.updated_at, line.post) for line in page]
+    assert seen == sorted((times[number], post_id(number)) for number in range(5))
+    (line,) = await store.unpurged_posts(epoch="e2", before=before, limit=5)
+    assert (line.post, line.owner, line.status) == (post_id(20), "ana", "published")
+    with pytest.raises(ValueError, match="limit must be 1 to 500"):
+        await store.unpurged_posts(epoch="e1", before=before, limit=0)
+
+
+async def test_a_purge_is_noted_at_its_seq_only(store: PostStore) -> None:
+    """Who looks at an older or newer post, at a corrupt one or at none notes nothing; the rest stays as it was."""
+    post, seq = stored(), stored().snapshot.seq
+    await store.put(post, expected_seq=0)
+    assert not await store.mark_purge(post.snapshot.post, seq=seq + 1, done=True)
+    assert not await store.mark_purge(post_id(404), seq=seq, done=True)
+    assert await store.get(post.snapshot.post) == post
+    assert await store.mark_purge(post.snapshot.post, seq=seq, done=False)
+    assert await store.get(post.snapshot.post) == replace(post, proven_seq=seq)
+    assert await store.mark_purge(post.snapshot.post, seq=seq, done=True)
+    assert await store.get(post.snapshot.post) == replace(post, proven_seq=seq, purged=True)
+    assert await store.unpurged_posts(epoch=post.epoch, before="2027", limit=5) == []
+    await store.put(replace(stored(2), corrupt=True), expected_seq=0)
+    assert not await store.mark_purge(post_id(2), seq=stored(2).snapshot.seq, done=True)
+
+
+async def test_a_later_event_ends_the_purged_state_and_keeps_what_was_proven(store: PostStore) -> None:
+    """A writer that knows nothing of the purge changes no note of what the log has lost, and makes it due again."""
+    post, seq = stored(), stored().snapshot.seq
+    await store.put(post, expected_seq=0)
+    await store.mark_purge(post.snapshot.post, seq=seq, done=True)
+    assert await store.put(at_seq(post, seq + 3), expected_seq=seq)
+    assert await store.get(post.snapshot.post) == replace(at_seq(post, seq + 3), proven_seq=seq)
+    assert len(await store.unpurged_posts(epoch=post.epoch, before="2027", limit=5)) == 1
+
+
 async def test_ping(store: PostStore) -> None:
     """A store that is there answers."""
     await store.ping()

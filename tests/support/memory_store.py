@@ -1,13 +1,13 @@
 """A PostStore in memory, held to the same contract as the real ones, and a log in memory for the persister's core."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inkwire_contracts.fold import ACTIVE
 from inkwire_contracts.views import PostSummary, summary
 from inkwire_persister.intake import Delivery, is_key
 from inkwire_persister.ports import LogUnavailable
-from inkwire_stores.ports import MAX_POST_BYTES, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, StoreUnavailable, check_limit
 
 
 @dataclass
@@ -40,7 +40,8 @@ class MemoryStore:
         held = self.posts.get(stored.snapshot.post)
         if (held.snapshot.seq if held else 0) != expected_seq:
             return False
-        self.posts[stored.snapshot.post] = _copy(stored)
+        proven_seq = held.proven_seq if held else 0
+        self.posts[stored.snapshot.post] = replace(_copy(stored), proven_seq=proven_seq, purged=False)
         self.puts += 1
         return True
 
@@ -65,13 +66,39 @@ class MemoryStore:
         found = [post for post, stored in self.posts.items() if stored.snapshot.status in ACTIVE and post > after]
         return sorted(found)[:limit]
 
+    async def unpurged_posts(
+        self, *, epoch: str, before: str, limit: int, after: tuple[str, str] | None = None
+    ) -> list[EndedPost]:
+        check_limit(limit)
+        self._call()
+        found = sorted(
+            (stored.snapshot.updated_at, stored.snapshot.post)
+            for stored in self.posts.values()
+            if stored.snapshot.is_final and not (stored.purged or stored.corrupt) and stored.epoch == epoch
+        )
+        chosen = [
+            self.posts[post].snapshot
+            for line in found
+            if line[0] < before and line > (after or ("", ""))
+            for post in line[1:]
+        ]
+        return [EndedPost(s.post, s.owner, s.status, s.updated_at) for s in chosen[:limit]]
+
+    async def mark_purge(self, post: str, *, seq: int, done: bool) -> bool:
+        self._call()
+        held = self.posts.get(post)
+        if held is None or held.snapshot.seq != seq or held.corrupt:
+            return False
+        self.posts[post] = replace(held, proven_seq=seq, purged=done)
+        return True
+
     async def ping(self) -> None:
         self._call()
 
 
 def _copy(stored: StoredPost) -> StoredPost:
     snapshot = stored.snapshot.model_copy(deep=True)
-    return StoredPost(snapshot, stored.stream_seq, stored.epoch, stored.markdown, stored.corrupt)
+    return replace(stored, snapshot=snapshot)
 
 
 @dataclass

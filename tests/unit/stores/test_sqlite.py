@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from inkwire_contracts.fold import Snapshot
+from inkwire_contracts.fold import FINAL, Snapshot
+from inkwire_contracts.views import summary
 from inkwire_stores import StoredPost, StoreUnavailable, open_store
 from inkwire_stores import sqlite as adapter
 from inkwire_stores.sqlite import SqlitePostStore, open_sqlite
@@ -45,6 +46,44 @@ async def test_lists_use_their_indexes(tmp_path: Path) -> None:
                 plan = connection.execute(f"EXPLAIN QUERY PLAN {adapter._list_statement(query)}", query).fetchall()
                 steps = " ".join(step[3] for step in plan)
                 assert "posts_of_owner" in steps and "SCAN" not in steps and "TEMP B-TREE" not in steps, steps
+
+
+async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Its posts stay, what the janitor looks for is filled in, and two openers at once disturb nothing."""
+    path = tmp_path / "posts.sqlite3"
+    first = sqlite3.connect(path, isolation_level=None)
+    for statement in adapter._VERSION_1:
+        first.execute(statement)
+    first.execute("PRAGMA user_version = 1")
+    ended = STORED.snapshot.model_copy(update={"status": "failed", "updated_at": "2026-01-01T00:00:00.000Z"})
+    values = (
+        ended.owner,
+        1,
+        "failed",
+        "2026",
+        0,
+        7,
+        "epoch",
+        summary(ended).model_dump_json(),
+        ended.model_dump_json(),
+    )
+    first.execute("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", (ended.post, *values))
+    first.close()
+    async with open_sqlite(path) as store, open_sqlite(path) as other:
+        assert await other.get(ended.post) == StoredPost(ended, 7, "epoch")
+        (line,) = await store.unpurged_posts(epoch="epoch", before="2027", limit=5)
+        assert (line.post, line.updated_at) == (ended.post, ended.updated_at)
+        assert await store.mark_purge(ended.post, seq=1, done=True)
+
+
+async def test_the_janitors_list_uses_its_index(tmp_path: Path) -> None:
+    """However many posts are purged already, they are neither scanned nor sorted."""
+    async with open_sqlite(tmp_path / "posts.sqlite3") as store:
+        await store.ping()
+        values = ("2027", "2026", "x", "epoch", *sorted(FINAL), 5)
+        plan = store._opened[0].execute(f"EXPLAIN QUERY PLAN {adapter._UNPURGED}", values).fetchall()
+        steps = " ".join(step[3] for step in plan)
+        assert "posts_to_purge" in steps and "SCAN" not in steps and "TEMP B-TREE" not in steps, steps
 
 
 async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ def to_document(stored: StoredPost) -> dict[str, Any]:
         "created_at": snapshot.created_at,
         "corrupt": stored.corrupt,
         "stream_seq": stored.stream_seq,
+        "updated_at": snapshot.updated_at,
+        "purged": False,
         "epoch": stored.epoch,
         "summary": summary(snapshot).model_dump(),
         "snapshot": _convert(snapshot.model_dump(), json.dumps),
@@ -39,6 +41,8 @@ def from_document(document: dict[str, Any]) -> StoredPost:
         epoch=str(document["epoch"]),
         markdown=document["markdown"],
         corrupt=bool(document["corrupt"]),
+        proven_seq=int(document.get("proven_seq", 0)),
+        purged=bool(document.get("purged", False)),
     )
 
 

@@ -15,5 +15,6 @@ POST_INDEXES: Final = (
         [("owner", ASCENDING), ("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
         name="posts_of_owner_by_status",
     ),
+    IndexModel([("purged", ASCENDING), ("updated_at", ASCENDING), ("_id", ASCENDING)], name="posts_to_purge"),
 )
-"""One for an owner's newest posts, one for those in a status (and for counting the active ones)."""
+"""One for an owner's newest posts, one for those in a status (and for counting the active ones), and the janitor's."""

@@ -12,11 +12,11 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ASCENDING, DESCENDING, WriteConcern
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
 
-from inkwire_contracts.fold import ACTIVE
+from inkwire_contracts.fold import ACTIVE, FINAL
 from inkwire_contracts.views import PostSummary
 from inkwire_stores.documents import from_document, summary_of, to_document
 from inkwire_stores.indexes import POST_INDEXES, POSTS
-from inkwire_stores.ports import MAX_POST_BYTES, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, StoreUnavailable, check_limit
 
 DEFAULT_DATABASE: Final = "inkwire"
 CONNECT_TIMEOUT_MS: Final = 2_000
@@ -79,7 +79,8 @@ class MongoPostStore:
             await self._make_indexes()
             if expected_seq == 0:
                 return await self._insert(document)
-            result = await self._posts.replace_one({"_id": document["_id"], "seq": expected_seq}, document)
+            # By $set, so that proven_seq, which is not the caller's, stays.
+            result = await self._posts.update_one({"_id": document["_id"], "seq": expected_seq}, {"$set": document})
             return result.matched_count == 1
 
     async def _make_indexes(self) -> None:
@@ -125,6 +126,34 @@ class MongoPostStore:
         with _driver_errors():
             found = await self._posts.find(query, {"_id": 1}).sort("_id", ASCENDING).limit(limit).to_list(limit)
         return [str(document["_id"]) for document in found]
+
+    async def unpurged_posts(
+        self, *, epoch: str, before: str, limit: int, after: tuple[str, str] | None = None
+    ) -> list[EndedPost]:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        check_limit(limit)
+        query: Document = {
+            "purged": False,
+            "updated_at": {"$lt": before},
+            "status": {"$in": sorted(FINAL)},
+            "epoch": epoch,
+            "corrupt": False,
+        }
+        if after is not None:
+            updated_at, post = after
+            query["$or"] = [{"updated_at": {"$gt": updated_at}}, {"updated_at": updated_at, "_id": {"$gt": post}}]
+        order = [("updated_at", ASCENDING), ("_id", ASCENDING)]
+        fields = {"owner": 1, "status": 1, "updated_at": 1}
+        with _driver_errors():
+            found = await self._posts.find(query, fields).sort(order).limit(limit).to_list(limit)
+        return [EndedPost(line["_id"], line["owner"], line["status"], line["updated_at"]) for line in found]
+
+    async def mark_purge(self, post: str, *, seq: int, done: bool) -> bool:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        there = {"_id": post, "seq": seq, "corrupt": False}
+        with _driver_errors():
+            result = await self._posts.update_one(there, {"$set": {"proven_seq": seq, "purged": done}})
+        return result.matched_count == 1
 
     async def ping(self) -> None:
         """See :class:`inkwire_stores.ports.PostStore`."""

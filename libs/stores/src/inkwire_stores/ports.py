@@ -34,6 +34,10 @@ class StoredPost:
         epoch: which EVENTS stream that was; ``stream_seq`` means nothing in another.
         markdown: the document's text once the run has ended, else ``None``.
         corrupt: the log contradicts itself (or its own digest), so this text is not proven.
+        proven_seq: the log up to this seq was proven to be stored, and its purge has begun; 0: never. Written by
+            :meth:`PostStore.mark_purge` alone.
+        purged: nothing of the post is left to be purged. Written by :meth:`PostStore.mark_purge`, undone by
+            :meth:`PostStore.put`.
     """
 
     snapshot: Snapshot
@@ -41,6 +45,18 @@ class StoredPost:
     epoch: str
     markdown: str | None = None
     corrupt: bool = False
+    proven_seq: int = 0
+    purged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndedPost:
+    """A line of :meth:`PostStore.unpurged_posts`."""
+
+    post: str
+    owner: str
+    status: str
+    updated_at: str
 
 
 class PostStore(Protocol):
@@ -52,6 +68,8 @@ class PostStore(Protocol):
 
     async def put(self, stored: StoredPost, *, expected_seq: int) -> bool:
         """Compare-and-set on ``snapshot.seq``; when this returns, the post is on disk.
+
+        What :meth:`mark_purge` wrote is not the caller's: ``proven_seq`` stays as it is, ``purged`` becomes false.
 
         Args:
             stored: what to store.
@@ -95,6 +113,30 @@ class PostStore(Protocol):
 
         Raises:
             ValueError: ``limit`` is out of range.
+        """
+        ...
+
+    async def unpurged_posts(
+        self, *, epoch: str, before: str, limit: int, after: tuple[str, str] | None = None
+    ) -> list[EndedPost]:
+        """Posts of one log that have ended (or were deleted) and are not purged, those that ended first first.
+
+        Args:
+            epoch: only posts of this log.
+            before: only posts whose last event is older than this time, in the form of ``updated_at``.
+            limit: 1 to MAX_LIST.
+            after: only posts after this (updated_at, id), the last line of the page before.
+
+        Raises:
+            ValueError: ``limit`` is out of range.
+        """
+        ...
+
+    async def mark_purge(self, post: str, *, seq: int, done: bool) -> bool:
+        """Note that the log up to ``seq`` is proven and its purge begins, or (``done``) that nothing is left of it.
+
+        Returns:
+            False if the post is at another seq by now, or corrupt, and then nothing was changed.
         """
         ...
 

@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from inkwire_contracts.fold import ACTIVE, Snapshot
+from inkwire_contracts.fold import ACTIVE, FINAL, Snapshot
 from inkwire_contracts.views import PostSummary, summary
-from inkwire_stores.ports import MAX_POST_BYTES, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, StoreUnavailable, check_limit
 
 T = TypeVar("T")
 
@@ -27,9 +27,9 @@ MAX_WAITING: Final = 2_000
 """Calls that may wait for a thread; one more is refused as unavailable."""
 OPEN_TRIES: Final = 50
 OPEN_WAIT_S: Final = 0.05
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
-_SCHEMA: Final = (
+_VERSION_1: Final = (
     # The short columns stand first, so that a list does not read past the texts.
     """CREATE TABLE IF NOT EXISTS posts (
         post TEXT PRIMARY KEY NOT NULL,
@@ -46,14 +46,27 @@ _SCHEMA: Final = (
     ) STRICT""",
     "CREATE INDEX IF NOT EXISTS posts_of_owner ON posts (owner, created_at DESC, post DESC)",
     "CREATE INDEX IF NOT EXISTS posts_of_owner_by_status ON posts (owner, status, created_at DESC, post DESC)",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
-_GET: Final = "SELECT snapshot, stream_seq, epoch, markdown, corrupt FROM posts WHERE post = ?"
+_VERSION_2: Final = (
+    "ALTER TABLE posts ADD COLUMN updated_at TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE posts ADD COLUMN proven_seq INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE posts ADD COLUMN purged INTEGER NOT NULL DEFAULT 0",
+    "UPDATE posts SET updated_at = json_extract(summary, '$.updated_at')",
+    "CREATE INDEX posts_to_purge ON posts (updated_at, post) WHERE purged = 0",
+)
+_VERSIONS: Final = (_VERSION_1, _VERSION_2)
+"""What leads from each version of the schema to the next; the first makes it."""
+
+_GET: Final = "SELECT snapshot, stream_seq, epoch, markdown, corrupt, proven_seq, purged FROM posts WHERE post = ?"
 _INSERT: Final = """INSERT INTO posts
-    (owner, seq, status, created_at, corrupt, stream_seq, epoch, summary, snapshot, markdown, post)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (post) DO NOTHING"""
+    (owner, seq, status, created_at, corrupt, stream_seq, epoch, updated_at, summary, snapshot, markdown, post)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (post) DO NOTHING"""
 _UPDATE: Final = """UPDATE posts SET owner = ?, seq = ?, status = ?, created_at = ?, corrupt = ?, stream_seq = ?,
-    epoch = ?, summary = ?, snapshot = ?, markdown = ? WHERE post = ? AND seq = ?"""
+    epoch = ?, updated_at = ?, summary = ?, snapshot = ?, markdown = ?, purged = 0 WHERE post = ? AND seq = ?"""
+_UNPURGED: Final = f"""SELECT post, owner, status, updated_at FROM posts
+    WHERE purged = 0 AND corrupt = 0 AND updated_at < ? AND (updated_at, post) > (?, ?) AND epoch = ?
+    AND status IN ({", ".join("?" * len(FINAL))}) ORDER BY updated_at, post LIMIT ?"""  # noqa: S608
+_MARK: Final = "UPDATE posts SET proven_seq = ?, purged = ? WHERE post = ? AND seq = ? AND corrupt = 0"
 _NEWEST: Final = "ORDER BY created_at DESC, post DESC LIMIT :limit"
 _IS_ACTIVE: Final = f"status IN ({', '.join('?' * len(ACTIVE))})"
 _COUNT: Final = f"SELECT count(*) FROM posts WHERE owner = ? AND {_IS_ACTIVE}"  # noqa: S608
@@ -121,6 +134,18 @@ class SqlitePostStore:
         check_limit(limit)
         return await self._run(self._readers, lambda: self._active(after, limit))
 
+    async def unpurged_posts(
+        self, *, epoch: str, before: str, limit: int, after: tuple[str, str] | None = None
+    ) -> list[EndedPost]:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        check_limit(limit)
+        values = (before, *(after or ("", "")), epoch, *sorted(FINAL), limit)
+        return await self._run(self._readers, lambda: self._unpurged(values))
+
+    async def mark_purge(self, post: str, *, seq: int, done: bool) -> bool:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        return await self._run(self._writer, lambda: self._mark(post, seq, done))
+
     async def ping(self) -> None:
         """See :class:`inkwire_stores.ports.PostStore`."""
         await self._run(self._readers, lambda: self._connection().execute("SELECT count(*) FROM posts WHERE 0"))
@@ -161,10 +186,7 @@ class SqlitePostStore:
         if version > SCHEMA_VERSION:
             raise StoreUnavailable(f"SQLite: {self._path} was written by a newer version of Inkwire; update this one")
         if version < SCHEMA_VERSION:
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA:
-                connection.execute(statement)
-            connection.execute("COMMIT")
+            _migrate(connection)
 
     def _close(self) -> None:
         self._writer.shutdown()
@@ -176,8 +198,9 @@ class SqlitePostStore:
         row = self._connection().execute(_GET, (post,)).fetchone()
         if row is None:
             return None
-        snapshot, stream_seq, epoch, markdown, corrupt = row
-        return StoredPost(Snapshot.model_validate_json(snapshot), stream_seq, epoch, markdown, bool(corrupt))
+        snapshot, stream_seq, epoch, markdown, corrupt, proven_seq, purged = row
+        folded = Snapshot.model_validate_json(snapshot)
+        return StoredPost(folded, stream_seq, epoch, markdown, bool(corrupt), proven_seq, bool(purged))
 
     def _put(self, stored: StoredPost, expected_seq: int) -> bool:
         snapshot = stored.snapshot
@@ -192,6 +215,7 @@ class SqlitePostStore:
             int(stored.corrupt),
             stored.stream_seq,
             stored.epoch,
+            snapshot.updated_at,
             summary(snapshot).model_dump_json(),
             text,
             stored.markdown,
@@ -204,6 +228,12 @@ class SqlitePostStore:
     def _list(self, query: Mapping[str, object]) -> list[PostSummary]:
         rows = self._connection().execute(_list_statement(query), query).fetchall()
         return [PostSummary.model_validate_json(row[0]) for row in rows]
+
+    def _unpurged(self, values: tuple[object, ...]) -> list[EndedPost]:
+        return [EndedPost(*row) for row in self._connection().execute(_UNPURGED, values)]
+
+    def _mark(self, post: str, seq: int, done: bool) -> bool:
+        return self._connection().execute(_MARK, (seq, int(done), post, seq)).rowcount == 1
 
     def _count(self, owner: str) -> int:
         (count,) = self._connection().execute(_COUNT, (owner, *sorted(ACTIVE))).fetchone()
@@ -224,6 +254,21 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             if attempt == OPEN_TRIES - 1:
                 raise
             time.sleep(OPEN_WAIT_S)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """All steps or none; another opener of the same file may have been faster."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for step in _VERSIONS[version:]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        connection.execute("ROLLBACK")
+        raise
 
 
 def _list_statement(query: Mapping[str, object]) -> str:
