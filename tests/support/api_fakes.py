@@ -1,10 +1,13 @@
 """The api's ports in memory: a broker that forgets, refuses or stays silent on command, and a store."""
 
+import asyncio
 from dataclasses import dataclass, field
 
-from inkwire_api.ports import BrokerUnavailable, Damaged, Folded, Known, NoRoom, Receipt
-from inkwire_contracts.commands import Job
-from inkwire_contracts.fold import ACTIVE, Snapshot
+from inkwire_api.ports import BrokerUnavailable, Compose, Damaged, Folded, Known, Letter, NoRoom, Receipt
+from inkwire_contracts.commands import CancelIntent, Job
+from inkwire_contracts.dead_letters import LetterKind
+from inkwire_contracts.errors import InkwireError
+from inkwire_contracts.fold import ACTIVE, Outcome, Snapshot, fold
 from inkwire_contracts.views import PostSummary, summary
 from inkwire_stores.ports import StoredPost, StoreUnavailable
 
@@ -29,23 +32,24 @@ class FakeBroker:
     sequence: int = 0
     asked: list[str] = field(default_factory=list)
 
-    async def publish(self, job: Job) -> Receipt:
+    async def publish(self, job: Job, *, msg_id: str | None = None) -> Receipt:
         self._check("publish")
         if self.full:
             raise NoRoom("maximum messages per subject exceeded")
-        receipt = self.store_job(job)
+        receipt = self.store_job(job, msg_id)
         if self.silent_publishes > 0:
             self.silent_publishes -= 1
             raise BrokerUnavailable("no answer")
         return receipt
 
-    def store_job(self, job: Job) -> Receipt:
+    def store_job(self, job: Job, msg_id: str | None = None) -> Receipt:
         """What JOBS does with a publish."""
-        if job.msg_id in self.window:
-            return Receipt(self.window[job.msg_id], duplicate=True)
+        msg_id = msg_id or job.msg_id
+        if msg_id in self.window:
+            return Receipt(self.window[msg_id], duplicate=True)
         self.sequence += 1
         self.jobs[self.sequence] = job
-        self.window[job.msg_id] = self.sequence
+        self.window[msg_id] = self.sequence
         return Receipt(self.sequence, duplicate=False)
 
     def finish(self, post: str) -> None:
@@ -131,3 +135,90 @@ class FakeStore:
     def _check(self) -> None:
         if self.down:
             raise StoreUnavailable("down")
+
+
+@dataclass
+class FakeRuns:
+    """One post's log; ``held_by_worker`` stands for a claim that counts more than the api's."""
+
+    snapshot: Snapshot | None
+    held_by_worker: bool = False
+    intents: list[CancelIntent] = field(default_factory=list)
+    trouble: dict[str, Exception] = field(default_factory=dict)
+    silent: bool = False
+    queue: FakeBroker = field(default_factory=FakeBroker)
+    admitted: list[str] = field(default_factory=list)
+    refused: str | None = None
+    delivered: dict[int, int] = field(default_factory=dict)
+
+    async def admit(self, owner: str) -> None:
+        if self.refused is not None:
+            raise InkwireError(self.refused)
+        self.admitted.append(owner)
+
+    async def current(self, owner: str, post: str) -> Snapshot | None:
+        await self._meet("current")
+        known = self.snapshot
+        return known.model_copy(deep=True) if known is not None and (known.owner, known.post) == (owner, post) else None
+
+    async def wish_cancel(self, intent: CancelIntent) -> None:
+        await self._meet("wish_cancel")
+        self.intents.append(intent)
+
+    async def write(self, owner: str, post: str, run: int, compose: Compose) -> Snapshot | None:
+        await self._meet("write")
+        assert self.snapshot is not None
+        if self.held_by_worker:
+            return None
+        event = compose(self.snapshot, self.snapshot.attempt + 1)
+        if event is not None:
+            assert fold(self.snapshot, event) is Outcome.APPLIED
+        return self.snapshot
+
+    async def deliveries(self, post: str, run: int) -> int:
+        await self._meet("deliveries")
+        return self.delivered.get(run, 0)
+
+    async def _meet(self, what: str) -> None:
+        if self.silent:
+            await asyncio.Event().wait()
+        if what in self.trouble:
+            raise self.trouble[what]
+
+
+@dataclass
+class FakeLetters:
+    """The DLQ. ``asked`` keeps the order in which it was used, together with the queue's if they share the list."""
+
+    letters: dict[int, Letter] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    down: bool = False
+
+    def add(self, stream_seq: int, subject: str, payload: bytes = b"{}", **headers: str) -> Letter:
+        """Put a message there, its headers named without their prefix."""
+        named = {f"Inkwire-{name.title()}": value for name, value in headers.items()}
+        letter = Letter(stream_seq, subject, payload, named, "2026-01-02T03:04:05.678901234Z")
+        self.letters[stream_seq] = letter
+        return letter
+
+    async def newest_before(self, before: int | None, kind: LetterKind | None) -> Letter | None:
+        self._check("newest_before")
+        fitting = [
+            seq
+            for seq, letter in self.letters.items()
+            if (before is None or seq < before) and (kind is None or letter.subject.startswith(f"dlq.{kind}s."))
+        ]
+        return self.letters[max(fitting)] if fitting else None
+
+    async def get(self, stream_seq: int) -> Letter | None:
+        self._check("get")
+        return self.letters.get(stream_seq)
+
+    async def remove(self, stream_seq: int) -> bool:
+        self._check("remove")
+        return self.letters.pop(stream_seq, None) is not None
+
+    def _check(self, what: str) -> None:
+        self.asked.append(what)
+        if self.down:
+            raise BrokerUnavailable("down")

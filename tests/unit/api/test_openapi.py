@@ -42,6 +42,10 @@ def test_every_operation_of_the_design_is_there(openapi: dict[str, Any]) -> None
         "POST /posts/{post}/cancel",
         "POST /posts/{post}/retry",
         "DELETE /posts/{post}",
+        "GET /dead-letters",
+        "GET /dead-letters/{letter}",
+        "POST /dead-letters/{letter}/replay",
+        "DELETE /dead-letters/{letter}",
         "POST /tokens",
         "GET /recipes",
         "GET /config",
@@ -83,7 +87,13 @@ def test_errors_are_problems_with_right_examples(openapi: dict[str, Any]) -> Non
 def test_posts_and_reads_ask_for_a_token(openapi: dict[str, Any]) -> None:
     """The security scheme stands at every operation on posts, and as a choice at POST /tokens."""
     for name, operation in operations(openapi):
-        expected = [{"HTTPBearer": []}] if " /posts" in name else [{"HTTPBearer": []}, {}] if "token" in name else None
+        expected = (
+            [{"HTTPBearer": []}]
+            if " /posts" in name or " /dead" in name
+            else [{"HTTPBearer": []}, {}]
+            if "token" in name
+            else None
+        )
         assert operation.get("security") == expected, name
 
 

@@ -43,16 +43,18 @@ def test_another_run_is_left_alone() -> None:
     assert cancelled(queued(run=3), 2, 4, TIME) is None
 
 
-def test_the_cost_is_that_of_finished_sections() -> None:
-    """Tokens are added up; one estimate makes the sum an estimate."""
-    reported = Section(section="s1", text="two words", usage=Usage(tokens_in=10, tokens_out=5, source="reported"))
-    estimated = Section(
-        section="s2", text=" more", model="m", usage=Usage(tokens_in=1, tokens_out=2, source="estimated")
-    )
-    metrics = paid_metrics(queued(sections=[reported, estimated]))
-    assert (metrics.tokens_in, metrics.tokens_out, metrics.words, metrics.model) == (11, 7, 3, "m")
+def test_the_cost_is_that_of_the_run_alone() -> None:
+    """A run that nobody began has cost nothing, however much stands there that earlier runs paid for."""
+    usage = Usage(tokens_in=10, tokens_out=5, source="reported", cost_usd=0.5)
+    kept = Section(section="s1", text="two words", model="m", usage=usage, status="done")
+    snapshot = queued(sections=[kept])
+    metrics = paid_metrics(snapshot)
+    assert (metrics.tokens_in, metrics.tokens_out, metrics.cost_usd, metrics.words, metrics.model) == (0, 0, 0, 2, "m")
     assert metrics.usage_source == "estimated"
-    assert paid_metrics(queued(sections=[reported])).usage_source == "reported"
+    snapshot.run_spent.pay(usage, wasted=True)
+    metrics = paid_metrics(snapshot)
+    assert (metrics.tokens_in, metrics.tokens_wasted, metrics.cost_usd) == (10, 15, 0.5)
+    assert metrics.usage_source == "reported"
 
 
 def test_the_next_run_is_the_same_request_again() -> None:

@@ -1,65 +1,17 @@
 """Steering over ports: what is promised, what is refused, and what is left to the workers."""
 
-import asyncio
-from dataclasses import dataclass, field
-
 import pytest
 
-from inkwire_api.ports import BrokerUnavailable, Compose, Damaged
+from inkwire_api.ports import BrokerUnavailable, Damaged
 from inkwire_api.steering import Steering
-from inkwire_contracts.commands import CancelIntent
 from inkwire_contracts.errors import InkwireError
-from inkwire_contracts.fold import Outcome, Snapshot, fold
+from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.ids import idempotent_post_id
 from inkwire_stores.ports import StoreUnavailable
-from tests.support.api_fakes import FakeBroker
+from tests.support.api_fakes import FakeRuns
 from tests.support.clock import ManualClock
 
 POST = idempotent_post_id("ana", "post")
-
-
-@dataclass
-class FakeRuns:
-    """One post's log; ``held_by_worker`` stands for a claim that counts more than the api's."""
-
-    snapshot: Snapshot | None
-    held_by_worker: bool = False
-    intents: list[CancelIntent] = field(default_factory=list)
-    trouble: dict[str, Exception] = field(default_factory=dict)
-    silent: bool = False
-    queue: FakeBroker = field(default_factory=FakeBroker)
-    admitted: list[str] = field(default_factory=list)
-    refused: str | None = None
-
-    async def admit(self, owner: str) -> None:
-        if self.refused is not None:
-            raise InkwireError(self.refused)
-        self.admitted.append(owner)
-
-    async def current(self, owner: str, post: str) -> Snapshot | None:
-        await self._meet("current")
-        known = self.snapshot
-        return known.model_copy(deep=True) if known is not None and (known.owner, known.post) == (owner, post) else None
-
-    async def wish_cancel(self, intent: CancelIntent) -> None:
-        await self._meet("wish_cancel")
-        self.intents.append(intent)
-
-    async def write(self, owner: str, post: str, run: int, compose: Compose) -> Snapshot | None:
-        await self._meet("write")
-        assert self.snapshot is not None
-        if self.held_by_worker:
-            return None
-        event = compose(self.snapshot, self.snapshot.attempt + 1)
-        if event is not None:
-            assert fold(self.snapshot, event) is Outcome.APPLIED
-        return self.snapshot
-
-    async def _meet(self, what: str) -> None:
-        if self.silent:
-            await asyncio.Event().wait()
-        if what in self.trouble:
-            raise self.trouble[what]
 
 
 def runs(status: str = "queued", **fields: object) -> FakeRuns:

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nats.aio.client import Client
@@ -22,7 +22,7 @@ MAX_IN_FLIGHT = 20_000
 
 WRONG_LAST_SEQUENCE = 10071
 MESSAGE_TOO_LARGE = 10054
-_NOT_FOUND = {404, 10037}
+_NOT_FOUND = {404, 10037, 10043}
 
 H_MSG_ID = "Nats-Msg-Id"
 H_EXPECTED_SUBJECT_SEQ = "Nats-Expected-Last-Subject-Sequence"
@@ -65,11 +65,13 @@ class PubAck:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message of a stream."""
+    """A message of a stream. ``headers`` and ``time`` (the broker's, RFC 3339) only if it was read at the leader."""
 
     subject: str
     seq: int
     payload: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    time: str = ""
 
 
 def _error(error: Mapping[str, Any]) -> BrokerError:
@@ -163,6 +165,20 @@ class JetStream:
         """The message at a stream sequence, read at the leader; ``None`` if it is gone."""
         return await self._leader_get(stream, {"seq": seq})
 
+    async def leader_next(self, stream: str, subject: str, from_seq: int) -> StoredMessage | None:
+        """The first message at or after a sequence whose subject fits the filter, read at the leader."""
+        return await self._leader_get(stream, {"seq": from_seq, "next_by_subj": subject})
+
+    async def delete_message(self, stream: str, seq: int) -> bool:
+        """Take one message out of a stream; false if it is not there (any more)."""
+        try:
+            await self.api(f"STREAM.MSG.DELETE.{stream}", {"seq": seq, "no_erase": True})
+        except BrokerError as error:
+            if error.code in _NOT_FOUND:
+                return False
+            raise
+        return True
+
     async def _leader_get(self, stream: str, query: Mapping[str, Any]) -> StoredMessage | None:
         try:
             message = (await self.api(f"STREAM.MSG.GET.{stream}", query))["message"]
@@ -171,7 +187,8 @@ class JetStream:
                 return None
             raise
         payload = base64.b64decode(message.get("data", ""))
-        return StoredMessage(message["subject"], int(message["seq"]), payload)
+        headers = _headers(base64.b64decode(message.get("hdrs", "")))
+        return StoredMessage(message["subject"], int(message["seq"]), payload, headers, message.get("time", ""))
 
     async def direct_batch(
         self, stream: str, query: Mapping[str, Any], timeout_s: float = API_TIMEOUT_S
@@ -208,6 +225,12 @@ class JetStream:
             raise BrokerError(str(error) or type(error).__name__) from None
         finally:
             await subscription.unsubscribe()
+
+
+def _headers(raw: bytes) -> dict[str, str]:
+    """The header block of a stored message: a version line, then ``Name: value`` lines."""
+    lines = raw.decode(errors="replace").split("\r\n")[1:]
+    return {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 def _number(headers: Mapping[str, str], name: str) -> int:

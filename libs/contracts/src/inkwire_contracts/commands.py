@@ -24,6 +24,8 @@ class Job(_Body):
     time: str
     request: RequestedData
     traceparent: str | None = None
+    delivered: int = Field(0, ge=0)
+    """Deliveries of earlier copies of this job: its claims count on from there, so that they are not taken for late."""
 
     @property
     def priority(self) -> Priority:

@@ -85,6 +85,11 @@ def dead_event(subject: str) -> str:
     return f"dlq.events.{subject}"
 
 
+def dead_job(subject: str) -> str:
+    """Where a job is put aside that cannot be worked on."""
+    return f"dlq.{subject}"
+
+
 def job(pool: str, priority: Priority, owner: str) -> str:
     """Subject of a job in the JOBS stream."""
     return f"jobs.{pool}.{priority}.{bucket_of(owner)}.{owner}"

@@ -10,19 +10,21 @@ from faststream.nats import NatsBroker
 
 from inkwire_api import __version__
 from inkwire_api.adapters.assets import load_assets
+from inkwire_api.adapters.dead_letters import JetStreamDeadLetters
 from inkwire_api.adapters.log import JetStreamLog
 from inkwire_api.adapters.middleware import BodyLimit, RequestContext
 from inkwire_api.adapters.publisher import FastStreamJobs
 from inkwire_api.adapters.run_log import JetStreamRuns
+from inkwire_api.dead_letters import DeadLetters
 from inkwire_api.posts import Limits, Posts
 from inkwire_api.problems import Fault, Problem
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_api.reading import Reader
-from inkwire_api.routes import error_handlers, health, page, posts, recipes, steering, tokens
+from inkwire_api.routes import dead_letters, error_handlers, health, page, posts, recipes, steering, tokens
 from inkwire_api.routes.services import Services
 from inkwire_api.schemas import PublicConfig
 from inkwire_api.settings import Settings
-from inkwire_api.steering import Steering
+from inkwire_api.steering import Admit, Steering
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock, new_id
 from inkwire_chassis.event_log import EventLog
@@ -33,7 +35,7 @@ from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import connection_options, probe, server_list
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
-from inkwire_contracts.topology import EVENTS, JOBS, Topology, topology
+from inkwire_contracts.topology import DLQ, EVENTS, JOBS, Topology, topology
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_store
 from inkwire_stores.ports import PostStore
@@ -54,7 +56,7 @@ def bare_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (posts, steering, tokens, recipes, health, page):
+    for module in (posts, steering, dead_letters, tokens, recipes, health, page):
         app.include_router(module.router)
     error_handlers.install(app)
     generate = app.openapi
@@ -152,15 +154,21 @@ def compose(
         clock=clock,
         new_id=new_id,
     )
+    runs = JetStreamRuns(events, log, store)
+
+    def steering(admit: Admit) -> Steering:
+        return Steering(log=runs, jobs=jobs, admit=admit, clock=clock, commit_timeout_s=settings.commit_timeout_s)
+
     return Services(
         settings=settings,
         posts=accepting,
-        steering=Steering(
-            log=JetStreamRuns(events, log, store),
-            jobs=jobs,
-            admit=accepting.admit,
-            clock=clock,
-            commit_timeout_s=settings.commit_timeout_s,
+        steering=steering(accepting.admit),
+        dead_letters=DeadLetters(
+            box=JetStreamDeadLetters(jetstream),
+            runs=runs,
+            log=log,
+            steering=steering(lambda _owner: accepting.require_room()),
+            timeout_s=settings.commit_timeout_s,
         ),
         reader=Reader(log=log, store=store, timeout_s=settings.read_timeout_s),
         keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),
@@ -191,5 +199,5 @@ def _health(jetstream: JetStream, store: PostStore, streams: Topology) -> Health
 
 
 def _own(streams: Topology) -> Topology:
-    """The streams that the api writes to."""
-    return Topology(tuple(s for s in streams.streams if s.name in (JOBS, EVENTS)), (), streams.replicas)
+    """The streams that the api writes to, and whose letters it lists."""
+    return Topology(tuple(s for s in streams.streams if s.name in (JOBS, EVENTS, DLQ)), (), streams.replicas)

@@ -1,9 +1,10 @@
-"""Opaque cursors for lists that sort by (created_at, id). Pure."""
+"""Opaque cursors: for lists of posts, which sort by (created_at, id), and of dead letters, by place. Pure."""
 
 import base64
 import binascii
 import json
 import re
+from typing import Any
 
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.ids import is_id
@@ -12,13 +13,13 @@ DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 MAX_CURSOR_CHARS = 256
 
+_LETTER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", re.ASCII)
 
 
 def encode_cursor(created_at: str, post: str, status: str | None) -> str:
     """A cursor behind the post, for a list of the same filter."""
-    payload = json.dumps([created_at, post, status], separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(payload).decode().rstrip("=")
+    return _encoded([created_at, post, status])
 
 
 def decode_cursor(cursor: str, status: str | None) -> tuple[str, str]:
@@ -36,14 +37,49 @@ def decode_cursor(cursor: str, status: str | None) -> tuple[str, str]:
     return created_at, post
 
 
+def encode_letter_cursor(stream_seq: int, kind: str | None, reason: str | None) -> str:
+    """A cursor behind the dead letter, for a list of the same filters."""
+    return _encoded([stream_seq, kind, reason])
+
+
+def decode_letter_cursor(cursor: str, kind: str | None, reason: str | None) -> int:
+    """The stream sequence of the last dead letter that was seen.
+
+    Raises:
+        InkwireError: ``invalid_cursor`` unless it came from :func:`encode_letter_cursor` with the same filters.
+    """
+    try:
+        stream_seq, of_kind, of_reason = _decoded(cursor)
+    except (ValueError, binascii.Error):
+        raise InkwireError("invalid_cursor") from None
+    if type(stream_seq) is not int or not is_letter_id(str(stream_seq)) or (of_kind, of_reason) != (kind, reason):
+        raise InkwireError("invalid_cursor")
+    return stream_seq
+
+
+def is_letter_id(value: str) -> bool:
+    """Whether it has the form of a dead letter's id: a place in a stream."""
+    return _LETTER.fullmatch(value) is not None
+
+
 def _parts(cursor: str) -> tuple[str, str, str | None]:
+    created_at, post, status = _decoded(cursor)
+    if not isinstance(created_at, str) or not isinstance(post, str) or not isinstance(status, str | None):
+        raise ValueError("not a cursor")
+    return created_at, post, status
+
+
+def _encoded(parts: list[Any]) -> str:
+    payload = json.dumps(parts, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(payload).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> list[Any]:
+    """The three parts of a cursor, of whatever type."""
     if len(cursor) > MAX_CURSOR_CHARS or not cursor.isascii():
         raise ValueError("not a cursor")
     padded = cursor + "=" * (-len(cursor) % 4)
     value = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     if not isinstance(value, list) or len(value) != 3:
         raise ValueError("not a cursor")
-    created_at, post, status = value
-    if not isinstance(created_at, str) or not isinstance(post, str) or not isinstance(status, str | None):
-        raise ValueError("not a cursor")
-    return created_at, post, status
+    return value

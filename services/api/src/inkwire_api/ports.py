@@ -1,10 +1,11 @@
 """What the api needs from the world outside, as it sees it; the adapters keep the drivers' errors to themselves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from inkwire_contracts.commands import CancelIntent, Job
+from inkwire_contracts.dead_letters import LetterKind
 from inkwire_contracts.events import Event
 from inkwire_contracts.fold import Snapshot
 from inkwire_stores.ports import StoredPost
@@ -47,11 +48,38 @@ class Folded:
     corrupt: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message of the DLQ, as it lies there; ``stored_at`` is the broker's time."""
+
+    stream_seq: int
+    subject: str
+    payload: bytes
+    headers: Mapping[str, str]
+    stored_at: str
+
+
+class DeadLetterBox(Protocol):
+    """The DLQ. All methods raise BrokerUnavailable."""
+
+    async def newest_before(self, before: int | None, kind: LetterKind | None) -> Letter | None:
+        """The newest letter of a kind (None: any) before a place in the stream (None: of all)."""
+        ...
+
+    async def get(self, stream_seq: int) -> Letter | None:
+        """The letter at that place."""
+        ...
+
+    async def remove(self, stream_seq: int) -> bool:
+        """Take the letter at that place away; false if there is none."""
+        ...
+
+
 class JobPublisher(Protocol):
     """The commit point."""
 
-    async def publish(self, job: Job) -> Receipt:
-        """Store a job once, however often it is asked for under its Msg-Id.
+    async def publish(self, job: Job, *, msg_id: str | None = None) -> Receipt:
+        """Store a job once, however often it is asked for under its Msg-Id (by default the job's own).
 
         Raises:
             BrokerUnavailable: no verdict; it may or may not be stored.
@@ -103,6 +131,10 @@ class RunLog(Protocol):
         Raises:
             Damaged: it makes no sense, so that nothing can be written after it.
         """
+        ...
+
+    async def deliveries(self, post: str, run: int) -> int:
+        """How often the job of a run had been delivered when it was last claimed; 0 if it never was."""
         ...
 
     async def wish_cancel(self, intent: CancelIntent) -> None:

@@ -142,9 +142,17 @@ class Posts:
         self._limiter.take(owner, self._clock.monotonic_s())
         await self._admit(owner)
 
-    async def _admit(self, owner: str) -> None:
+    async def require_room(self) -> None:
+        """Let somebody begin one more run whom the owners' limits do not bind.
+
+        Raises:
+            InkwireError: ``log_full`` or ``broker_unavailable``.
+        """
         if await answered(self._log.fill_ratio) >= LOG_FULL_RATIO:
             raise InkwireError("log_full", retry_after_s=LOG_FULL_RETRY_AFTER_S)
+
+    async def _admit(self, owner: str) -> None:
+        await self.require_room()
         try:
             active = await self._store.count_active(owner)
         except StoreUnavailable:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from inkwire_api.bounds import MAX_TITLE_CHARS, check_json, clean_title
 from inkwire_chassis.auth import MAX_LIFETIME_S
 from inkwire_contracts.client_frames import Position
+from inkwire_contracts.dead_letters import DeadLetter
 from inkwire_contracts.events import Metrics, Priority
 from inkwire_contracts.fold import PostStatus, Snapshot
 from inkwire_contracts.fold import Problem as RunProblem
@@ -61,6 +62,24 @@ class PostList(BaseModel):
     """Own posts, newest first. `next_cursor` is null at the end."""
 
     items: list[PostSummary]
+    next_cursor: str | None
+
+
+class ReplayedLetter(BaseModel):
+    """The run that a replayed dead letter has become, and the post's state at this moment."""
+
+    post: str = Field(examples=[EXAMPLE_ID])
+    run: int
+    status: PostStatus
+
+
+class DeadLetterList(BaseModel):
+    """Dead letters of all owners, newest first. `next_cursor` is null at the end.
+
+    A page may be short, or empty, and still have a `next_cursor`, where a filter leaves out many.
+    """
+
+    items: list[DeadLetter]
     next_cursor: str | None
 
 

@@ -12,6 +12,7 @@ from inkwire_api import run_events
 from inkwire_api.asking import ASK_TRIES, answered, delay_s
 from inkwire_api.ports import BrokerUnavailable, Damaged, JobPublisher, NoRoom, RunLog
 from inkwire_api.posts import LOG_FULL_RETRY_AFTER_S
+from inkwire_api.replay import RETRYABLE
 from inkwire_chassis.clock import Clock, rfc3339
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.commands import CancelIntent, Job
@@ -22,8 +23,6 @@ from inkwire_stores.ports import StoreUnavailable
 END_TIMEOUT_S = 2.0
 """How long the answer to a cancel waits while the api ends a run that no worker has claimed."""
 
-
-RETRYABLE: frozenset[PostStatus] = frozenset({"failed", "cancelled"})
 
 Admit = Callable[[str], Awaitable[None]]
 """Lets an owner begin one more run, or raises InkwireError."""
@@ -93,8 +92,8 @@ class Steering:
                     raise InkwireError("not_retryable", status=snapshot.status)
                 await self._admit(owner)
                 job = run_events.next_job(snapshot, rfc3339(self._clock.now()), traceparent)
-                await self._publish(job)
-                return _steered(await self._begun(job), accepted=True)
+                await self.publish(job)
+                return _steered(await self.begun(job), accepted=True)
         except TimeoutError:
             raise InkwireError("broker_unavailable") from None
 
@@ -134,23 +133,32 @@ class Steering:
                 snapshot.owner, snapshot.post, run, lambda now, n: run_events.deleted(now, run, n, time)
             )
 
-        written = await self._sound(snapshot.post, begin)
+        written = await self.sound(snapshot.post, begin)
         return written is not None and written.status == "deleted"
 
-    async def _publish(self, job: Job) -> None:
+    async def publish(self, job: Job, *, msg_id: str | None = None) -> None:
+        """Store a job, once for its Msg-Id (by default the job's own).
+
+        Raises:
+            InkwireError: ``log_full`` or ``broker_unavailable``.
+        """
         try:
-            await answered(lambda: self._jobs.publish(job))
+            await answered(lambda: self._jobs.publish(job, msg_id=msg_id))
         except NoRoom:
             raise InkwireError("log_full", retry_after_s=LOG_FULL_RETRY_AFTER_S) from None
 
-    async def _begun(self, job: Job) -> Snapshot:
-        """Wait until the run is in the log, so that a cancel right after finds it; write it if we are the faster."""
+    async def begun(self, job: Job) -> Snapshot:
+        """Wait until a later run is in the log, so that a cancel right after finds it; write it if we are the faster.
+
+        Raises:
+            InkwireError: ``gone``, ``corrupt`` or ``broker_unavailable``.
+        """
 
         def begin() -> Awaitable[Snapshot | None]:
             return self._log.write(job.owner, job.post, job.run, lambda now, n: run_events.requested(now, job, n))
 
         for attempt in range(ASK_TRIES):
-            snapshot = await self._sound(job.post, begin)
+            snapshot = await self.sound(job.post, begin)
             if snapshot is None:  # a worker has the claim, and writes it
                 snapshot = await self._current(job.owner, job.post)
             if snapshot.status == "deleted":
@@ -168,13 +176,17 @@ class Steering:
         return snapshot
 
     async def _known(self, owner: str, post: str) -> Snapshot:
-        snapshot = await self._sound(post, lambda: self._log.current(owner, post))
+        snapshot = await self.sound(post, lambda: self._log.current(owner, post))
         if snapshot is None:
             raise InkwireError("not_found")
         return snapshot
 
-    async def _sound(self, post: str, ask: Callable[[], Awaitable[Snapshot | None]]) -> Snapshot | None:
-        """Ask until there is an answer; a post that makes no sense is not written to."""
+    async def sound(self, post: str, ask: Callable[[], Awaitable[Snapshot | None]]) -> Snapshot | None:
+        """Ask until there is an answer; a post that makes no sense is not written to.
+
+        Raises:
+            InkwireError: ``corrupt`` or ``broker_unavailable``.
+        """
         try:
             return await answered(ask)
         except Damaged as error:

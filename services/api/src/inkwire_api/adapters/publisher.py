@@ -21,7 +21,7 @@ class FastStreamJobs:
     def __init__(self, broker: NatsBroker) -> None:
         self._broker = broker
 
-    async def publish(self, job: Job) -> Receipt:
+    async def publish(self, job: Job, *, msg_id: str | None = None) -> Receipt:
         client = await self._broker.connect()
         if not client.is_connected:
             # It would be kept and sent after the reconnect, long after the caller was told 503.
@@ -30,7 +30,7 @@ class FastStreamJobs:
             ack = await self._broker.publish(
                 job.model_dump_json().encode(),
                 subjects.job(job.request.pool, job.priority, job.owner),
-                headers={H_MSG_ID: job.msg_id},
+                headers={H_MSG_ID: msg_id or job.msg_id},
                 stream=JOBS,
                 timeout=PUBLISH_TIMEOUT_S,
             )

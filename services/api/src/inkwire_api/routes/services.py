@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from inkwire_api.adapters.assets import Asset
+from inkwire_api.dead_letters import DeadLetters
 from inkwire_api.identity import bearer_token
 from inkwire_api.posts import Posts
 from inkwire_api.reading import Reader
@@ -28,6 +29,7 @@ class Services:
     posts: Posts
     reader: Reader
     steering: Steering
+    dead_letters: DeadLetters
     keys: KeyRing
     recipes: Mapping[str, Recipe]
     assets: Mapping[str, Asset]

@@ -17,6 +17,7 @@ from inkwire_chassis.jetstream import H_MSG_ID, BrokerError, JetStream
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
+from inkwire_contracts.dead_letters import header_fields
 from inkwire_contracts.topology import JOBS
 from inkwire_generator.schedule import Lane, TakeOrder
 
@@ -33,12 +34,13 @@ _SECOND_NS = 1_000_000_000
 class TakenJob:
     """A job whose lease is ours. Settle it once: acknowledged, handed back, or set aside."""
 
-    def __init__(self, jetstream: JetStream, lane: Lane, job: Job, msg: Msg) -> None:
+    def __init__(self, jetstream: JetStream, lane: Lane, job: Job, msg: Msg, worker: str = "") -> None:
         self.job = job
         self.lane = lane
         self.deliveries = msg.metadata.num_delivered or 1
         self._jetstream = jetstream
         self._msg = msg
+        self._worker = worker
 
     async def beat(self) -> None:
         """Keep the lease."""
@@ -61,17 +63,20 @@ class TakenJob:
     async def copy_to_dead_letters(self, reason: str) -> None:
         """Keep a copy where operators look; the caller settles the job itself.
 
+        ``reason``: a code of inkwire_contracts.dead_letters, a detail behind ``: ``.
+
         Raises:
             BrokerError: it could not be stored.
         """
-        await _dead_letter(self._jetstream, self._msg, reason, self.job.msg_id)
+        await _dead_letter(self._jetstream, self._msg, reason, self._worker)
 
 
 class JobQueue:
     """All lanes of the pools this worker serves."""
 
-    def __init__(self, jetstream: JetStream, pools: Sequence[str]) -> None:
+    def __init__(self, jetstream: JetStream, pools: Sequence[str], worker: str = "") -> None:
         self._jetstream = jetstream
+        self._worker = worker
         self._pools = tuple(pools)
         self._order = TakeOrder(pools)
         self._bell = asyncio.Event()
@@ -144,9 +149,9 @@ class JobQueue:
             try:
                 job = Job.model_validate_json(msg.data)
             except ValidationError as error:
-                await self._set_aside(msg, f"not a job: {error.errors()[0]['msg']}")
+                await self._set_aside(msg, f"unreadable: {error.errors()[0]['msg']}")
                 continue
-            return TakenJob(self._jetstream, lane, job, msg)
+            return TakenJob(self._jetstream, lane, job, msg, self._worker)
         return None
 
     async def _pull(self, lane: Lane) -> Msg | None:
@@ -180,7 +185,7 @@ class JobQueue:
     async def _set_aside(self, msg: Msg, reason: str) -> None:
         get_logger().error("job set aside", subject=msg.subject, reason=reason)
         try:
-            await _dead_letter(self._jetstream, msg, reason, "")
+            await _dead_letter(self._jetstream, msg, reason, self._worker)
         except BrokerError as error:
             get_logger().warning("dead letter not stored", error=str(error))
             await _settle(self._jetstream, msg, _nak(SLOW_POLL_S))
@@ -202,6 +207,10 @@ async def _settle(jetstream: JetStream, msg: Msg, verb: bytes, tries: int = SETT
             get_logger().warning("a job's end is not confirmed", verb=verb[:4].decode(), error=type(error).__name__)
 
 
-async def _dead_letter(jetstream: JetStream, msg: Msg, reason: str, msg_id: str) -> None:
-    headers = {"Inkwire-Reason": reason, H_MSG_ID: msg_id or f"{msg.metadata.sequence.stream}"}
-    await jetstream.publish(f"dlq.{msg.subject}", msg.data, headers)
+async def _dead_letter(jetstream: JetStream, msg: Msg, reason: str, worker: str) -> None:
+    """Once for each message of JOBS: a replay of the same job is another one, and may lie here again."""
+    code, _, detail = reason.partition(": ")
+    deliveries = msg.metadata.num_delivered or 1
+    headers = header_fields(code, detail=detail, deliveries=deliveries, worker=worker)
+    msg_id = {H_MSG_ID: f"jobs.{msg.metadata.sequence.stream}"}
+    await jetstream.publish(subjects.dead_job(msg.subject), msg.data, {**headers, **msg_id})

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from inkwire_chassis.event_log import EventLog, LogDamaged
 from inkwire_chassis.jetstream import H_MSG_ID, BrokerError
 from inkwire_contracts import subjects
+from inkwire_contracts.dead_letters import header_fields
 from inkwire_persister.intake import Delivery, is_key
 from inkwire_persister.ports import LogUnavailable, LogUnreadable
-
-H_REASON = "Inkwire-Reason"
 
 
 class EventsLog:
@@ -36,13 +35,18 @@ class EventsLog:
             raise LogUnavailable("the log's replica has not caught up")
         return [Delivery(stored.event, stored.stream_seq) for stored in events if is_key(stored.event)]
 
-    async def dead_letter(self, subject: str, payload: bytes, *, stream_seq: int, reason: str) -> None:
+    async def dead_letter(
+        self, subject: str, payload: bytes, *, stream_seq: int, reason: str, detail: str, deliveries: int
+    ) -> None:
         """Put a message aside where an operator finds it (``inkwire dlq``), once however often this is called.
 
         Raises:
             LogUnavailable: the broker has not confirmed it.
         """
-        headers = {H_MSG_ID: f"events.{stream_seq}", H_REASON: reason}
+        headers = {
+            **header_fields(reason, detail=detail, deliveries=deliveries),
+            H_MSG_ID: f"events.{stream_seq}",
+        }
         try:
             await self._log.jetstream.publish(subjects.dead_event(subject), payload, headers)
         except BrokerError as error:

@@ -128,7 +128,7 @@ class KeyEventSubscriber:
                 delivery = decode(msg.subject, msg.data, stream_seq)
             except Undecodable as error:
                 get_logger().error("not an event", subject=msg.subject, stream_seq=stream_seq, error=str(error))
-                await self._put_aside([msg], str(error))
+                await self._put_aside([msg], "not_an_event", str(error))
             else:
                 posts.setdefault(delivery.event.post, []).append(Received(msg, delivery))
         return posts
@@ -148,7 +148,7 @@ class KeyEventSubscriber:
         except HistoryLost as error:
             self._counters.lost_posts += 1
             get_logger().error("events cannot be stored: their history is gone", post=post, error=str(error))
-            await self._put_aside(messages, str(error))
+            await self._put_aside(messages, "history_lost", str(error))
             return error
         except Exception as error:  # noqa: BLE001 - a bug at one post must neither stop the others nor be acknowledged
             get_logger().error("storing failed", post=post, exc_info=error)
@@ -158,11 +158,18 @@ class KeyEventSubscriber:
         await _answer(msg.ack() for msg in messages)
         return None
 
-    async def _put_aside(self, messages: Sequence[Msg], reason: str) -> None:
+    async def _put_aside(self, messages: Sequence[Msg], reason: str, detail: str) -> None:
         for msg in messages:
-            stream_seq = msg.metadata.sequence.stream
+            place = msg.metadata
             try:
-                await self._log.dead_letter(msg.subject, msg.data, stream_seq=stream_seq, reason=reason)
+                await self._log.dead_letter(
+                    msg.subject,
+                    msg.data,
+                    stream_seq=place.sequence.stream,
+                    reason=reason,
+                    detail=detail,
+                    deliveries=place.num_delivered or 1,
+                )
             except LogUnavailable as error:
                 await self._give_back([msg], str(error))
             else:

@@ -1,0 +1,79 @@
+"""JOBS and EVENTS as the recoverer needs them, read at their leaders."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from pydantic import ValidationError
+
+from inkwire_chassis.event_log import EventLog
+from inkwire_chassis.jetstream import H_MSG_ID, BrokerError
+from inkwire_chassis.logs import get_logger
+from inkwire_contracts import subjects
+from inkwire_contracts.commands import Job
+from inkwire_contracts.events import Event, parse_event
+from inkwire_contracts.topology import EVENTS, JOBS
+from inkwire_persister.ports import LogUnavailable
+
+MAX_JOBS = 2_000
+"""Jobs of one owner at one priority that are read; with more there, that owner is looked at later."""
+
+
+class JobsQueue:
+    """See :class:`inkwire_persister.ports.Queue`."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._jetstream = log.jetstream
+
+    async def identity(self) -> str:
+        """See :class:`inkwire_persister.ports.Queue`."""
+        async with _answered():
+            created = [str((await self._jetstream.stream_info(name))["created"]) for name in (EVENTS, JOBS)]
+        return " ".join(created)
+
+    async def newest(self, owner: str, post: str) -> Event | None:
+        """See :class:`inkwire_persister.ports.Queue`."""
+        async with _answered():
+            stored = await self._jetstream.leader_last(EVENTS, subjects.post_events(owner, post))
+            return None if stored is None else parse_event(stored.payload)
+
+    async def waiting_runs(self, pool: str, priority: str, owner: str) -> Mapping[str, int]:
+        """See :class:`inkwire_persister.ports.Queue`."""
+        subject = f"jobs.{pool}.{priority}.{subjects.bucket_of(owner)}.{owner}"
+        runs: dict[str, int] = {}
+        after = 0
+        for _ in range(MAX_JOBS):
+            async with _answered():
+                stored = await self._jetstream.leader_next(JOBS, subject, after + 1)
+            if stored is None:
+                return runs
+            after = stored.seq
+            try:
+                job = Job.model_validate_json(stored.payload)
+            except ValidationError:
+                get_logger().debug("not a job; a worker will put it aside", stream_seq=stored.seq)
+                continue
+            runs[job.post] = max(job.run, runs.get(job.post, 0))
+        raise LogUnavailable(f"more than {MAX_JOBS} jobs of one owner are waiting")
+
+    async def claimed_deliveries(self, post: str, run: int) -> int:
+        """See :class:`inkwire_persister.ports.Queue`."""
+        async with _answered():
+            claim, _ = await self._log.read_claim(post)
+        return claim.deliveries if claim is not None and claim.run == run else 0
+
+    async def publish(self, job: Job, msg_id: str) -> None:
+        """See :class:`inkwire_persister.ports.Queue`."""
+        subject = subjects.job(job.request.pool, job.priority, job.owner)
+        async with _answered():
+            await self._jetstream.publish(subject, job.model_dump_json().encode(), {H_MSG_ID: msg_id})
+
+
+@asynccontextmanager
+async def _answered() -> AsyncIterator[None]:
+    try:
+        yield
+    except BrokerError as error:
+        raise LogUnavailable(str(error)) from None
+    except (ValueError, TypeError) as error:
+        raise LogUnavailable(f"an event or claim cannot be read: {type(error).__name__}") from None
