@@ -25,7 +25,7 @@ def test_key_events_follow_the_last_key_event_and_carry_the_trace() -> None:
         "prev": 7,
         "time": "t",
         "traceparent": "00-1-2-01",
-        "data": {"worker": "w"},
+        "data": {"worker": "w", "usage": None},
     }
 
 

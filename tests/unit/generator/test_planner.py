@@ -12,6 +12,7 @@ from inkwire_generator.planner import (
     FixPlan,
     Publish,
     WriteSection,
+    behind_open_text,
     find_recipe,
     next_action,
     percent_before,
@@ -95,3 +96,31 @@ def test_unknown_recipes_and_options_are_told() -> None:
         find_recipe({"blog": BLOG}, "poem")
     with pytest.raises(InkwireError, match="length"):
         next_action(BLOG, post(options={"length": "endless"}))
+
+
+def left_open(text: str, **fields: Any) -> Snapshot:
+    """A planned post whose only section an attempt left open."""
+    section = Section(section="s1", title="One", status="writing", target_words=50)
+    section.set_text(text)
+    return post(OUTLINE, section, open_section="s1", **fields)
+
+
+def test_what_an_answer_that_was_left_open_cost() -> None:
+    """The question's length and the answer's, without the heading that is ours."""
+    heading = BLOG.renderer(work_of(BLOG, left_open("")), Step("s1", "One", True, 50)).start()
+    assert heading
+    snapshot = left_open(heading + "Half an answer")
+    prompt = BLOG.prompt(work_of(BLOG, snapshot), Step("s1", "One", True, 50))
+    assert behind_open_text({"blog": BLOG}, snapshot) == (prompt.length_chars, len("Half an answer"))
+
+
+def test_without_an_answer_nothing_is_known_to_be_paid() -> None:
+    """No open section, none of its text, or a heading alone."""
+    heading = BLOG.renderer(work_of(BLOG, left_open("")), Step("s1", "One", True, 50)).start()
+    for snapshot in (post(OUTLINE), left_open(""), left_open(heading)):
+        assert behind_open_text({"blog": BLOG}, snapshot) is None
+
+
+def test_a_recipe_that_is_gone_hides_the_question_only() -> None:
+    """The text was paid for, whoever may go on with the post."""
+    assert behind_open_text({}, left_open("Half an answer")) == (0, len("Half an answer"))

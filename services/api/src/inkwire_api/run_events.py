@@ -75,12 +75,15 @@ def deleted(snapshot: Snapshot, claimed_run: int, attempt: int, time: str) -> De
 
 
 def paid_metrics(snapshot: Snapshot) -> Metrics:
-    """What is there and what it cost: the sections that earlier runs have finished."""
-    usages = [section.usage for section in snapshot.sections if section.usage is not None]
+    """What is there, and what the run has cost: nothing, where no worker has claimed it."""
+    account = snapshot.run_spent
     return Metrics(
         model=next((section.model for section in reversed(snapshot.sections) if section.model), ""),
-        tokens_in=sum(usage.tokens_in for usage in usages),
-        tokens_out=sum(usage.tokens_out for usage in usages),
-        usage_source="reported" if usages and all(usage.source == "reported" for usage in usages) else "estimated",
+        tokens_in=account.tokens_in,
+        tokens_out=account.tokens_out,
+        tokens_wasted=account.tokens_wasted,
+        cost_usd=account.cost_usd,
+        retries=account.retries,
+        usage_source="reported" if account.tokens and not account.tokens_estimated else "estimated",
         words=len(document(snapshot).split()),
     )

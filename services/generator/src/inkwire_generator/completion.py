@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from inkwire_contracts.events import Usage
+from inkwire_contracts.events import MAX_USAGE_TOKENS, Usage
 from inkwire_generator.errors import ProviderError
 from inkwire_generator.ports import Finish
 from inkwire_generator.provider_errors import from_finish, from_stream
@@ -119,7 +119,7 @@ def estimated_usage(prompt_chars: int, text_chars: int) -> Usage:
 
 def _reported(usage: dict[str, Any]) -> Usage:
     counts = [usage.get(key) for key in ("prompt_tokens", "completion_tokens")]
-    tokens_in, tokens_out = (value if isinstance(value, int) and value >= 0 else 0 for value in counts)
+    tokens_in, tokens_out = (min(max(0, n), MAX_USAGE_TOKENS) if isinstance(n, int) else 0 for n in counts)
     return Usage(tokens_in=tokens_in, tokens_out=tokens_out, source="reported")
 
 

@@ -1,8 +1,13 @@
-"""What a run cost and how fast it was, counted along the way. Pure; times are given in monotonic seconds."""
+"""What an attempt pays and how fast it is, counted until the log is told. Pure; times are in monotonic seconds.
+
+The account itself is the log's (:mod:`inkwire_contracts.account`): each amount leaves the meter with one event, so that
+whoever takes over knows it. docs/accounting.md has the rules.
+"""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from inkwire_contracts.events import Metrics, Usage
+from inkwire_contracts.events import MAX_USAGE_TOKENS, Metrics, Usage
 from inkwire_contracts.fold import Snapshot, document
 from inkwire_generator.completion import estimated_usage
 
@@ -10,26 +15,36 @@ CostOf = Callable[[str, int, int], float | None]
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
-    """The sum; reported only if all of it is."""
+    """The sum; reported only if all of it is, and with a cost only if all of it has a price."""
     known = list(usages)
+    costs = [usage.cost_usd for usage in known if usage.tokens_in + usage.tokens_out]
     return Usage(
-        tokens_in=sum(usage.tokens_in for usage in known),
-        tokens_out=sum(usage.tokens_out for usage in known),
+        tokens_in=min(MAX_USAGE_TOKENS, sum(usage.tokens_in for usage in known)),
+        tokens_out=min(MAX_USAGE_TOKENS, sum(usage.tokens_out for usage in known)),
         source="reported" if known and all(usage.source == "reported" for usage in known) else "estimated",
+        cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
     )
 
 
-class Meter:
-    """Counts for one attempt; finished sections of earlier attempts are added from the snapshot."""
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """An answer that is under way: nothing is reported of it yet."""
 
-    def __init__(self, started_s: float) -> None:
+    model: str
+    prompt_chars: int
+    text_chars: int = 0
+
+
+class Meter:
+    """Counts for one attempt."""
+
+    def __init__(self, started_s: float, cost_of: CostOf) -> None:
         self.started_s = started_s
         self.first_token_s: float | None = None
-        self.retries = 0
         self.model = ""
-        self._wasted: list[Usage] = []
-        self._open: list[Usage] = []
-        self._call_chars: tuple[int, int] | None = None
+        self._cost_of = cost_of
+        self._untold: list[Usage] = []
+        self._call: _Call | None = None
         self._streaming_s = 0.0
         self._streamed_tokens = 0
 
@@ -37,60 +52,55 @@ class Meter:
         """Seconds since the attempt began."""
         return now_s - self.started_s
 
-    def opened(self, prompt_chars: int) -> None:
+    def inherited(self, prompt_chars: int, text_chars: int, model: str) -> None:
+        """The attempt before left text of an unfinished answer behind; what it was paid is our estimate."""
+        self._untold.append(self._priced(estimated_usage(prompt_chars, text_chars), model))
+
+    def opened(self, prompt_chars: int, model: str) -> None:
         """A provider has begun to answer: from here on it is paid for."""
-        self._call_chars = (prompt_chars, 0)
+        self._call = _Call(model, prompt_chars)
 
     def received(self, text_chars: int, now_s: float) -> None:
         """A model's text arrived."""
         if self.first_token_s is None:
             self.first_token_s = now_s
-        prompt_chars, before_chars = self._call_chars or (0, 0)
-        self._call_chars = (prompt_chars, before_chars + text_chars)
+        if self._call is not None:
+            self._call = _Call(self._call.model, self._call.prompt_chars, self._call.text_chars + text_chars)
 
     def finished(self, usage: Usage, model: str, streaming_s: float) -> None:
         """A provider's answer ended well, ``streaming_s`` after its first text."""
         self.model = model
-        self._call_chars = None
-        self._open.append(usage)
+        self._call = None
+        self._untold.append(self._priced(usage, model))
         self._streaming_s += streaming_s
         self._streamed_tokens += usage.tokens_out
 
-    def kept(self) -> Usage:
-        """The open section is finished: what its answers cost, for the log."""
-        usage, self._open = total_usage(self._open), []
-        return usage
+    def tell(self) -> Usage | None:
+        """What was paid and no event has told yet, for the event that is written now; an open answer is estimated."""
+        if self._call is not None:
+            usage = estimated_usage(self._call.prompt_chars, self._call.text_chars)
+            self._untold.append(self._priced(usage, self._call.model))
+        untold, self._untold, self._call = self._untold, [], None
+        return total_usage(untold) if untold else None
 
-    def superseded(self) -> None:
-        """The open section begins again: whatever was paid for it is wasted."""
-        self._wasted += self._open_usages()
-        self._open, self._call_chars = [], None
-
-    def inherited(self, usage: Usage) -> None:
-        """An attempt before this one was paid this much (we estimate) for text that is superseded now."""
-        self._wasted.append(usage)
-
-    def metrics(self, snapshot: Snapshot, now_s: float, cost_of: CostOf) -> Metrics:
-        """The run's figures, a section that was not finished included."""
-        kept = [section.usage for section in snapshot.sections if section.usage is not None]
-        total = total_usage([*kept, *self._wasted, *self._open_usages()])
-        wasted = total_usage(self._wasted)
-        model = self.model or next((s.model for s in reversed(snapshot.sections) if s.model), "")
+    def metrics(self, snapshot: Snapshot, now_s: float, *, last: Usage | None = None, kept: bool = True) -> Metrics:
+        """The run's figures: the account of its log, and ``last``, which its terminal event tells (``kept`` or not)."""
+        account = snapshot.run_spent.model_copy()
+        account.pay(last, wasted=not kept)
         first = self.first_token_s
         return Metrics(
-            model=model,
+            model=self.model or next((s.model for s in reversed(snapshot.sections) if s.model), ""),
             time_to_first_token_ms=None if first is None else round((first - self.started_s) * 1000),
             duration_ms=round(self.age_s(now_s) * 1000),
-            tokens_in=total.tokens_in,
-            tokens_out=total.tokens_out,
+            tokens_in=account.tokens_in,
+            tokens_out=account.tokens_out,
             tokens_per_s=round(self._streamed_tokens / self._streaming_s, 1) if self._streaming_s > 0 else 0.0,
-            cost_usd=cost_of(model, total.tokens_in, total.tokens_out) if model else None,
-            retries=self.retries,
-            usage_source=total.source,
+            cost_usd=account.cost_usd,
+            retries=account.retries,
+            usage_source="reported" if account.tokens and not account.tokens_estimated else "estimated",
             words=len(document(snapshot).split()),
-            tokens_wasted=wasted.tokens_in + wasted.tokens_out,
+            tokens_wasted=account.tokens_wasted,
         )
 
-    def _open_usages(self) -> list[Usage]:
-        """The open section's answers; one that is under way reports nothing, so it is estimated."""
-        return [*self._open, estimated_usage(*self._call_chars)] if self._call_chars is not None else self._open
+    def _priced(self, usage: Usage, model: str) -> Usage:
+        return usage.model_copy(update={"cost_usd": self._cost_of(model, usage.tokens_in, usage.tokens_out)})

@@ -87,6 +87,27 @@ def next_action(recipe: Recipe, snapshot: Snapshot) -> Action:
     return Publish()
 
 
+def behind_open_text(recipes: Mapping[str, Recipe], snapshot: Snapshot) -> tuple[int, int] | None:
+    """Characters of the question and of the answer behind an open section's text; None if no answer is in it.
+
+    What stands before an answer (a heading) is ours. Where the question is not known any more, it counts as none.
+    """
+    section = snapshot.section(snapshot.open_section) if snapshot.open_section else None
+    if section is None or not section.text:
+        return None
+    step = Step(section.section, section.title, section.in_document, section.target_words)
+    prompt_chars = own_chars = 0
+    try:
+        recipe = find_recipe(recipes, snapshot.recipe)
+        work = work_of(recipe, snapshot)
+        prompt_chars = recipe.prompt(work, step).length_chars
+        own_chars = len(recipe.renderer(work, step).start())
+    except InkwireError:
+        pass  # nobody can go on with this post either, but its text was paid for
+    answer_chars = section.length - own_chars
+    return (prompt_chars, answer_chars) if answer_chars > 0 else None
+
+
 def percent_before(plan: tuple[Step, ...], finished: int) -> int:
     """Percent of the run when the first ``finished`` sections are done, weighted by their target words."""
     weights = [max(1, step.target_words) for step in plan]

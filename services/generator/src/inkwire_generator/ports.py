@@ -25,6 +25,14 @@ class Finish:
     truncated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that has begun: the model that was asked, and the pieces as they come."""
+
+    model: str
+    pieces: AsyncIterator[str | Finish]
+
+
 class Held(Protocol):
     """A claim that is ours."""
 
@@ -52,8 +60,13 @@ class Provider(Protocol):
         """The longest silence that its own watchdogs let pass, in seconds."""
         ...
 
-    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[AsyncIterator[str | Finish]]:
-        """Ask; the iterator gives pieces of text and, as the last thing, one :class:`Finish`.
+    @property
+    def model(self) -> str:
+        """The model that is asked first."""
+        ...
+
+    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[Answer]:
+        """Ask; the answer's iterator gives pieces of text and, as the last thing, one :class:`Finish`.
 
         Leaving the block closes the connection, whatever has been read. Entering and iterating raise ProviderError
         when nothing comes, or not all of it.

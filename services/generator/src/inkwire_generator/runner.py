@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from inkwire_chassis.clock import Clock
 from inkwire_chassis.event_log import Fenced
@@ -35,7 +36,6 @@ from inkwire_contracts.fold import Section, Snapshot, digest, document
 from inkwire_generator import planner, retry
 from inkwire_generator.assembler import Assembler
 from inkwire_generator.claim import Limits, Standing, Verdict, is_poison, verdict
-from inkwire_generator.completion import estimated_usage
 from inkwire_generator.continuation import ContinuationLimits, Joint, continued
 from inkwire_generator.errors import ProviderError
 from inkwire_generator.metrics import Meter
@@ -85,9 +85,8 @@ class Runner:
         self._deliveries = deliveries
         self._tools = tools
         self._pulse = pulse
-        self._meter = Meter(tools.clock.monotonic_s())
+        self._meter = Meter(tools.clock.monotonic_s(), tools.prices.cost_usd)
         self._failures = self._unusable = 0
-        self._inherited_chars = 0
         self._cancel_wish = asyncio.Event()
         self.held: Held | None = None
         """The claim, once it is ours."""
@@ -131,6 +130,7 @@ class Runner:
 
     async def _under(self, held: Held, snapshot: Snapshot, what: Verdict, standing: Standing) -> Ending:
         async with self._tools.log.writer(self._job, held, snapshot, self._pulse) as writer:
+            self._inherit(snapshot)
             if what is Verdict.CANCEL:
                 await self._write_cancelled(writer)
                 return Ending.ACK
@@ -141,6 +141,18 @@ class Runner:
                 await writer.write(GenerateRequested, self._job.request)
             await self._write_or_cancel(writer)
             return Ending.ACK
+
+    def _inherit(self, snapshot: Snapshot) -> None:
+        """A dead attempt's unfinished answer was paid for; nobody has told the log yet."""
+        if snapshot.is_final:
+            return
+        try:
+            behind = planner.behind_open_text(self._tools.recipes, snapshot)
+        except Exception as error:  # noqa: BLE001 - a recipe's fault may spoil the estimate, never the run's end
+            get_logger().error("no estimate of an unfinished answer", error=f"{type(error).__name__}: {error}")
+            behind = (0, len(_open_text(snapshot)[1]))
+        if behind is not None:
+            self._meter.inherited(*behind, self._tools.provider.model)
 
     async def _write_or_cancel(self, writer: Writer) -> None:
         writing = spawn(f"writing {self._job.post}", self._write(writer))
@@ -160,8 +172,7 @@ class Runner:
     # -- the way of a run --------------------------------------------------------------------------------------
 
     async def _write(self, writer: Writer) -> None:
-        self._inherited_chars = len(_open_text(writer.snapshot)[1])
-        await writer.write(Started, StartedData(worker=self._tools.worker))
+        await writer.write(Started, StartedData(worker=self._tools.worker, usage=self._meter.tell()))
         while not writer.snapshot.is_final:
             try:
                 await self._advance(writer)
@@ -189,9 +200,6 @@ class Runner:
         step = action.step
         work = planner.work_of(recipe, writer.snapshot)
         prompt = recipe.prompt(work, step)
-        if self._inherited_chars:  # the section that the attempt before us left open
-            self._meter.inherited(estimated_usage(prompt.length_chars, self._inherited_chars))
-            self._inherited_chars = 0
         started = SectionStartedData(section=step.section, title=step.title, in_document=step.in_document)
         await writer.write(SectionStarted, started)
         if action.number:
@@ -208,7 +216,7 @@ class Runner:
             section=step.section,
             text=_section(writer.snapshot, step.section).text,
             data=rendered.data,
-            usage=self._meter.kept(),
+            usage=self._meter.tell(),
             model=model,
         )
         await writer.write(SectionCompleted, completed)
@@ -228,9 +236,9 @@ class Runner:
         first_s: float | None = None
         finish: Finish | None = None
         joint = Joint(prompt.answered)
-        async with provider.stream(prompt) as pieces:
-            self._meter.opened(prompt.length_chars)
-            async for piece in pieces:
+        async with provider.stream(prompt) as answer:
+            self._meter.opened(prompt.length_chars, answer.model)
+            async for piece in answer.pieces:
                 now_s = clock.monotonic_s()
                 self._pulse.expect(now_s, provider.patience_s)
                 if isinstance(piece, Finish):
@@ -258,11 +266,9 @@ class Runner:
         if decision.delay_s is None:
             await self._write_failed(writer, decision.code, error.params)
             return
-        self._meter.superseded()
         if error.asked:
             self._failures += 1
             self._unusable += error.code == retry.UNUSABLE
-            self._meter.retries += 1
         delay_s = decision.delay_s
         params = {"delay_s": round(delay_s, 1), "reason": REASONS.get(decision.code, decision.code)}
         notice = RetryingData(
@@ -272,6 +278,8 @@ class Runner:
             message=render("retrying", params),
             delay_ms=round(delay_s * 1000),
             retry=max(1, self._failures),
+            asked=error.asked,
+            usage=self._meter.tell(),
         )
         await writer.write(Retrying, notice)
         self._pulse.expect(tools.clock.monotonic_s(), delay_s)
@@ -283,28 +291,28 @@ class Runner:
         await self._tell(writer, planner.WRITTEN_PERCENT, "finishing")
         tools, snapshot = self._tools, writer.snapshot
         text = document(snapshot)
-        metrics = self._meter.metrics(snapshot, tools.clock.monotonic_s(), tools.prices.cost_usd)
+        metrics = self._meter.metrics(snapshot, tools.clock.monotonic_s())
         await writer.write(PostPublished, PublishedData(sha256=digest(text), length=len(text), metrics=metrics))
         get_logger().info("published", seq=writer.snapshot.seq, words=metrics.words, duration_ms=metrics.duration_ms)
 
     async def _write_failed(self, writer: Writer, code: str, params: Mapping[str, object]) -> None:
         await writer.drain()
-        section, text = _open_text(writer.snapshot)
-        tools = self._tools
-        metrics = self._meter.metrics(writer.snapshot, tools.clock.monotonic_s(), tools.prices.cost_usd)
-        failed = FailedData(
-            code=code, params=dict(params), message=render(code, params), section=section, text=text, metrics=metrics
-        )
+        failed = FailedData(code=code, params=dict(params), message=render(code, params), **self._left(writer))
         await writer.write(Failed, failed)
         get_logger().warning("failed", code=code, seq=writer.snapshot.seq)
 
     async def _write_cancelled(self, writer: Writer) -> None:
         await writer.drain()
-        section, text = _open_text(writer.snapshot)
-        tools = self._tools
-        metrics = self._meter.metrics(writer.snapshot, tools.clock.monotonic_s(), tools.prices.cost_usd)
-        await writer.write(Cancelled, CancelledData(section=section, text=text, metrics=metrics))
+        await writer.write(Cancelled, CancelledData(**self._left(writer)))
         get_logger().info("cancelled", seq=writer.snapshot.seq)
+
+    def _left(self, writer: Writer) -> dict[str, Any]:
+        """What a run that ends early leaves: the open section's text, what that cost, and the run's figures."""
+        section, text = _open_text(writer.snapshot)
+        usage = self._meter.tell()
+        now_s = self._tools.clock.monotonic_s()
+        metrics = self._meter.metrics(writer.snapshot, now_s, last=usage, kept=text != "")
+        return {"section": section, "text": text, "usage": usage, "metrics": metrics}
 
     async def _tell(self, writer: Writer, percent: int, code: str, **params: object) -> None:
         progress = ProgressData(percent=percent, code=code, params=params, message=render(code, params))

@@ -4,6 +4,9 @@ from decimal import Decimal
 
 from genai_prices import Usage, calc_price
 
+PRICE_DIGITS = 9
+"""A single short answer costs some millionths of a dollar, and many are added up."""
+
 
 class BundledPrices:
     """See :class:`inkwire_generator.ports.Prices`. ``simulated`` models cost nothing and have no price."""
@@ -18,4 +21,4 @@ class BundledPrices:
             price = calc_price(Usage(input_tokens=tokens_in, output_tokens=tokens_out), model).total_price
         except (LookupError, ValueError):
             return None
-        return float(round(Decimal(price), 6))
+        return float(round(Decimal(price), PRICE_DIGITS))

@@ -18,7 +18,7 @@ from inkwire_chassis.clock import Clock
 from inkwire_chassis.logs import get_logger
 from inkwire_generator.completion import CompletionStream
 from inkwire_generator.errors import ProviderError
-from inkwire_generator.ports import Finish
+from inkwire_generator.ports import Answer, Finish
 from inkwire_generator.provider_errors import from_status
 from inkwire_recipes.recipe import Prompt
 
@@ -68,6 +68,10 @@ class OpenAIProvider:
         return max(self._config.first_token_timeout_s + CONNECT_TIMEOUT_S, self._config.inter_token_timeout_s)
 
     @property
+    def model(self) -> str:
+        return self._config.model
+
+    @property
     def is_closed(self) -> bool:
         """Whether :meth:`close` was called."""
         return self._client.is_closed()
@@ -77,13 +81,13 @@ class OpenAIProvider:
         await self._client.close()
 
     @asynccontextmanager
-    async def stream(self, prompt: Prompt) -> AsyncIterator[AsyncIterator[str | Finish]]:
+    async def stream(self, prompt: Prompt) -> AsyncIterator[Answer]:
         started_s = self._clock.monotonic_s()
         async with (
             self._opened(prompt, started_s) as received,
             aclosing(self._read(prompt, received, started_s)) as pieces,
         ):
-            yield pieces
+            yield Answer(self._config.model, pieces)
 
     @asynccontextmanager
     async def _opened(self, prompt: Prompt, started_s: float) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -14,7 +14,7 @@ from inkwire_generator.adapters.provider_openai import OpenAIProvider, ProviderC
 from inkwire_generator.circuit import Circuit, CircuitPolicy
 from inkwire_generator.completion import CHARS_PER_TOKEN
 from inkwire_generator.errors import ProviderError
-from inkwire_generator.ports import Finish
+from inkwire_generator.ports import Answer, Finish
 from inkwire_generator.throttle import Throttle, ThrottlePolicy
 from inkwire_recipes.recipe import Prompt
 
@@ -64,6 +64,10 @@ class Providers:
         return max(line.provider.patience_s for line in self._lines) + MAX_SILENT_WAIT_S
 
     @property
+    def model(self) -> str:
+        return self._lines[0].config.model
+
+    @property
     def is_closed(self) -> bool:
         """Whether :meth:`close` was called."""
         return any(line.provider.is_closed for line in self._lines)
@@ -74,7 +78,7 @@ class Providers:
             await line.provider.close()
 
     @asynccontextmanager
-    async def stream(self, prompt: Prompt) -> AsyncIterator[AsyncIterator[str | Finish]]:
+    async def stream(self, prompt: Prompt) -> AsyncIterator[Answer]:
         began_s = self._clock.monotonic_s()
         line = self._choose(began_s)
         tokens = prompt.length_chars / CHARS_PER_TOKEN + prompt.target_words * TOKENS_PER_WORD
@@ -89,10 +93,11 @@ class Providers:
                     if wait_s > 0:
                         await self._sleep(wait_s)
                     began_s = self._clock.monotonic_s()
-                    pieces = await stack.enter_async_context(line.provider.stream(prompt))
+                    answer = await stack.enter_async_context(line.provider.stream(prompt))
                 finally:
                     line.throttle.answered(tokens)
-                yield await stack.enter_async_context(aclosing(_watched(line, permit, pieces)))
+                pieces = await stack.enter_async_context(aclosing(_watched(line, permit, answer.pieces)))
+                yield Answer(answer.model, pieces)
         except ProviderError as error:
             raise self._judged(line, permit, began_s, error) from None
         finally:
