@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from inkwire_chassis.clock import new_id
-from inkwire_chassis.event_log import Fenced
+from inkwire_chassis.event_log import EventLog, Fenced
 from inkwire_chassis.jetstream import H_EXPECTED_SUBJECT_SEQ, H_MSG_ID, BrokerError, TooLarge, WrongLastSequence
 from inkwire_chassis.provisioning import Drift, provision, verify
 from inkwire_contracts import events, subjects
@@ -155,6 +155,33 @@ async def test_long_histories_are_read_in_batches(nats_url: str) -> None:
         newest = await log.newest(two.job.owner, two.job.post)
         assert newest is not None
         assert newest.event.seq == two.snapshot.seq
+
+
+async def test_a_short_history_is_the_whole_one(nats_url: str) -> None:
+    """Key events and what follows them fold to the same post, in mid-section and between two, over a retry too."""
+    async with open_log(nats_url) as log:
+        writer = await ScriptedWriter.begin(log)
+        for number in range(3):
+            await writer.open(f"s{number}")
+            for word in range(20):
+                await writer.chunk(f"word {word} ")
+            await assert_short_is_whole(log, writer)
+            if number == 1:
+                await writer.write(events.Retrying, section="s1", code="provider_cut", message="", delay_ms=1, retry=1)
+                await writer.open("s1")
+                await assert_short_is_whole(log, writer)
+                await writer.chunk("again ")
+            await writer.close()
+            await assert_short_is_whole(log, writer)
+        short = await log.read_short(writer.job.owner, writer.job.post)
+        assert len(short) < 15 < len(await log.read(writer.job.owner, writer.job.post))
+
+
+async def assert_short_is_whole(log: EventLog, writer: ScriptedWriter) -> None:
+    """Both ways of reading end at what was written."""
+    for short in (False, True):
+        history = await log.history(writer.job.owner, writer.job.post, at_least=writer.held.token, short=short)
+        assert history.snapshot == writer.snapshot
 
 
 async def test_a_history_is_continued_from_where_it_ended(nats_url: str) -> None:
