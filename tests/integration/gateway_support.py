@@ -214,11 +214,12 @@ class Reader:
             self.live.discard(channel)
             self.snapshots[channel] = Snapshot.model_validate(frame["snapshot"])
             self.positions[channel] = {"epoch": frame["epoch"], "seq": 0}
-            for section in self.snapshots[channel].sections:
-                section.text = ""
+            for each in self.snapshots[channel].sections:
+                each.text = ""
         elif frame["type"] == "data":
             described = self.snapshots[channel].section(frame["section"])
-            assert described is not None and described.data is None and channel not in self.live
+            assert described is not None
+            assert described.data is None and channel not in self.live, "data comes once, before live"
             described.data = frame["data"]
         elif frame["type"] == "text":
             section = self.snapshots[channel].section(frame["section"])
@@ -229,8 +230,8 @@ class Reader:
         elif frame["type"] == "live":
             self.live.add(channel)
             self.positions[channel] = frame["position"]
-            for section in self.snapshots[channel].sections:
-                assert section.length == len(section.text), "at live every text is whole"
+            for each in self.snapshots[channel].sections:
+                assert each.length == len(each.text), "at live every text is whole"
         elif frame["type"] == "event" and channel.startswith("post:"):
             event = event_from_dict(frame["event"])
             outcome = fold(self.snapshots[channel], event)
@@ -332,13 +333,19 @@ async def without_republish(log: EventLog) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def running_gateway(chosen: Settings) -> AsyncIterator[Running]:
+    """A gateway in this process; its streams are there already."""
+    supervisor = Supervisor()
+    async with running(chosen, supervisor) as gateway:
+        yield gateway
+        supervisor.request_stop("the test ends")
+    await supervisor.cancel_all()
+    assert supervisor.failure is None, supervisor.failure
+
+
+@asynccontextmanager
 async def world(url: str, folder: Path, **overrides: Any) -> AsyncIterator[World]:
     """A running gateway, a writer's connection and the store."""
-    supervisor = Supervisor()
     chosen = settings(url, folder, **overrides)
-    async with event_log(url) as log, open_store(chosen.store_url) as store:
-        async with running(chosen, supervisor) as gateway:
-            yield World(gateway, log, store)
-            supervisor.request_stop("the test ends")
-        await supervisor.cancel_all()
-    assert supervisor.failure is None, supervisor.failure
+    async with event_log(url) as log, open_store(chosen.store_url) as store, running_gateway(chosen) as gateway:
+        yield World(gateway, log, store)

@@ -16,6 +16,7 @@ from inkwire_contracts.errors import ERROR_CODES
 from inkwire_contracts.fold import document
 from inkwire_contracts.topology import EVENTS
 from tests.integration.gateway_support import SECRET, Author, World, close_code, reader, token, world
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.nats
 
@@ -26,7 +27,8 @@ SECRETS_OF_OURS = (SECRET, "Traceback", "inkwire_gateway", "nats://", "sqlite")
 @pytest_asyncio.fixture
 async def gateway(nats_url: str, tmp_path: Path) -> AsyncIterator[World]:
     """A gateway and its broker."""
-    async with world(nats_url, tmp_path, max_channels=3, max_invalid_frames=3, ping_interval_s=60.0) as w:
+    limits = {"max_channels": 3, "max_invalid_frames": 3, "ping_interval_s": 60.0}
+    async with world(nats_url, tmp_path, api_url=f"http://127.0.0.1:{free_port()}", **limits) as w:
         yield w
 
 
@@ -62,6 +64,13 @@ FRAMES: list[tuple[str, Any, str]] = [
     ("authenticated already", {"type": "authenticate", "token": "x"}, "invalid_frame"),
     ("refresh with nonsense", {"type": "refresh", "token": "x.y.z"}, "invalid_token"),
     ("refresh to another owner", {"type": "refresh", "token": token("eve")}, "invalid_token"),
+    ("cancel without a channel", {"type": "cancel", "id": 1}, "invalid_frame"),
+    ("cancel of no run", {"type": "cancel", "channel": UNKNOWN, "run": 0}, "invalid_frame"),
+    ("cancel of all", {"type": "cancel", "channel": "post:*"}, "invalid_channel"),
+    ("cancel of an owner", {"type": "cancel", "channel": "user:ada"}, "invalid_channel"),
+    ("a path in a cancel", {"type": "cancel", "channel": "post:../../tokens?" + "a" * 12}, "invalid_channel"),
+    ("a header in a cancel", {"type": "cancel", "channel": UNKNOWN + "\r\nX-Owner: eve"}, "invalid_channel"),
+    ("cancel while the api is away", {"type": "cancel", "channel": UNKNOWN}, "api_unavailable"),
     ("refresh without a token", {"type": "refresh"}, "invalid_frame"),
 ]
 

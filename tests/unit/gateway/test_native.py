@@ -1,5 +1,7 @@
 """The native dialect's frames are those of the contract, within their bounds."""
 
+from typing import Any
+
 import pytest
 
 from inkwire.following import PostFold
@@ -61,7 +63,7 @@ def test_data_travels_beside_the_snapshot() -> None:
     script = Script()
     script.add("requested", title="T", recipe="blog")
     script.add("started")
-    kept = {}
+    kept: dict[str, Any] = {}
     for number in range(12):
         name = f"s{number}"
         script.add("section_started", section=name)

@@ -81,13 +81,14 @@ def _refusal(body: bytes) -> InkwireError | None:
         problem: Any = orjson.loads(body)
     except ValueError:
         return None
-    if not isinstance(problem, dict) or problem.get("code") not in ERROR_CODES:
+    code = problem.get("code") if isinstance(problem, dict) else None
+    if not isinstance(code, str) or code not in ERROR_CODES:
         return None
     params = {name: value for name, value in problem.items() if name not in _OF_EVERY_PROBLEM}
-    if "detail" in problem and "{detail}" in ERROR_CODES[problem["code"]].template:
+    if "detail" in problem and "{detail}" in ERROR_CODES[code].template:
         params["detail"] = problem["detail"]
-    error = InkwireError(problem["code"])
-    error.params = params
+    error = InkwireError(code)
+    error.params = params  # not as arguments: a member may have any name
     return error
 
 
