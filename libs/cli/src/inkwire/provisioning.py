@@ -65,7 +65,7 @@ async def _plan(jetstream: JetStream, sizes: Sizes) -> Topology:
     for stream in plan.streams:
         have = await _existing(jetstream, stream.name)
         if stream.max_bytes is not None:
-            stream = replace(stream, max_bytes=chosen[stream.name] or have.get("max_bytes") or stream.max_bytes)
+            stream = replace(stream, max_bytes=chosen.get(stream.name) or have.get("max_bytes") or stream.max_bytes)
         replicas = replicas or have.get("num_replicas")
         streams.append(stream)
     return replace(plan, streams=tuple(streams), replicas=replicas or plan.replicas)
