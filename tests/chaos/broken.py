@@ -23,7 +23,7 @@ SHORT_BUSY_TIMEOUT_MS: Final = 400
 def break_fence() -> None:
     """Events are written without the claim's token as an expectation: a zombie's writes are accepted."""
 
-    async def append(self: EventLog, event: Event, held: Held) -> int:
+    async def append(self: EventLog, event: Event, held: Held, **_: Any) -> int:
         headers = {H_MSG_ID: f"{event.post}.{held.token}.{event.seq}"}
         subject = subjects.post_event(event.owner, event.post, event.type)
         return await self._until_verdict(subject, event, headers)

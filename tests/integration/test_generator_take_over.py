@@ -151,7 +151,7 @@ class StalledClaims:
         self.outcomes: list[str] = []
         self._append = EventLog.append
 
-        async def append(log: EventLog, event: Any, held: Any) -> int:
+        async def append(log: EventLog, event: Any, held: Any, **_: Any) -> int:
             return await self._wait(log, event, held)
 
         monkeypatch.setattr(EventLog, "append", append)

@@ -7,7 +7,7 @@ answer "wrong last sequence" is a verdict. Everything else is asked again under 
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from nats.errors import Error as NatsError
@@ -19,6 +19,7 @@ from inkwire_chassis.jetstream import (
     BrokerError,
     JetStream,
     StoredMessage,
+    StreamFull,
     WrongLastSequence,
 )
 from inkwire_chassis.logs import get_logger
@@ -139,19 +140,38 @@ class EventLog:
         """The newest event of a post, by one cheap read.
 
         ``at_least`` is a stream sequence (a claim's token) that the answering replica must have reached; one that
-        lags is asked again, and an empty answer is checked with the leader.
+        lags is asked again. Without it the answer may be an earlier one, but a post that seems to be missing is
+        looked for at the leader.
+
+        Raises:
+            BrokerError: no answer, or no replica has caught up.
         """
+        events, claim = subjects.post_events(owner, post), subjects.claim(post)
+        # Who has reached a claim has that at least. So an empty answer is a replica's that lags, and no proof.
+        query = {"multi_last": [events, claim] if at_least else [events], "batch": 64}
         for attempt in range(READ_TRIES):
-            query = {"multi_last": [subjects.post_events(owner, post)], "batch": 64}
             messages, _, up_to = await self.jetstream.direct_batch(EVENTS, query)
             if messages and up_to >= at_least:
-                return max(map(_stored_event, messages), key=lambda stored: stored.event.seq)
-            if not messages:
-                last = await self.jetstream.leader_last(EVENTS, subjects.post_events(owner, post))
-                if last is None:
-                    return None
+                found = [_stored_event(message) for message in messages if message.subject != claim]
+                return max(found, key=lambda stored: stored.event.seq, default=None)
+            if not messages and not at_least and await self._position(owner, post) == 0:
+                return None
             await asyncio.sleep(_delay(attempt))
         raise BrokerError("no replica has caught up")
+
+    async def newest_now(self, owner: str, post: str) -> StoredEvent | None:
+        """The newest event of a post that the leader has: what anybody was shown before this call is not after it.
+
+        Raises:
+            BrokerError: as :meth:`newest`, and where no server leads.
+        """
+        position = await self._position(owner, post)
+        return await self.newest(owner, post, at_least=position) if position else None
+
+    async def _position(self, owner: str, post: str) -> int:
+        """Stream sequence of a post's last message at the leader; 0 if there is none."""
+        last = await self.jetstream.leader_last(EVENTS, subjects.post_events(owner, post))
+        return 0 if last is None else last.seq
 
     async def history(
         self, owner: str, post: str, *, base: History | None = None, at_least: int = 0, short: bool = False
@@ -160,20 +180,27 @@ class EventLog:
 
         ``short``: by :meth:`read_short`.
 
+        Where the log has nothing after ``base``, that is the answer; the caller knows whether it is one to trust.
+
         Raises:
-            BeginningGone: there is no base, and the log does not begin with the post's first event.
+            BeginningGone: what follows the base (or nothing) is not in the log, now or any more: it was purged or lost.
             LogDamaged: everything was read and it still does not fold.
         """
         history = base or History(Snapshot(post=post), 0)
         read = self.read_short if short else self.read
+        start = history.snapshot.seq
+        aim = 0
         for attempt in range(READ_TRIES):
             newest = await self.newest(owner, post, at_least=at_least)
-            if newest is None or newest.event.seq <= history.snapshot.seq:
+            aim = max(aim, newest.event.seq if newest else 0)
+            if history.snapshot.seq >= aim:
                 return history
+            if newest is None:
+                raise BeginningGone(f"the log of post {post} was purged while it was read")
             events = await read(owner, post, after_stream_seq=history.stream_seq)
-            if history.snapshot.seq == 0 and events and events[0].event.seq > 1:
-                raise BeginningGone(f"the log of post {post} begins with seq {events[0].event.seq}")
             damage = _advance(history, events)
+            if damage is not None and history.snapshot.seq == start:
+                raise BeginningGone(f"the log of post {post} does not go on from seq {start}: {damage}")
             if damage is None and history.snapshot.seq >= newest.event.seq:
                 return history
             await asyncio.sleep(_delay(attempt))
@@ -218,21 +245,40 @@ class EventLog:
         stored = await self.jetstream.leader_last(EVENTS, subjects.claim(post))
         return (None, 0) if stored is None else (Claim.model_validate_json(stored.payload), stored.seq)
 
-    async def claim(self, post: str, *, run: int, deliveries: int, holder: str) -> Held:
+    async def claim(
+        self,
+        post: str,
+        *,
+        run: int,
+        deliveries: int,
+        holder: str,
+        last_attempt: Callable[[], Awaitable[int]] | None = None,
+    ) -> Held:
         """Take the right to write a post.
+
+        Args:
+            post: which one.
+            run: for which of its runs.
+            deliveries: how often the run's job was delivered.
+            holder: who claims.
+            last_attempt: tells the number of the post's newest attempt where it has no claim (any more); ``None``
+                where it cannot have had one.
 
         Raises:
             Fenced: a later delivery of the job, or a later run, has claimed it.
             BrokerError: no verdict could be had.
         """
         claim_id = self._new_claim_id()
+        floor = 0
         for attempt in range(CLAIM_TRIES):
             current, seq = await self.read_claim(post)
             if current is not None and current.claim_id == claim_id:
                 return Held(post, seq, current.attempt)
             if current is not None and (current.run, current.deliveries) > (run, deliveries):
                 raise Fenced
-            number = (current.attempt if current else 0) + 1
+            if current is None and last_attempt is not None:
+                floor = await last_attempt()
+            number = (current.attempt if current else floor) + 1
             body = Claim(claim_id=claim_id, run=run, attempt=number, deliveries=deliveries, holder=holder)
             headers = {H_EXPECTED_SUBJECT_SEQ: str(seq), H_MSG_ID: claim_id}
             try:
@@ -279,8 +325,10 @@ class EventLog:
             await asyncio.sleep(_delay(attempt))
         raise BrokerError("no replica has caught up")
 
-    async def append(self, event: Event, held: Held) -> int:
+    async def append(self, event: Event, held: Held, *, waiting: Callable[[], None] | None = None) -> int:
         """Write one event under a claim; returns its stream sequence. Keeps asking until there is a verdict.
+
+        ``waiting`` is called each time that the log is found full: who waits for room does not hang.
 
         Raises:
             Fenced: the claim has been taken by someone else; nothing was written.
@@ -291,11 +339,27 @@ class EventLog:
             H_MSG_ID: f"{event.post}.{held.token}.{event.seq}",
         }
         try:
-            return await self._until_verdict(subjects.post_event(event.owner, event.post, event.type), event, headers)
+            subject = subjects.post_event(event.owner, event.post, event.type)
+            return await self._until_verdict(subject, event, headers, waiting)
         except WrongLastSequence:
             raise Fenced from None
 
-    async def _until_verdict(self, subject: str, event: Event, headers: dict[str, str]) -> int:
+    # -- purging -----------------------------------------------------------------------------------------------
+
+    async def purge(self, subject: str, *, up_to: int) -> int:
+        """Take what is stored on a subject (or filter) up to a stream sequence out of the log; returns how many.
+
+        What comes later is never touched, and a claim that is gone fences its holder.
+
+        Raises:
+            BrokerError: no answer; asking again is harmless.
+        """
+        query = {"filter": subject, "seq": up_to + 1}
+        return int((await self.jetstream.api(f"STREAM.PURGE.{EVENTS}", query)).get("purged", 0))
+
+    async def _until_verdict(
+        self, subject: str, event: Event, headers: dict[str, str], waiting: Callable[[], None] | None = None
+    ) -> int:
         """Without bound on purpose: the caller's lease ends it, and a full log only makes writers wait."""
         payload = encode_event(event)
         attempt = 0
@@ -305,6 +369,8 @@ class EventLog:
             except BrokerError as error:
                 if not error.transient:
                     raise
+                if waiting is not None and isinstance(error, StreamFull):
+                    waiting()
                 if attempt == 0:
                     get_logger().warning("write not yet decided", subject=subject, error=str(error))
                 await asyncio.sleep(_delay(attempt))

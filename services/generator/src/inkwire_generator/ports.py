@@ -85,8 +85,11 @@ class Prices(Protocol):
 class Log(Protocol):
     """The posts' log, as far as one post's run needs it."""
 
-    async def open(self, job: Job) -> None:
-        """Write run 1's ``requested`` if neither the log nor the store knows the post. Raises BrokerError."""
+    async def open(self, job: Job) -> bool:
+        """Write run 1's ``requested`` if neither the log nor the store knows the post. Raises BrokerError.
+
+        False where nothing is left to do: the run has ended, and was purged from the log.
+        """
         ...
 
     async def claim(self, job: Job, deliveries: int) -> Held:

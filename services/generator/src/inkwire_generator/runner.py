@@ -103,7 +103,8 @@ class Runner:
             LogDamaged: the post's history does not fold.
         """
         job, log = self._job, self._tools.log
-        await log.open(job)
+        if not await log.open(job):
+            return Ending.ACK
         try:
             held = self.held = await log.claim(job, self._deliveries)
         except Fenced:

@@ -2,10 +2,13 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from functools import partial
 
 from inkwire_chassis.clock import Clock
-from inkwire_chassis.event_log import EventLog, Held, History, LogDamaged
+from inkwire_chassis.event_log import BeginningGone, EventLog, Held, History, LogDamaged
 from inkwire_chassis.jetstream import BrokerError, StoredMessage
+from inkwire_chassis.logs import get_logger
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import GenerateRequested, Planned, SectionCompleted, parse_event
@@ -13,14 +16,18 @@ from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.topology import EVENTS
 from inkwire_generator import ports
 from inkwire_generator.adapters.log_writer import LogWriter, open_writer
-from inkwire_generator.claim import Standing
+from inkwire_generator.claim import Standing, Verdict, verdict
 from inkwire_generator.composing import Author
 from inkwire_generator.pulse import Pulse
-from inkwire_stores.ports import PostStore
+from inkwire_stores.ports import PostStore, StoredPost, StoreUnavailable
 
 PROGRESS_TYPES = ("requested", "chunk", "planned", "section_completed")
 READ_TRIES = 20
 READ_WAIT_S = 0.1
+JOIN_TRIES = 5
+FRESH_S = 30.0
+"""A job that is younger, in seconds, cannot be one of a post that was written and purged: that takes longer."""
+
 FINISHING = (GenerateRequested, Planned, SectionCompleted)
 
 
@@ -33,29 +40,77 @@ class PostLog:
         self._clock = clock
         self._holder = holder
 
-    async def open(self, job: Job) -> None:
+    async def open(self, job: Job) -> bool:
         if await self._events.newest(job.owner, job.post) is not None:
-            return
+            return True
         # It may have been written, published and purged long ago; then the store has it, and nothing is begun anew.
-        if job.run == 1 and await self._store.get(job.post) is None:
+        stored = await self._store.get(job.post)
+        if stored is not None:
+            return verdict(stored.snapshot, job.run, cancel_wanted=False, poison=False) is not Verdict.DONE
+        if job.run == 1:
             await self._events.ensure_requested(job)
+        return True
 
     async def claim(self, job: Job, deliveries: int) -> Held:
-        return await self._events.claim(job.post, run=job.run, deliveries=deliveries, holder=self._holder)
+        return await self._events.claim(
+            job.post,
+            run=job.run,
+            deliveries=deliveries,
+            holder=self._holder,
+            last_attempt=lambda: self._last_attempt(job),
+        )
+
+    async def _last_attempt(self, job: Job) -> int:
+        """Of a post without claims: 0 if it is new, else they were purged, and the count goes on."""
+        newest = await self._events.newest(job.owner, job.post)
+        if newest is not None and newest.event.attempt:
+            return newest.event.attempt
+        stored = await self._stored(job, needed=newest is None)
+        return 0 if stored is None else stored.snapshot.attempt
 
     async def snapshot(self, job: Job, held: ports.Held | None) -> Snapshot:
         token = held.token if held is not None else 0
+        for _ in range(JOIN_TRIES):
+            try:
+                return await self._joined(job, token)
+            except BeginningGone as error:  # purged while it was read: the store has moved on
+                get_logger().info("the log was purged while it was read", error=str(error))
+                await asyncio.sleep(READ_WAIT_S)
+        raise LogDamaged(f"post {job.post} does not go on from what the store has")
+
+    async def _joined(self, job: Job, token: int) -> Snapshot:
+        """The log from its beginning where it is whole; else what it still has upon what the store has."""
         try:
-            history = await self._events.history(job.owner, job.post, at_least=token, short=held is not None)
+            snapshot = (await self._events.history(job.owner, job.post, at_least=token, short=token > 0)).snapshot
         except LogDamaged:
-            history = None  # its beginning may be purged: what the store has may be the base
-        if history is not None and history.snapshot.seq:
-            return history.snapshot
-        stored = await self._store.get(job.post)
+            snapshot = Snapshot(post=job.post)
+        begun = snapshot.seq > 1
+        fresh = snapshot.seq == 1 and not self._is_old(job)
+        stored = await self._stored(job, needed=not (begun or fresh))
         if stored is None:
-            raise LogDamaged(f"post {job.post} is in neither the log nor the store, or does not fold")
-        base = History(stored.snapshot, stored.stream_seq if history is None else 0)
-        return (await self._events.history(job.owner, job.post, base=base, at_least=token)).snapshot
+            if snapshot.seq == 0:
+                raise LogDamaged(f"post {job.post} is in neither the log nor the store, or does not fold")
+            return snapshot
+        if snapshot.seq and (snapshot.seq >= stored.snapshot.seq or stored.epoch != await self._events.epoch()):
+            return snapshot
+        # Purged, as a whole or up to here; an event that came late, after the purge, is none to begin from.
+        in_log = stored.stream_seq if stored.epoch == await self._events.epoch() else 0
+        base = History(stored.snapshot, in_log)
+        history = await self._events.history(job.owner, job.post, base=base, at_least=token, short=token > 0)
+        return history.snapshot
+
+    def _is_old(self, job: Job) -> bool:
+        """Whether the post may have been written, purged and asked for again by somebody who slept meanwhile."""
+        return age_s(job.time, self._clock.now()) > FRESH_S
+
+    async def _stored(self, job: Job, *, needed: bool) -> StoredPost | None:
+        """What the store has. Where the log alone is enough, a store that is away is no reason to wait."""
+        try:
+            return await self._store.get(job.post)
+        except StoreUnavailable:
+            if needed:
+                raise
+            return None
 
     async def standing(self, job: Job, held: ports.Held) -> Standing:
         wrote = finished = 0
@@ -76,6 +131,8 @@ class PostLog:
             messages, _, up_to = await self._events.jetstream.direct_batch(EVENTS, query)
             if up_to >= at_least:
                 return messages
+            if not messages and await self._events.newest(job.owner, job.post) is None:
+                return []  # purged: the answer of a stream without such messages tells no place
             await asyncio.sleep(READ_WAIT_S)
         raise BrokerError("no replica has caught up")
 
@@ -84,10 +141,16 @@ class PostLog:
     ) -> AbstractAsyncContextManager[LogWriter]:
         author = Author(job.owner, job.run, held.attempt, job.traceparent)
         ours = Held(held.post, held.token, held.attempt)
-        return open_writer(LogWriter(self._events.append, ours, snapshot, author, self._clock, pulse))
+        append = partial(self._events.append, waiting=lambda: pulse.touch(self._clock.monotonic_s()))
+        return open_writer(LogWriter(append, ours, snapshot, author, self._clock, pulse))
 
     async def release(self, held: ports.Held) -> None:
         await self._events.release(Held(held.post, held.token, held.attempt))
 
     async def cancel_wanted(self, job: Job) -> bool:
         return await self._events.cancel_intent(job.owner, job.post, job.run) is not None
+
+
+def age_s(time: str, now: datetime) -> float:
+    """How long ago an RFC 3339 time was, in seconds."""
+    return (now - datetime.fromisoformat(time)).total_seconds()
