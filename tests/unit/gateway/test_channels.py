@@ -28,6 +28,7 @@ class FakeBroker:
         self.script = Script().begin()
         self.script.chunk("Hello")
         self.log_epoch = EPOCH
+        self.lag = 0
         self.down = False
         self.refusals = 0
         self.damaged = False
@@ -56,9 +57,9 @@ class FakeBroker:
         loaded = self.script.loaded()
         return Loaded(loaded.snapshot, loaded.stream_seq, self.log_epoch, loaded.recent)
 
-    async def newest_seq(self, owner: str, post: str) -> int:
+    async def newest_seq(self, owner: str, post: str, *, now: bool) -> int:
         self._ask()
-        return self.script.truth.seq
+        return self.script.truth.seq if now else max(0, self.script.truth.seq - self.lag)
 
     async def events_after(self, owner: str, post: str, stream_seq: int) -> Sequence[LogEvent]:
         self._ask()
@@ -247,8 +248,8 @@ async def test_reader_ahead_who_joins_during_a_comparison(stage: Stage) -> None:
     asked, answer = asyncio.Event(), asyncio.Event()
     ask = stage.broker.newest_seq
 
-    async def late_answer(owner: str, post: str) -> int:
-        newest = await ask(owner, post)
+    async def late_answer(owner: str, post: str, *, now: bool) -> int:
+        newest = await ask(owner, post, now=now)
         asked.set()
         await answer.wait()
         return newest
@@ -261,6 +262,31 @@ async def test_reader_ahead_who_joins_during_a_comparison(stage: Stage) -> None:
     answer.set()
     await stage.live(client)
     assert client.types == ["subscribed", "live"]
+    assert client.told[-1]["position"]["seq"] == missed.event.seq
+
+
+async def test_a_replica_that_lags_sends_no_reader_back(stage: Stage) -> None:
+    """A reader who has seen more than this process is served by what the leader has, whatever a replica says."""
+    await stage.live(stage.join())
+    stage.broker.lag = 2
+    missed = [stage.broker.script.chunk(text) for text in (" two", " more")][-1]
+    client = await stage.live(stage.join(position=Position(epoch=EPOCH, seq=missed.event.seq)))
+    assert client.types == ["subscribed", "live"]
+    assert client.told[-1]["position"]["seq"] == missed.event.seq
+
+
+async def test_a_first_load_from_a_replica_that_lags_sends_no_reader_back(stage: Stage) -> None:
+    """The same where nobody followed the post here before: what was loaded is brought up to date first."""
+    behind = stage.broker.script.loaded()
+    missed = stage.broker.script.chunk(" more")
+    load = stage.broker.load
+
+    async def old_load(owner: str, post: str) -> Loaded | None:
+        assert await load(owner, post) is not None
+        return Loaded(behind.snapshot, behind.stream_seq, EPOCH, behind.recent)
+
+    stage.broker.load = old_load  # type: ignore[method-assign]
+    client = await stage.live(stage.join(position=Position(epoch=EPOCH, seq=missed.event.seq)))
     assert client.told[-1]["position"]["seq"] == missed.event.seq
 
 

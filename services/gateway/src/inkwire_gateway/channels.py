@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from inkwire_chassis.clock import Clock
@@ -157,6 +158,8 @@ class Channels:
         found = True
         if upkeep.anew or await self._repair(channel) is Verdict.DAMAGED:
             found = await self._load(channel, upkeep)
+            if found and _readers_ahead(channel) and await self._repair(channel) is Verdict.DAMAGED:
+                found = await self._load(channel, upkeep)
         if not found:
             self._give_up(channel, "not_found")
         for subscription in channel.waiting:
@@ -192,7 +195,9 @@ class Channels:
         live = channel.live
         outages = self._outages
         for attempt in range(REFILL_TRIES):
-            newest = await self._insist(lambda: self._history.newest_seq(channel.owner, channel.post))
+            # Who has seen more than this process proves that something is missing: no replica's guess will do then.
+            now = _readers_ahead(channel)
+            newest = await self._insist(partial(self._history.newest_seq, channel.owner, channel.post, now=now))
             if newest <= live.seq and live.phase is Phase.LIVE:
                 if newest < live.seq and await self._insist(self._history.epoch) != live.epoch:
                     get_logger().warning("the log is another one", post=channel.post, before=live.epoch)
@@ -377,6 +382,10 @@ class Channels:
         if self._leftovers:
             await asyncio.wait(self._leftovers, timeout=1)
         await cancel_and_wait(*self._leftovers)
+
+
+def _readers_ahead(channel: PostChannel) -> bool:
+    return any(channel.is_ahead(subscription) for subscription in channel.waiting)
 
 
 def _delay_s(attempt: int) -> float:

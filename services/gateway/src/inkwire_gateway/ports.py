@@ -62,8 +62,11 @@ class History(Protocol):
         """
         ...
 
-    async def newest_seq(self, owner: str, post: str) -> int:
-        """``seq`` of a post's newest event in the log; 0 if the log has none."""
+    async def newest_seq(self, owner: str, post: str, *, now: bool) -> int:
+        """``seq`` of a post's newest event in the log; 0 if the log has none.
+
+        ``now``: as it stands; else a replica that lags may answer, which is cheaper.
+        """
         ...
 
     async def events_after(self, owner: str, post: str, stream_seq: int) -> Sequence[LogEvent]:

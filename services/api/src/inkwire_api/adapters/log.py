@@ -54,10 +54,13 @@ class JetStreamLog:
         return Known(event.data.fingerprint, deleted=False) if isinstance(event, GenerateRequested) else None
 
     async def fold(self, owner: str, post: str, stored: StoredPost | None, *, at_least: int = 0) -> Folded | None:
-        """``at_least``: a stream sequence that the answering replica must have reached."""
+        """``at_least``: a stream sequence that the answering replica must have reached; 0: what the leader has."""
         with asking(), folding():
             epoch = (await self._stream_info()).epoch
-            newest = await self._log.newest(owner, post, at_least=at_least)
+            if at_least:
+                newest = await self._log.newest(owner, post, at_least=at_least)
+            else:  # what an answer before this one told must not be undone by a replica that lags
+                newest = await self._log.newest_now(owner, post)
             if newest is None:
                 return None if stored is None else Folded(stored.snapshot, stored.epoch, stored.corrupt)
             if isinstance(newest.event, Deleted):
@@ -69,7 +72,7 @@ class JetStreamLog:
                 if stored.stream_seq < newest.stream_seq:  # else its place is not one in this log
                     base = History(stored.snapshot, stored.stream_seq)
             try:
-                history = await self._log.history(owner, post, base=base, at_least=at_least)
+                history = await self._log.history(owner, post, base=base, at_least=max(at_least, newest.stream_seq))
             except BeginningGone:
                 if stored is None:
                     raise

@@ -38,9 +38,9 @@ class LogHistory:
         async with _translated():
             return await self._log.epoch()
 
-    async def newest_seq(self, owner: str, post: str) -> int:
+    async def newest_seq(self, owner: str, post: str, *, now: bool) -> int:
         async with _translated():
-            newest = await self._log.newest(owner, post)
+            newest = await (self._log.newest_now(owner, post) if now else self._log.newest(owner, post))
             return 0 if newest is None else newest.event.seq
 
     async def events_after(self, owner: str, post: str, stream_seq: int) -> Sequence[LogEvent]:
