@@ -55,13 +55,25 @@ class NatsServer:
     ManagedProcess).
     """
 
-    def __init__(self, folder: Path, *, extra_config: str = "") -> None:
-        """`folder` holds data and configuration; `extra_config` is added to the configuration file as it is."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str = "nats",
+        port: int = -1,
+        monitoring_port: int = -1,
+        extra_config: str = "",
+    ) -> None:
+        """`folder` holds data and configuration; `extra_config` is added to the configuration file as it is.
+
+        Ports are the server's own choice at the first start unless they are given.
+        """
+        self.name = name
         self._folder = folder
         self._extra_config = extra_config
-        self._port = -1  # the server chooses at the first start
-        self._monitoring_port = -1
-        self._process = ManagedProcess("nats", [nats_server_binary(), "-c", str(folder / "nats.conf")])
+        self._port = port
+        self._monitoring_port = monitoring_port
+        self._process = ManagedProcess(name, [nats_server_binary(), "-c", str(folder / "nats.conf")])
 
     @property
     def url(self) -> str:
@@ -90,12 +102,21 @@ class NatsServer:
 
     def start(self, *, timeout_s: float = READY_TIMEOUT_S) -> Self:
         """Start it and wait until JetStream is up."""
+        self.start_process()
+        if self._port < 0:
+            eventually_sync(self._read_ports, what="nats-server tells its ports", timeout_s=timeout_s)
+        return self.wait_healthy(timeout_s=timeout_s)
+
+    def start_process(self) -> Self:
+        """Start it and wait for nothing, as one of a cluster must be that is healthy only with the others."""
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "nats.conf").write_text(self._config(), encoding="utf-8")
         self._process.start()
-        if self._port < 0:
-            eventually_sync(self._read_ports, what="nats-server tells its ports", timeout_s=timeout_s)
-        eventually_sync(self._healthy, what="nats-server is healthy", timeout_s=timeout_s)
+        return self
+
+    def wait_healthy(self, *, timeout_s: float = READY_TIMEOUT_S) -> Self:
+        """Wait until it says that it is whole. Raises ProcessEnded if it ends, AssertionError if late."""
+        eventually_sync(self._healthy, what=f"{self.name} is healthy", timeout_s=timeout_s)
         return self
 
     def stop(self) -> None:
@@ -145,6 +166,7 @@ class NatsServer:
         # JSON quoting is valid in the server's own format and copes with every path.
         return "\n".join(
             [
+                f"server_name: {self.name}",
                 f"listen: {LOOPBACK}:{self._port}",
                 f"http: {LOOPBACK}:{self._monitoring_port}",
                 f"ports_file_dir: {json.dumps(str(self._folder))}",
