@@ -26,7 +26,7 @@ ORCHESTRATORS = {
     "inkwire_api": {"asking", "dead_letters", "posts", "reading", "steering"},
     "inkwire_gateway": {"cancels", "channels"},
     "inkwire_generator": {"runner"},
-    "inkwire_persister": {"keeper"},
+    "inkwire_persister": {"keeper", "recoverer"},
 }
 IMPURE_FOLDERS = frozenset({"adapters", "routes"})
 PURE_CHASSIS = frozenset({"auth"})

@@ -1,6 +1,7 @@
 """The persister as a process, on a real broker: what is in the store is what is in the log, whatever dies."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.jetstream import BrokerError
-from inkwire_contracts import events
+from inkwire_chassis.provisioning import provision
+from inkwire_contracts import events, subjects
+from inkwire_contracts.commands import Job
 from inkwire_contracts.fold import Snapshot, digest, document, fold_all
 from inkwire_contracts.subjects import post_event
-from inkwire_contracts.topology import DLQ, EVENTS, PERSISTER_DURABLE
+from inkwire_contracts.topology import DLQ, EVENTS, JOBS, PERSISTER_DURABLE
 from inkwire_stores import PostStore, StoredPost, open_store
-from tests.support.log import ScriptedWriter, open_log
+from tests.support.log import SMALL, ScriptedWriter, make_job, open_log
 from tests.support.nats_server import NatsServer, stream_names
 from tests.support.ports import free_port
 from tests.support.post_logs import SECTIONS, is_key, post_id, text_of
@@ -308,15 +311,79 @@ async def test_without_provisioning_it_ends_with_one_line(nats_url: str, sqlite_
     assert stream_names(nats_url) == []
 
 
-async def test_a_consumer_that_disappears_is_not_made_anew(nats_url: str, sqlite_url: str, keep: Keep) -> None:
-    """If somebody deletes the durable the process ends loudly; it does not create one of its own."""
-    async with open_log(nats_url) as log:
+async def test_a_consumer_that_disappears_is_waited_for(nats_url: str, sqlite_url: str, keep: Keep) -> None:
+    """It makes none of its own, says what to run at /readyz, and goes on by itself once that was done."""
+    async with open_log(nats_url) as log, open_store(sqlite_url) as store:
         process = persister(keep, nats_url, sqlite_url)
         await process.start().ready()
         path = f"{EVENTS}.{PERSISTER_DURABLE}"
         await log.jetstream.api(f"CONSUMER.DELETE.{path}")
-        await eventually(lambda: not process.running, what="it ends", timeout_s=LATE_S)
-        assert process.returncode == 70
-        assert "consumer persister is gone: run `inkwire provision`" in process.log
+        status, body = http_status(process.ready_url)
+        assert status == 503 and json.loads(body)["checks"]["streams"] == (
+            "consumer persister is missing: run `inkwire provision`"
+        )
+        await eventually(lambda: "nothing is stored: run" in process.log, what="it is told", timeout_s=LATE_S)
         with pytest.raises(BrokerError):
             await log.jetstream.api(f"CONSUMER.INFO.{path}")
+        writer = await ScriptedWriter.begin(log)
+        await write_whole(writer)
+        await provision(log.jetstream, SMALL)
+        await until_stored(store, log, writer)
+        await process.ready()
+        assert process.log.count("nothing is stored: run") == 1 and process.running
+
+
+async def waiting_jobs(log: EventLog) -> list[Job]:
+    """What is in the queue."""
+    found: list[Job] = []
+    after = 0
+    while (stored := await log.jetstream.leader_next(JOBS, "jobs.>", after + 1)) is not None:
+        after = stored.seq
+        found.append(Job.model_validate_json(stored.payload))
+    return found
+
+
+async def publish_job(log: EventLog, job: Job) -> None:
+    """As the api commits it."""
+    subject = subjects.job(job.request.pool, job.priority, job.owner)
+    await log.jetstream.publish(subject, job.model_dump_json().encode(), {"Nats-Msg-Id": job.msg_id})
+
+
+@pytest.mark.parametrize("lost", ["both", "events", "jobs"])
+async def test_an_unfinished_post_that_lost_its_job_is_taken_up_again(
+    lost: str, nats_url: str, sqlite_url: str, keep: Keep
+) -> None:
+    """Whichever stream is lost: once, with what was asked for, and no post that has its job or its end."""
+    async with open_log(nats_url) as log, open_store(sqlite_url) as store:
+        process = persister(keep, nats_url, sqlite_url)
+        await process.start().ready()
+        open_post, queued, ended = [await ScriptedWriter.begin(log, make_job(title=f"Post {n}")) for n in range(3)]
+        await publish_job(log, open_post.job)
+        await publish_job(log, queued.job)
+        await open_post.section("s1", "kept")
+        await write_whole(ended)
+        for writer in (open_post, queued, ended):
+            await until_stored(store, log, writer)
+        if lost != "jobs":
+            await log.jetstream.api(f"STREAM.DELETE.{EVENTS}")
+        if lost != "events":
+            await log.jetstream.api(f"STREAM.DELETE.{JOBS}")
+        await provision(log.jetstream, SMALL)
+        if lost == "jobs":
+            await publish_job(log, queued.job)
+        wanted = {open_post.job.post, queued.job.post}
+
+        async def all_there() -> bool:
+            return {job.post for job in await waiting_jobs(log)} == wanted
+
+        await eventually(all_there, what="both posts have a job", timeout_s=LATE_S)
+        again = persister(keep, nats_url, sqlite_url)  # another one, and a later one: still one job for each
+        await again.start().ready()
+        await eventually(lambda: "persister takes events" in again.log, what="it works", timeout_s=LATE_S)
+        await asyncio.to_thread(again.term)
+        jobs = await waiting_jobs(log)
+        assert sorted(job.post for job in jobs) == sorted(wanted)
+        (job,) = [job for job in jobs if job.post == open_post.job.post]
+        assert (job.run, job.request) == (open_post.job.run, open_post.job.request)
+        assert job.delivered == (1 if lost == "jobs" else 0)
+        assert metric(process, "taken_up_runs") == {"both": 2, "events": 0, "jobs": 1}[lost]

@@ -2,7 +2,7 @@
 
 import json
 
-from inkwire_chassis.health import Health
+from inkwire_chassis.health import Health, Unready
 from inkwire_chassis.http import health_answer
 
 
@@ -27,6 +27,16 @@ async def test_a_broken_dependency_is_named_without_its_secrets() -> None:
     assert status == 503
     assert json.loads(body)["checks"] == {"nats": "ok", "store": "ConnectionError"}
     assert b"secret-host" not in body
+
+
+async def test_a_reason_that_is_meant_for_people_is_shown() -> None:
+    """What a probe says on purpose stands in the answer."""
+
+    async def unready() -> None:
+        raise Unready("stream EVENTS is missing: run `inkwire provision`")
+
+    _, checks = await Health("thing", {"streams": unready}).ready()
+    assert checks == {"streams": "stream EVENTS is missing: run `inkwire provision`"}
 
 
 async def test_alive_does_not_ask_dependencies() -> None:

@@ -272,6 +272,30 @@ def test_an_older_copy_of_the_log_changes_nothing() -> None:
     assert refold(folded(events, epoch="older"), events[:5], EPOCH, "epoch") == Duplicate()
 
 
+@pytest.mark.parametrize("epoch", ["older", EPOCH])
+@pytest.mark.parametrize("end", ["published", "cancelled", "failed"])
+def test_a_shorter_log_that_ends_the_stored_run_replaces_the_store(end: Any, epoch: str) -> None:
+    """A restored broker whose posts came to another, earlier end: the store does not stay open for ever."""
+    long = [(f"s{number}", "Long ago. " * 5) for number in range(9)]
+    stored = folded(deliveries(whole_post(sections=long))[:-1], epoch=epoch)
+    new = deliveries(whole_post(end=end))
+    assert stored.snapshot.status == "generating" and stored.snapshot.seq > new[-1].event.seq
+    assert project(stored, new[-1:], EPOCH) == Refold("epoch")
+    assert refold(stored, new, EPOCH, "epoch") == Apply(folded(new), stored.snapshot.seq)
+
+
+def test_an_older_end_of_an_earlier_run_changes_nothing() -> None:
+    """A backup in which the first run had just failed says nothing about the second, which the store has."""
+    log = whole_post(end="failed")
+    backup = deliveries(log)
+    log.run = 2
+    log.request()
+    log.start()
+    stored = folded(deliveries(log), epoch="older")
+    assert refold(stored, backup, EPOCH, "epoch") == Duplicate()
+    assert project(replace(stored, epoch=EPOCH), backup[-1:], EPOCH) == Duplicate()
+
+
 def test_another_log_that_knows_more_replaces_the_store() -> None:
     """A restored broker whose posts went on differently is the truth once it is ahead."""
     old = whole_post(end="cancelled")

@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 
 PROBE_TIMEOUT_S = 2.0
 
+
+class Unready(Exception):
+    """Why a dependency is not usable. The text is shown to whoever asks: it says what to do and names no address."""
+
+
 Probe = Callable[[], Awaitable[object]]
 
 
@@ -17,6 +22,8 @@ class Health:
     probes: dict[str, Probe] = field(default_factory=dict)
     draining: bool = False
     """Set while stopping: not ready, so that nobody new is sent here."""
+    draining_reason: str = ""
+    """Why, where it is not simply the end that somebody asked for."""
 
     def add(self, name: str, probe: Probe) -> None:
         """Name a dependency; its probe raises when it is not usable."""
@@ -28,7 +35,7 @@ class Health:
         words = await asyncio.gather(*(self._ask(self.probes[name]) for name in names))
         checks = dict(zip(names, words, strict=True))
         if self.draining:
-            checks["process"] = "draining"
+            checks["process"] = f"draining: {self.draining_reason}" if self.draining_reason else "draining"
         return all(word == "ok" for word in checks.values()), checks
 
     async def _ask(self, probe: Probe) -> str:
@@ -37,6 +44,8 @@ class Health:
                 await probe()
         except TimeoutError:
             return "no answer"
+        except Unready as error:
+            return str(error)
         except Exception as error:  # noqa: BLE001 - any failure of a dependency means not ready
             return type(error).__name__
         return "ok"

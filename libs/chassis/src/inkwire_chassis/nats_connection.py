@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import nats
 from nats.aio.client import Client
 
+from inkwire_chassis.health import Unready
 from inkwire_chassis.logs import get_logger
 
 CONNECT_TIMEOUT_S = 2
@@ -107,7 +108,7 @@ def probe(client: Client) -> Callback:
 
     async def ask() -> None:
         if not client.is_connected:
-            raise ConnectionError("not connected")
+            raise Unready("not connected")
         await client.flush(timeout=1)
 
     return ask

@@ -7,6 +7,7 @@ second stream, and nothing else (nats-py, FastStream) may create one on the way.
 import asyncio
 from typing import Any
 
+from inkwire_chassis.health import Unready
 from inkwire_chassis.jetstream import BrokerError, JetStream
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.topology import ConsumerSpec, StreamSpec, Topology
@@ -16,7 +17,7 @@ _MISSING = {404, 10059, 10014}
 WAIT_INTERVAL_S = 0.25
 
 
-class Drift(Exception):
+class Drift(Unready):
     """The broker's configuration is not the one in contracts; the message says what to run."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from faststream.nats import NatsBroker
 from nats.errors import Error as NatsError
 
-from inkwire_chassis.clock import new_id
+from inkwire_chassis.clock import SystemClock, new_id
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.health import Health
 from inkwire_chassis.http import AsgiApp, health_app, serve_asgi
@@ -17,16 +17,20 @@ from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import probe
-from inkwire_chassis.provisioning import wait_until_provisioned
-from inkwire_contracts.topology import PERSISTER_DURABLE, topology
+from inkwire_chassis.provisioning import verify, wait_until_provisioned
+from inkwire_contracts.topology import EVENTS, JOBS, PERSISTER_DURABLE, Topology, topology
 from inkwire_persister.adapters.log import EventsLog
+from inkwire_persister.adapters.queue import JobsQueue
 from inkwire_persister.adapters.subscriber import KeyEventSubscriber, make_broker
 from inkwire_persister.counters import Counters
 from inkwire_persister.keeper import Keeper
+from inkwire_persister.recoverer import Recoverer
 from inkwire_persister.settings import Settings
 from inkwire_stores import PostStore, open_store
 
 CLOSE_TIMEOUT_S = 1.0
+LOOK_EVERY_S = 2.0
+"""How soon it is noticed that the broker is another one."""
 
 
 @dataclass
@@ -59,6 +63,7 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[P
             )
             async with _consuming(settings, supervisor, broker, jetstream, store, persister.counters):
                 health.add("nats", probe(jetstream.client))
+                health.add("streams", lambda: verify(jetstream, _own(topology()), consumers=(PERSISTER_DURABLE,)))
                 health.add("store", store.ping)
                 get_logger().info("persister takes events", port=port)
                 yield persister
@@ -87,7 +92,8 @@ async def _consuming(
     store: PostStore,
     counters: Counters,
 ) -> AsyncIterator[None]:
-    log = EventsLog(EventLog(jetstream, new_id))
+    events = EventLog(jetstream, new_id)
+    log = EventsLog(events)
     subscriber = KeyEventSubscriber(
         broker,
         jetstream,
@@ -99,11 +105,32 @@ async def _consuming(
     )
     await subscriber.start()
     watch = supervisor.spawn("consumer-watch", subscriber.watch(outage_s=settings.outage_timeout_s))
+    recoverer = Recoverer(
+        store,
+        JobsQueue(events),
+        counters,
+        SystemClock(),
+        settled=subscriber.settled,
+        interval_s=settings.recovery_interval_s,
+    )
+    recovery = supervisor.spawn("recovery", _keep_looking(recoverer))
     try:
         yield
     finally:
         watch.cancel()
+        recovery.cancel()
         await _stopped(broker, settings.stop_timeout_s / 2 + CLOSE_TIMEOUT_S)
+
+
+async def _keep_looking(recoverer: Recoverer) -> None:
+    while True:
+        await recoverer.look()
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _own(streams: Topology) -> Topology:
+    """The streams that the persister reads, and writes to when something was lost."""
+    return Topology(tuple(s for s in streams.streams if s.name in (EVENTS, JOBS)), streams.consumers, streams.replicas)
 
 
 async def _stopped(broker: NatsBroker, timeout_s: float) -> None:

@@ -21,6 +21,8 @@ class Counters:
     """Messages that were no event of the post they claimed."""
     lost_posts: int = 0
     """Posts whose events came when their history was gone. Anything but 0 is an alarm."""
+    taken_up_runs: int = 0
+    """Unfinished runs that no job stood for and that were given to the workers again."""
     retries: int = 0
     """Messages given back to be delivered later, because store or log were away."""
 

@@ -1,8 +1,10 @@
 """What the persister needs of the log, beside a PostStore."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from inkwire_contracts.commands import Job
+from inkwire_contracts.events import Event
 from inkwire_persister.intake import Delivery
 
 
@@ -38,4 +40,31 @@ class Log(Protocol):
             LogUnavailable: the broker did not answer, or with less than ``at_least``.
             LogUnreadable: one of the events cannot be decoded.
         """
+        ...
+
+
+class Queue(Protocol):
+    """Jobs, and the newest state of posts.
+
+    Every method may raise :class:`LogUnavailable`, and those about one post or owner :class:`LogUnreadable`.
+    """
+
+    async def identity(self) -> str:
+        """Which streams these are; another answer means that log or jobs were lost and made anew."""
+        ...
+
+    async def newest(self, owner: str, post: str) -> Event | None:
+        """The newest event of a post, as the log's leader knows it."""
+        ...
+
+    async def waiting_runs(self, pool: str, priority: str, owner: str) -> Mapping[str, int]:
+        """The latest run of each post of which a job is in the queue, one that is being worked on included."""
+        ...
+
+    async def claimed_deliveries(self, post: str, run: int) -> int:
+        """How many deliveries the run's newest claim counted; 0 if there is none."""
+        ...
+
+    async def publish(self, job: Job, msg_id: str) -> None:
+        """Put a job into the queue, once for each ``msg_id``."""
         ...

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from inkwire_contracts.errors import render
-from inkwire_contracts.events import Deleted, Event
+from inkwire_contracts.events import TERMINAL_TYPES, Deleted, Event
 from inkwire_contracts.fold import Outcome, Problem, Snapshot, digest, document, fold
 from inkwire_persister.intake import Delivery
 from inkwire_stores.ports import StoredPost
@@ -79,7 +79,7 @@ def project(
     if not is_proven(snapshot):
         return Refold("digest")
     if snapshot.seq == before:
-        return Duplicate()
+        return Refold("epoch") if stored is not None and _ends_early(stored, ordered) else Duplicate()
     return Apply(_finished(snapshot, stream_seq, epoch), stored.snapshot.seq if stored else 0)
 
 
@@ -90,7 +90,8 @@ def refold(
 
     The log is the truth: what folds whole and matches its digest replaces what is stored. What does not is stored
     as corrupt, never as published. A log that is only an older part of what is stored (a broker restored from a
-    backup) changes nothing, and one whose beginning was purged is folded upon what is stored. A deletion always wins.
+    backup) changes nothing, unless the run that is stored as open has ended in it: then it is no part but another
+    story. One whose beginning was purged is folded upon what is stored. A deletion always wins.
     """
     ordered = sorted(history, key=_place)
     alone = _attempt(None, ordered, epoch)
@@ -109,9 +110,22 @@ def refold(
         fresh = _as_corrupt(furthest)
     if stored is None:
         return Apply(fresh, 0)
-    if fresh.snapshot.seq < stored.snapshot.seq and not fresh.corrupt:
+    if fresh.snapshot.seq < stored.snapshot.seq and not fresh.corrupt and not _is_another_end(stored, fresh):
         return Duplicate()
     return Duplicate() if fresh == stored else Apply(fresh, stored.snapshot.seq)
+
+
+def _ends_early(stored: StoredPost, ordered: Sequence[Delivery]) -> bool:
+    """Whether the stored run, which the store thinks open, has ended before the place that the store has reached."""
+    snapshot = stored.snapshot
+    if snapshot.is_final:
+        return False
+    return any(d.event.type in TERMINAL_TYPES and d.event.run == snapshot.run for d in ordered)
+
+
+def _is_another_end(stored: StoredPost, fresh: StoredPost) -> bool:
+    """Whether the log ends a run that goes on in the store: a shorter log, and yet not an older part."""
+    return fresh.snapshot.is_final and not stored.snapshot.is_final and fresh.snapshot.run >= stored.snapshot.run
 
 
 def is_proven(snapshot: Snapshot) -> bool:

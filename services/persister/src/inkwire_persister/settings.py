@@ -22,3 +22,5 @@ class Settings(StoreSettings):
     """How long to wait for streams and the consumer to be provisioned before giving up."""
     outage_timeout_s: float = Field(600.0, gt=0, le=86_400)
     """How long NATS may be away before the process ends, to be started anew."""
+    recovery_interval_s: float = Field(300.0, ge=1, le=86_400)
+    """How often to look for unfinished posts that no job stands for, beside each start and each loss at the broker."""

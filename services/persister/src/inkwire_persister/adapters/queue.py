@@ -12,10 +12,10 @@ from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Event, parse_event
 from inkwire_contracts.topology import EVENTS, JOBS
-from inkwire_persister.ports import LogUnavailable
+from inkwire_persister.ports import LogUnavailable, LogUnreadable
 
 MAX_JOBS = 2_000
-"""Jobs of one owner at one priority that are read; with more there, that owner is looked at later."""
+"""Jobs of one owner at one priority that are read; with more there, none of that owner's posts are looked at."""
 
 
 class JobsQueue:
@@ -54,7 +54,7 @@ class JobsQueue:
                 get_logger().debug("not a job; a worker will put it aside", stream_seq=stored.seq)
                 continue
             runs[job.post] = max(job.run, runs.get(job.post, 0))
-        raise LogUnavailable(f"more than {MAX_JOBS} jobs of one owner are waiting")
+        raise LogUnreadable(f"more than {MAX_JOBS} jobs of one owner are waiting")
 
     async def claimed_deliveries(self, post: str, run: int) -> int:
         """See :class:`inkwire_persister.ports.Queue`."""
@@ -76,4 +76,4 @@ async def _answered() -> AsyncIterator[None]:
     except BrokerError as error:
         raise LogUnavailable(str(error)) from None
     except (ValueError, TypeError) as error:
-        raise LogUnavailable(f"an event or claim cannot be read: {type(error).__name__}") from None
+        raise LogUnreadable(f"an event or a claim cannot be read: {type(error).__name__}") from None

@@ -40,8 +40,13 @@ HOPELESS_DELAY_S: Final = 60.0
 """How long a post beyond the store's bound waits before it is tried, and reported, again."""
 
 
+Fetch = Callable[..., Awaitable[list[Msg]]]
+MISSING_CODES: Final = frozenset({404, 10014, 10059})
+"""Of a consumer, of a stream."""
+
+
 class ConsumerLost(Exception):
-    """The durable, or the broker for a long time, is gone: the process must start anew and wait for it."""
+    """FastStream did not begin, or NATS was away for so long that the process should start anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,9 @@ class KeyEventSubscriber:
         self._log = log
         self._counters = counters
         self._longest_retry_s = longest_retry_s
+        self._busy = asyncio.Lock()
+        self._fetched_in: int | None = None
+        """The connection, by its number, in which the oldest message of the batch was asked for."""
         self._subscriber = broker.subscriber(
             # FastStream wants filters; the durable was verified before, so they are never used to make one.
             config=ConsumerConfig(filter_subjects=[post_event("*", "*", key_type) for key_type in KEY_TYPES]),
@@ -102,14 +110,42 @@ class KeyEventSubscriber:
         subscription = self._subscriber.subscription
         if subscription is None:
             raise ConsumerLost("FastStream did not start the subscriber")
-        subscription.fetch = patient(subscription.fetch)  # type: ignore[method-assign,assignment]
+        subscription.fetch = self._noting(patient(subscription.fetch))  # type: ignore[method-assign,assignment]
+
+    def _noting(self, fetch: Fetch) -> Fetch:
+        async def fetch_and_note(*, batch: int, timeout: float | None) -> list[Msg]:  # noqa: ASYNC109 - nats-py's own
+            connection = self._connection
+            messages = await fetch(batch=batch, timeout=timeout)
+            if messages and self._fetched_in is None:
+                self._fetched_in = connection
+            return messages
+
+        return fetch_and_note
+
+    @property
+    def _connection(self) -> int:
+        return int(self._jetstream.client.stats["reconnects"])
+
+    async def settled(self) -> None:
+        """Returns once a batch in hand is done; any later one is of the broker that is there now."""
+        async with self._busy:
+            return
 
     async def handle(self, messages: list[Msg]) -> None:
         """One batch. Never raises for a message's sake: what cannot be stored now is given back with a delay."""
+        async with self._busy:
+            await self._handle(messages)
+
+    async def _handle(self, messages: list[Msg]) -> None:
+        fetched_in, self._fetched_in = self._fetched_in, None
         try:
             epoch = await self._log.epoch()
         except LogUnavailable as error:
             await self._give_back(messages, str(error))
+            return
+        if fetched_in is not None and fetched_in != self._connection:
+            # Between two connections the broker may have become another one, and these be of a log that is gone.
+            await self._give_back(messages, "the connection was lost meanwhile")
             return
         waiting = list((await self._by_post(messages)).values())
         while waiting:
@@ -184,21 +220,29 @@ class KeyEventSubscriber:
             await _answer([msg.nak(delay=delay_s)])
 
     async def watch(self, *, outage_s: float) -> None:
-        """Ends with ConsumerLost where FastStream would spin: no durable any more, or no broker for very long."""
-        away_s = 0.0
+        """Tell when the durable is gone and back; ends with ConsumerLost after very long without any answer.
+
+        A durable that is missing is waited for: the same fetch finds it once it is provisioned again.
+        """
+        away_s, missing = 0.0, False
         while away_s < outage_s:
             await asyncio.sleep(WATCH_EVERY_S)
             try:
                 await self._jetstream.api(f"CONSUMER.INFO.{EVENTS}.{PERSISTER_DURABLE}")
-                away_s = 0.0
             except BrokerError as error:
-                if error.code in (404, 10014, 10059):
-                    raise ConsumerLost(f"consumer {PERSISTER_DURABLE} is gone: run `inkwire provision`") from None
-                away_s += WATCH_EVERY_S
+                gone = error.code in MISSING_CODES
+                away_s = 0.0 if gone else away_s + WATCH_EVERY_S
+                if gone and not missing:
+                    get_logger().error("nothing is stored: run `inkwire provision`", missing=PERSISTER_DURABLE)
+                missing = missing or gone
+                continue
+            if missing:
+                get_logger().info("the consumer is back", durable=PERSISTER_DURABLE)
+            away_s, missing = 0.0, False
         raise ConsumerLost(f"no answer from NATS for {outage_s:.0f} s")
 
 
-def patient(fetch: Callable[..., Awaitable[list[Msg]]]) -> Callable[..., Awaitable[list[Msg]]]:
+def patient(fetch: Fetch) -> Fetch:
     """A fetch whose every failure is the one that FastStream expects, and none of them comes at once.
 
     nats-py ends an idle fetch by asyncio's TimeoutError as often as by its own. FastStream knows only the latter; any
