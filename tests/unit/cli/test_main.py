@@ -1,5 +1,8 @@
 """Every wrong use ends with one line that says what to do, and its own exit code."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,9 @@ from inkwire.main import run
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock
 
-COMMANDS = ("up", "write", "watch", "cancel", "retry", "doctor", "provision", "token")
+COMMANDS = ("up", "write", "watch", "cancel", "retry", "delete", "doctor", "provision", "token")
+LETTER_COMMANDS = ("dlq list", "dlq show", "dlq replay", "dlq discard")
+POST = "k3v5q7wz2m4n6bacbd2f4g6haj"
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,19 @@ COMMANDS = ("up", "write", "watch", "cancel", "retry", "doctor", "provision", "t
         (["cancel", "short"], 64, "26 characters"),
         (["cancel", "k3v5q7wz2m4n6bacbd2f4g6haj"], 69, "inkwire up"),
         (["retry", "short"], 64, "26 characters"),
+        (["delete", "short"], 64, "26 characters"),
+        (["delete", POST, "short", "--yes"], 64, "short"),
+        (["delete", POST], 69, "inkwire up"),
+        (["dlq", "nonsense"], 64, "nonsense"),
+        (["dlq", "list"], 69, "inkwire up"),
+        (["dlq", "list", "--kind", "post"], 64, "job or event"),
+        (["dlq", "list", "--url", "http://127.0.0.1:1"], 77, "scope ops"),
+        (["dlq", "show", "x"], 64, "number"),
+        (["dlq", "replay"], 64, "--all"),
+        (["dlq", "replay", "1", "--all"], 64, "--all"),
+        (["dlq", "replay", "1", "--reason", "poison"], 64, "--all"),
+        (["dlq", "discard"], 64, "letters"),
+        (["dlq", "discard", "1", "--url", "http://127.0.0.1:1", "--token", "t"], 64, "--yes"),
         (["token", "--scope", "post:everything"], 64, "post:read"),
         (["token"], 78, "inkwire up"),
         (["token", "--lifetime-s", "0"], 64, "--lifetime-s"),
@@ -62,20 +80,20 @@ def test_what_to_type_is_what_was_typed(
     assert "  inkwire " not in out
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", (*COMMANDS, *LETTER_COMMANDS))
 def test_help_teaches_by_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command shows how it is used."""
-    assert run([name, "--help"]) == 0
+    assert run([*name.split(), "--help"]) == 0
     out = capsys.readouterr().out
     lines = [line.strip() for line in out.splitlines()]
     at = lines.index("Examples:")
     assert lines[at + 1].startswith(f"inkwire {name}")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", (*COMMANDS, *LETTER_COMMANDS))
 def test_every_command_takes_a_data_folder(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`--data` is how commands find their Inkwire."""
-    run([name, "--help"])
+    run([*name.split(), "--help"])
     assert "--data" in capsys.readouterr().out
 
 
@@ -84,6 +102,35 @@ def test_alone_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in COMMANDS)
+
+
+def test_letters_alone_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    """`dlq` is no wrong use: it lists its commands."""
+    assert run(["dlq"]) == 0
+    out = capsys.readouterr().out
+    assert "Start with: inkwire dlq list" in " ".join(out.split())
+    assert all(name.removeprefix("dlq ") in out for name in LETTER_COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["token", "--data", "{data}"]])
+def test_a_reader_who_leaves_ends_it_silently(arguments: list[str], tmp_path: Path) -> None:
+    """As SIGPIPE would: its exit code, and not a word, whether the pipe breaks at a line or at the last flush."""
+    keys = tmp_path / "secrets" / "jwt_keys"
+    keys.parent.mkdir()
+    keys.write_text("k1:" + "s" * 40)
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "inkwire", *(argument.format(data=tmp_path) for argument in arguments)],
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(write_end)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_token_prints_a_token_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

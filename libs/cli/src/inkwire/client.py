@@ -208,6 +208,47 @@ class Client:
         run = int((await self.get_post(post))["run"]) if after_run is None else after_run
         return await self._surely("POST", f"/posts/{post}/retry", query={"run": str(run)})
 
+    async def delete_post(self, post: str) -> None:
+        """Delete a post for good; one that is being written is stopped first. Sent again on failure.
+
+        Raises:
+            ClientError: it was refused.
+            Unavailable: it may or may not be deleted; asking again is safe.
+        """
+        await self._surely("DELETE", f"/posts/{post}")
+
+    # Operators: a token with the scope ops.
+
+    async def dead_letters(
+        self, *, limit: int = 20, cursor: str | None = None, kind: str | None = None, reason: str | None = None
+    ) -> dict[str, Any]:
+        """A page of dead letters, newest first: ``items`` and ``next_cursor``."""
+        asked = {"limit": str(limit), "cursor": cursor, "kind": kind, "reason": reason}
+        query = {name: value for name, value in asked.items() if value is not None}
+        return await self._json("GET", "/dead-letters", query=query, token=await self.sign_in())
+
+    async def dead_letter(self, letter: str) -> dict[str, Any]:
+        """One dead letter."""
+        return await self._json("GET", f"/dead-letters/{letter}", token=await self.sign_in())
+
+    async def replay_dead_letter(self, letter: str) -> dict[str, Any]:
+        """Have its job worked on again; returns ``post``, ``run`` and ``status``. Sent again on failure.
+
+        Raises:
+            ClientError: it was refused; ``not_found`` also where the answer to an earlier try was lost.
+            Unavailable: it may or may not be done; asking again is safe.
+        """
+        return await self._surely("POST", f"/dead-letters/{letter}/replay")
+
+    async def discard_dead_letter(self, letter: str) -> None:
+        """Take a dead letter away for good.
+
+        Raises:
+            ClientError: it was refused; ``not_found`` also where the answer to an earlier try was lost.
+            Unavailable: it may or may not be done; asking again is safe.
+        """
+        await self._surely("DELETE", f"/dead-letters/{letter}")
+
     async def _surely(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         """A request that may be sent twice."""
         backoff = Backoff(self._jitter)
@@ -222,6 +263,8 @@ class Client:
 
     async def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         raw = await self._request(method, path, **arguments)
+        if not raw and method == "DELETE":
+            return {}
         try:
             answer: dict[str, Any] = json.loads(raw)
         except ValueError:

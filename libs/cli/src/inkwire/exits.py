@@ -15,6 +15,8 @@ EX_SOFTWARE = 70
 EX_NO_PERMISSION = 77
 EX_CONFIG = 78
 EX_INTERRUPTED = 130
+EX_PIPE = 141
+"""Nobody reads our output any more: as if SIGPIPE had ended us, which `head` and shells expect."""
 
 
 class CommandError(Exception):

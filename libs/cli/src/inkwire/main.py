@@ -12,21 +12,35 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.exceptions import TyperException
 
+from inkwire import dlq
 from inkwire.data_dir import DataDir, InUse
-from inkwire.exits import EX_CONFIG, EX_FAILED, EX_OK, EX_UNAVAILABLE, EX_USAGE, CommandError, complain, fail, program
+from inkwire.exits import (
+    EX_CONFIG,
+    EX_FAILED,
+    EX_INTERRUPTED,
+    EX_OK,
+    EX_PIPE,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    CommandError,
+    complain,
+    fail,
+    program,
+)
+from inkwire.options import DEFAULT_DATA, Data, Token, Url, Yes, address, address_for, ask, check_post, signing_keys
 from inkwire_chassis import logs
-from inkwire_chassis.auth import DEFAULT_SCOPES, MAX_LIFETIME_S, SCOPES, KeyRing
+from inkwire_chassis.auth import DEFAULT_SCOPES, MAX_LIFETIME_S, SCOPES
 from inkwire_chassis.clock import SystemClock, new_id
-from inkwire_contracts.ids import is_id
 from inkwire_contracts.subjects import PRIORITIES
 
 T = TypeVar("T")
 DEFAULT_PORT = 8080
-DEFAULT_DATA = Path("data")
 DEFAULT_NATS_URL = "nats://127.0.0.1:4222"
 BROKER_TIMEOUT_S = 10.0
 EXAMPLE = re.compile(r"(?<![\w/])inkwire (?=[a-z])")
 """The program's name where an example or a hint calls it."""
+
+DLQ_HELP = "Dead letters: jobs and events that could not be worked on. Start with: {program} dlq list"
 
 app = typer.Typer(
     name="inkwire",
@@ -36,14 +50,11 @@ app = typer.Typer(
     help="Inkwire writes articles while you watch. Start with: inkwire up",
 )
 
-Data = Annotated[Path, typer.Option("--data", help="Folder for the log, the store and the secrets.")]
-Url = Annotated[str | None, typer.Option("--url", envvar="INKWIRE_URL", help="Address of a running Inkwire.")]
 Size = Annotated[
     int | None, typer.Option(min=1024**2, help="Bytes on disk. [default: as it is, or the contracts' own]")
 ]
-Token = Annotated[
-    str | None, typer.Option("--token", envvar="INKWIRE_TOKEN", help="Bearer token; none is needed on this machine.")
-]
+
+app.add_typer(dlq.app)
 
 
 @app.command()
@@ -130,7 +141,7 @@ def write(
     if priority not in PRIORITIES:
         fail(f"no such priority: {priority}; choose from {', '.join(PRIORITIES)}", EX_USAGE)
     request = {"title": title, "recipe": recipe, "options": writing.parse_options(option or []), "priority": priority}
-    client = Client(_address(url, data), token=token)
+    client = Client(address(url, data), token=token)
     raise typer.Exit(asyncio.run(writing.write(client, request, choose(as_json=as_json))))
 
 
@@ -153,7 +164,7 @@ def watch(
     from inkwire.client import Client
     from inkwire.display import choose
 
-    client = Client(_address_for(post, url, data), token=token)
+    client = Client(address_for(post, url, data), token=token)
     raise typer.Exit(asyncio.run(writing.watch(client, post, choose(as_json=as_json))))
 
 
@@ -173,7 +184,7 @@ def cancel(
     from inkwire import steering
     from inkwire.client import Client
 
-    client = Client(_address_for(post, url, data), token=token)
+    client = Client(address_for(post, url, data), token=token)
     typer.echo(asyncio.run(steering.cancel(client, post)))
 
 
@@ -193,26 +204,36 @@ def retry(
     from inkwire import steering
     from inkwire.client import Client
 
-    client = Client(_address_for(post, url, data), token=token)
+    client = Client(address_for(post, url, data), token=token)
     typer.echo(asyncio.run(steering.retry(client, post)))
 
 
-def _address_for(post: str, url: str | None, data: Path) -> str:
-    if not is_id(post):
-        fail(f"{post} is no id of a post: it has 26 characters, a to z and 2 to 7", EX_USAGE)
-    return _address(url, data)
+@app.command()
+def delete(
+    posts: Annotated[list[str], typer.Argument(help="Ids of posts.")],
+    yes: Yes = False,
+    url: Url = None,
+    token: Token = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Delete articles for good; one that is being written is stopped first. Safe to repeat.
 
+    It asks before; --yes does not. Exit code 1: one was refused.
 
-def _address(url: str | None, data: Path) -> str:
-    """The public address: the one given, else the one that runs on the data folder."""
-    if url is not None:
-        if not url.startswith(("http://", "https://")):
-            fail(f"--url {url}: give http://host:port", EX_USAGE)
-        return url
-    running = DataDir(data).running()
-    if running is None:
-        fail(f"no Inkwire runs on {data}: start one with `{program()} up`, or give --url or --data", EX_UNAVAILABLE)
-    return running.url
+    \b
+    Examples:
+      inkwire delete k3v5q7wz2m4n6bacbd2f4g6haj
+      inkwire delete --yes k3v5q7wz2m4n6bacbd2f4g6haj
+    """  # noqa: D301 - a backspace keeps the lines
+    from inkwire import steering
+    from inkwire.client import Client
+
+    for post in posts:
+        check_post(post)
+    where = address(url, data)
+    if not yes:
+        ask(asyncio.run(steering.question(Client(where, token=token), posts)), yes=False)
+    raise typer.Exit(asyncio.run(steering.delete(Client(where, token=token), posts)))
 
 
 @app.command()
@@ -325,13 +346,7 @@ def token(
     """  # noqa: D301 - a backspace keeps the lines
     if unknown := sorted(set(scope or ()) - SCOPES):
         fail(f"no such scope: {', '.join(unknown)}; choose from {', '.join(sorted(SCOPES))}", EX_USAGE)
-    path = DataDir(data).jwt_keys
-    try:
-        keys = KeyRing.parse(path.read_text(encoding="utf-8").strip(), "inkwire")
-    except FileNotFoundError:
-        fail(f"no keys in {data}: run `{program()} up` first, or give its --data", EX_CONFIG)
-    except (OSError, ValueError) as error:
-        fail(f"cannot use {path}: {error}", EX_CONFIG)
+    keys = signing_keys(data)
     clock = SystemClock()
     typer.echo(keys.mint(owner, now=clock.now(), lifetime_s=lifetime_s, jti=new_id(), scopes=scope or DEFAULT_SCOPES))
 
@@ -347,9 +362,10 @@ def main() -> None:
 
 def _app() -> Any:
     """The commands, with examples that can be typed as they stand."""
-    for command in app.registered_commands:
+    for command in (*app.registered_commands, *dlq.app.registered_commands):
         command.help = EXAMPLE.sub(f"{program()} ", inspect.getdoc(command.callback) or "")
     app.info.help = f"Inkwire writes articles while you watch. Start with: {program()} up"
+    dlq.app.info.help = DLQ_HELP.format(program=program())
     return typer.main.get_command(app)
 
 
@@ -357,17 +373,31 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
     logs.configure("cli", form="human", level="error")
     try:
-        code = _app().main(arguments or ["--help"], prog_name=program(), standalone_mode=False)
+        code = _invoke(arguments or ["--help"])
+        sys.stdout.flush()
+        return code
     except TyperException as error:
         complain(f"{error.format_message()} ({program()} --help explains the commands)")
         return EX_USAGE
     except CommandError as error:
         complain(str(error))
         return error.code
-    except typer.Exit as exit_:
-        return exit_.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return EX_INTERRUPTED
     except BrokenPipeError:
         # Whoever read us has gone; so do we, silently, also at the interpreter's last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EX_OK
-    return code if isinstance(code, int) else EX_OK
+        return EX_PIPE
+
+
+def _invoke(arguments: list[str]) -> int:
+    """As typer's own main, which would end the process itself where a pipe breaks."""
+    command = _app()
+    if arguments == [dlq.app.info.name]:
+        arguments = [*arguments, "--help"]
+    try:
+        with command.make_context(program(), arguments) as context:
+            command.invoke(context)
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    return EX_OK

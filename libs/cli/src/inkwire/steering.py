@@ -1,7 +1,9 @@
-"""`inkwire cancel` and `inkwire retry`: change the course of a post from the command line."""
+"""`inkwire cancel`, `retry` and `delete`: change the course of a post from the command line."""
+
+from collections.abc import Sequence
 
 from inkwire.client import Client, ClientError
-from inkwire.exits import CommandError, program
+from inkwire.exits import EX_OK, CommandError, complain, program
 from inkwire.writing import exit_code
 from inkwire_contracts.fold import FINAL
 
@@ -34,3 +36,37 @@ async def retry(client: Client, post: str) -> str:
         except ClientError as error:
             raise CommandError(str(error), exit_code(error)) from None
     return f"{post} goes on as run {answer['run']}; follow it with: {program()} watch {post}"
+
+
+async def question(client: Client, posts: Sequence[str]) -> str:
+    """What to ask before posts are deleted; names them, and what is under way.
+
+    Raises:
+        CommandError: one of them is not there, or nobody answers.
+    """
+    lines = []
+    async with client:
+        for post in posts:
+            try:
+                found = await client.get_post(post)
+            except ClientError as error:
+                raise CommandError(f"{post}: {error}", exit_code(error)) from None
+            title = "".join(character if character.isprintable() else "?" for character in found["title"])
+            running = "" if found["status"] in FINAL else ", being written: that is stopped"
+            lines.append(f"  {title} ({post}{running})\n")
+    return f"{''.join(lines)}Delete {'it' if len(posts) == 1 else f'these {len(posts)} posts'} for good?"
+
+
+async def delete(client: Client, posts: Sequence[str]) -> int:
+    """Delete posts, one after the other; one that is refused does not stop the others. Returns the exit code."""
+    code = EX_OK
+    async with client:
+        for post in posts:
+            try:
+                await client.delete_post(post)
+            except ClientError as error:
+                complain(f"{post}: {error}")
+                code = max(code, exit_code(error))
+            else:
+                print(f"{post} is deleted")
+    return code
