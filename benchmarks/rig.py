@@ -28,6 +28,10 @@ class Plan:
     """Folder for cProfile's output of generators and gateway; None: they run as they are."""
     sections: int = 1
     posts_per_worker: int = 128
+    simulator_tokens_per_s: float | None = None
+    """The provider is the simulator, at this speed; None: it is the clock."""
+    api: bool = False
+    """The api runs too."""
 
 
 class Broker(NatsServer):
@@ -57,6 +61,8 @@ class Rig:
     """Environment of every service."""
     stack: ExitStack = field(default_factory=ExitStack)
     """What the end of the rig ends."""
+    api_url: str = ""
+    """Where the api is, if it runs."""
 
     def start_worker(self, name: str) -> ServiceProcess:
         """One more generator, called so in claims; wait for its readiness yourself. Call it from the main thread."""
@@ -108,8 +114,7 @@ def running(plan: Plan, folder: Path) -> Iterator[Rig]:
     """Provider, pass-through, broker and the services, for the length of a block. Call it from the main thread."""
     with ExitStack() as stack:
         provider = free_port()
-        argv = [sys.executable, "-m", "benchmarks.clock_provider", f"--port={provider}", f"--sections={plan.sections}"]
-        processes = {"provider": _ready(stack, "provider", argv, provider, "/livez")}
+        processes = {"provider": _ready(stack, "provider", _provider(plan, provider), provider, "/livez")}
         provider_url = f"http://127.0.0.1:{provider}"
         passthrough = free_port()
         argv = [sys.executable, "-m", "benchmarks.passthrough", f"--port={passthrough}"]
@@ -119,12 +124,13 @@ def running(plan: Plan, folder: Path) -> Iterator[Rig]:
         stack.callback(broker.stop)
         processes["nats"] = broker.process
         _provision(broker.url)
-        gateway = free_port()
+        gateway, api = free_port(), free_port()
         shared = {
             "INKWIRE_NATS_URL": broker.url,
             "INKWIRE_STORE_URL": f"sqlite:///{folder / 'posts.sqlite3'}",
             "INKWIRE_JWT_KEYS": JWT_KEYS,
             "INKWIRE_GATEWAY_PORT": str(gateway),
+            "INKWIRE_GATEWAY_API_URL": f"http://127.0.0.1:{api}",
             "INKWIRE_GENERATOR_POSTS": str(plan.posts_per_worker),
             "INKWIRE_LOG_LEVEL": "warning",
             "OPENAI_BASE_URL": f"{provider_url}/v1",
@@ -141,13 +147,34 @@ def running(plan: Plan, folder: Path) -> Iterator[Rig]:
             processes[name] = _ready(stack, name, argv, health, "/readyz", environment)
         argv = _service("gateway", plan.profile and plan.profile / "gateway.prof")
         processes["gateway"] = _ready(stack, "gateway", argv, gateway, "/readyz", shared)
+        if plan.api:
+            processes["api"] = _ready(stack, "api", _service("api"), api, "/readyz", {**shared, **_api(api)})
         public = gateway
         if plan.caddy:
             public = free_port()
             processes["caddy"] = _caddy(stack, folder, public, gateway)
         socket_url = f"ws://127.0.0.1:{public}/ws"
         direct = f"http://127.0.0.1:{passthrough}"
-        yield Rig(provider_url, direct, broker.url, socket_url, folder, processes, shared, stack)
+        api_url = f"http://127.0.0.1:{api}" if plan.api else ""
+        yield Rig(provider_url, direct, broker.url, socket_url, folder, processes, shared, stack, api_url)
+
+
+def _provider(plan: Plan, port: int) -> list[str]:
+    if plan.simulator_tokens_per_s is None:
+        return [sys.executable, "-m", "benchmarks.clock_provider", f"--port={port}", f"--sections={plan.sections}"]
+    speed = [f"--tokens-per-s={plan.simulator_tokens_per_s}", "--ttft-ms=0"]
+    return [sys.executable, "-m", "inkwire_openai_sim", "--host=127.0.0.1", f"--port={port}", *speed]
+
+
+def _api(port: int) -> dict[str, str]:
+    """Bounds that a benchmark does not meet."""
+    return {
+        "INKWIRE_API_PORT": str(port),
+        "INKWIRE_API_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "INKWIRE_API_MAX_OPEN_POSTS": "10000",
+        "INKWIRE_API_POSTS_PER_S": "1000",
+        "INKWIRE_API_POSTS_BURST": "1000",
+    }
 
 
 def _service(name: str, profile: Path | None = None) -> list[str]:
