@@ -1,14 +1,19 @@
 """Providers that are down, refuse or slow down, as all posts of one worker meet them."""
 
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from inkwire_chassis.event_log import EventLog, StoredEvent
+from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
-from inkwire_contracts.events import Retrying
-from inkwire_contracts.topology import topology
+from inkwire_contracts.events import Progressed, Retrying
+from inkwire_contracts.topology import BUDGETS, topology
+from inkwire_generator.budget import Budget, budget_key
+from inkwire_generator.settings import GeneratorSettings
 from tests.support.generator import (
     assert_exact,
+    commit_cancel,
     commit_job,
     generator_settings,
     read_folded,
@@ -23,6 +28,7 @@ from tests.support.wait import eventually
 SHORT_LEASE = topology(ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 SECOND_MODEL = "gpt-4.1-mini"
 SECOND_KEY = "sk-the-second"
+WAITING = "waiting_for_provider"
 
 
 def notices(stored: list[StoredEvent]) -> list[Retrying]:
@@ -36,6 +42,12 @@ async def assert_published(log: EventLog, job: Job) -> list[Retrying]:
     snapshot, stored = await read_folded(log, job)
     assert_exact(snapshot, stored)
     return notices(stored)
+
+
+def settings_key(settings: GeneratorSettings) -> str:
+    """Name of the first provider's budget."""
+    key = settings.openai_api_key.get_secret_value()
+    return budget_key(settings.openai_base_url, key, settings.openai_model)
 
 
 def fallbacks(second: SimServer, folder: Path) -> str:
@@ -69,26 +81,116 @@ async def test_posts_wait_out_a_provider_that_is_down(nats_url: str, tmp_path: P
     assert len(told) > len(failed)  # some waited without having asked
 
 
-async def test_one_refusal_slows_all_posts(nats_url: str, tmp_path: Path) -> None:
-    """A 429 to one post holds the others back too: none of them asks before its time, and readers know why."""
-    hold_s = 2
+async def test_one_refusal_slows_all_workers(nats_url: str, tmp_path: Path) -> None:
+    """A 429 to one post holds those of another worker too: none asks before its time, none counts it as a failure."""
+    hold_s = 3
     with SimServer() as sim:
         sim.add_fault("429", retry_after_s=hold_s)
-        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+        async with open_log(nats_url) as log, AsyncExitStack() as stack:
+            settings = generator_settings(nats_url, sim, tmp_path, posts=1)
+            await stack.enter_async_context(running_generator(settings))
             first = make_job(title="Why small tests win")
             await commit_job(log, first)
             await until(log, first, "the first post waits", lambda post: post.status == "retrying")
-            others = [make_job(title=f"Why big tests lose, part {n}") for n in range(3)]
-            for job in others:
-                await commit_job(log, job)
+            await stack.enter_async_context(running_generator(settings))
+            other = make_job(title="Why big tests lose")
+            await commit_job(log, other)
+            waiting = await until(log, other, "the other post waits", lambda post: post.progress.code == WAITING)
+            assert waiting.progress.params["delay_s"] <= hold_s and waiting.progress.params["until"].endswith("Z")
             assert [notice.data.code for notice in await assert_published(log, first)] == ["provider_rate_limited"]
-            for job in others:
-                told = await assert_published(log, job)
-                assert told and {notice.data.code for notice in told} == {"provider_rate_limited"}
-                assert all("rate limited" in notice.data.message for notice in told)
+            assert not await assert_published(log, other)
+            snapshot, _ = await read_folded(log, other)
         refused, *later = sim.requests()
     assert refused["status"] == 429 and all(request["status"] == 200 for request in later)
     assert min(request["received_at_ms"] for request in later) >= refused["finished_at_ms"] + hold_s * 1_000 - 100
+    assert snapshot.metrics is not None and snapshot.metrics.retries == 0
+
+
+async def test_what_headers_say_is_known_to_all(nats_url: str, tmp_path: Path) -> None:
+    """Limits that an answer's headers taught one worker lie where every other reads them, under a name without key."""
+    with SimServer() as sim:
+        sim.set_limits(requests_per_min=120, tokens_per_min=2_000_000)
+        settings = generator_settings(nats_url, sim, tmp_path)
+        async with open_log(nats_url) as log, running_generator(settings):
+            job = make_job(title="Why small tests win")
+            await commit_job(log, job)
+            assert not await assert_published(log, job)
+            stored = await log.jetstream.leader_last(BUDGETS, subjects.budget(settings_key(settings)))
+    assert stored is not None
+    budget = Budget.model_validate_json(stored.payload)
+    assert (budget.requests.limit, budget.requests.period_s, budget.tokens.limit) == (120, 60, 2_000_000)
+
+
+async def test_workers_keep_to_one_limit_together(nats_url: str, tmp_path: Path) -> None:
+    """Two workers on a key that may be used ten times a second are refused never, and every post is whole."""
+    with SimServer() as sim:
+        sim.set_limits(requests_per_min=600, tokens_per_min=2_000_000, window_s=1, enforce=True)
+        settings = generator_settings(nats_url, sim, tmp_path, requests_per_minute=540)
+        async with open_log(nats_url) as log, running_generator(settings), running_generator(settings):
+            jobs = [make_job(title=f"Why small tests win, part {n}") for n in range(5)]
+            for job in jobs:
+                await commit_job(log, job)
+            for job in jobs:
+                assert not await assert_published(log, job)
+        assert all(request["status"] == 200 for request in sim.requests())
+
+
+async def test_a_limit_of_tokens_is_kept_to(nats_url: str, tmp_path: Path) -> None:
+    """Calls wait for the tokens that they are likely to cost, and the post is exact."""
+    with SimServer() as sim:
+        settings = generator_settings(nats_url, sim, tmp_path, tokens_per_minute=90_000)
+        async with open_log(nats_url) as log, running_generator(settings):
+            jobs = [make_job(title=f"Why small tests win, part {n}") for n in range(2)]
+            for job in jobs:
+                await commit_job(log, job)
+            for job in jobs:
+                assert not await assert_published(log, job)
+            told = [one.event for job in jobs for one in (await read_folded(log, job))[1]]
+    assert WAITING in {event.data.code for event in told if isinstance(event, Progressed)}
+
+
+async def test_a_post_that_waits_for_its_turn_is_cancelled_at_once(nats_url: str, tmp_path: Path) -> None:
+    """Nobody waits out a turn of a run that is not wanted any more; its place is free again."""
+    with SimServer() as sim:
+        settings = generator_settings(nats_url, sim, tmp_path, requests_per_minute=1)
+        async with open_log(nats_url) as log, running_generator(settings):
+            jobs = [make_job(title=f"Why small tests win, part {n}") for n in range(2)]
+            for job in jobs:
+                await commit_job(log, job)
+            for job in jobs:
+                await until(log, job, "the post waits", lambda post: post.progress.code == WAITING)
+                await commit_cancel(log, job)
+                assert (await until_final(log, job)).status == "cancelled"
+        assert len(sim.requests()) == 1
+
+
+async def test_a_post_that_waits_for_its_turn_keeps_its_job(nats_url: str, tmp_path: Path) -> None:
+    """Waiting longer than the lease and the limit on silence is no hang: the same attempt goes on, and says why."""
+    with SimServer() as sim:
+        sim.add_fault("429", retry_after_s=3)
+        settings = generator_settings(nats_url, sim, tmp_path, stall_timeout_s=0.5, first_token_timeout_s=0.5)
+        async with open_log(nats_url, SHORT_LEASE) as log, running_generator(settings):
+            first, other = make_job(title="Why small tests win"), make_job(title="Why big tests lose")
+            await commit_job(log, first)
+            await until(log, first, "the first post waits", lambda post: post.status == "retrying")
+            await commit_job(log, other)
+            assert not await assert_published(log, other)
+            snapshot, stored = await read_folded(log, other)
+            assert len(await assert_published(log, first)) == 1
+    codes = [one.event.data.code for one in stored if isinstance(one.event, Progressed)]
+    assert codes[:3] == ["planning", WAITING, "planning"]
+    assert snapshot.attempt == 1
+
+
+async def test_without_its_bucket_a_worker_goes_on_alone(nats_url: str, tmp_path: Path) -> None:
+    """A budget that cannot be shared stops nobody's writing, and is shared again once the bucket is back."""
+    with SimServer() as sim:
+        settings = generator_settings(nats_url, sim, tmp_path, requests_per_minute=6_000)
+        async with open_log(nats_url) as log, running_generator(settings):
+            await log.jetstream.api(f"STREAM.DELETE.{BUDGETS}")
+            job = make_job(title="Why small tests win")
+            await commit_job(log, job)
+            assert not await assert_published(log, job)
 
 
 async def test_the_provider_s_own_figures_are_kept_to(nats_url: str, tmp_path: Path) -> None:

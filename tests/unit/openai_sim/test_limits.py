@@ -3,7 +3,7 @@
 import pytest
 
 from inkwire_openai_sim.errors import ApiError
-from inkwire_openai_sim.limits import Limits, RateWindow
+from inkwire_openai_sim.limits import MAX_KEYS, Limits, RateWindow, RateWindows
 
 
 def test_limits_are_only_reported_by_default() -> None:
@@ -39,3 +39,27 @@ def test_tokens_are_limited_and_spent_afterwards() -> None:
     assert caught.value.type == "tokens"
     window.take(10, 10.0)
     window.take(1_000, 100.0)
+
+
+def test_each_key_has_its_own_limits() -> None:
+    """What one key has used up another one still has; the number of keys that are kept is bounded."""
+    windows = RateWindows(Limits(requests_per_min=1, enforce=True))
+    windows.of("one", 0.0).take(1, 0.0)
+    with pytest.raises(ApiError):
+        windows.of("one", 0.0).take(1, 0.0)
+    windows.of("another", 0.0).take(1, 0.0)
+    for number in range(MAX_KEYS):
+        windows.of(f"key {number}", 0.0)
+    windows.of("one", 0.0).take(1, 0.0)
+
+
+def test_a_window_may_be_shorter_than_a_minute() -> None:
+    """Ten seconds' worth of sixty a minute is ten at once, and the headers speak of those ten."""
+    window = RateWindow(Limits(requests_per_min=60, window_s=10, enforce=True), 0.0)
+    for _ in range(10):
+        window.take(1, 0.0)
+    with pytest.raises(ApiError):
+        window.take(1, 0.5)
+    headers = window.headers(0.5)
+    assert headers["x-ratelimit-limit-requests"] == "10"
+    assert headers["x-ratelimit-reset-requests"] == "9.500s"

@@ -20,13 +20,16 @@ from inkwire_chassis.logs import get_logger
 from inkwire_chassis.settings import SettingsError
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
-from inkwire_contracts.topology import DLQ, EVENTS, JOBS, Topology, topology
+from inkwire_contracts.topology import BUDGETS, DLQ, EVENTS, JOBS, Topology, topology
+from inkwire_generator.adapters.budgets import SharedBudget
+from inkwire_generator.adapters.gate import Gate
 from inkwire_generator.adapters.jobs import JobQueue
 from inkwire_generator.adapters.log import PostLog
 from inkwire_generator.adapters.prices import BundledPrices
 from inkwire_generator.adapters.provider_openai import ProviderConfig
 from inkwire_generator.adapters.providers import Providers
 from inkwire_generator.adapters.worker import Worker, WorkerLimits
+from inkwire_generator.budget import RateLimits, budget_key
 from inkwire_generator.circuit import CircuitPolicy
 from inkwire_generator.claim import Limits
 from inkwire_generator.continuation import ContinuationLimits
@@ -34,7 +37,6 @@ from inkwire_generator.pulse import Pulse
 from inkwire_generator.retry import RetryPolicy
 from inkwire_generator.runner import Runner, Tools
 from inkwire_generator.settings import OPENAI_URL, Fallback, GeneratorSettings
-from inkwire_generator.throttle import ThrottlePolicy
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_store
 
@@ -61,9 +63,15 @@ def provider_configs(settings: GeneratorSettings) -> list[ProviderConfig]:
     key = settings.openai_api_key.get_secret_value()
     if not key and settings.openai_base_url.rstrip("/") == OPENAI_URL:
         raise NoProvider("OPENAI_API_KEY is not set: set it, or point OPENAI_BASE_URL at a server that needs none")
-    first = _config(settings, settings.openai_base_url, key, settings.openai_model, settings.openai_max_tokens)
-    others = [_config(settings, f.base_url, _key(f), f.model, f.max_tokens) for f in settings.fallback_providers]
-    return [first, *others]
+    first = Fallback(
+        base_url=settings.openai_base_url,
+        model=settings.openai_model,
+        max_tokens=settings.openai_max_tokens,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+    )
+    others = [_config(settings, fallback, _key(fallback)) for fallback in settings.fallback_providers]
+    return [_config(settings, first, key), *others]
 
 
 def _key(fallback: Fallback) -> str:
@@ -75,21 +83,29 @@ def _key(fallback: Fallback) -> str:
         ) from None
 
 
-def _config(settings: GeneratorSettings, url: str, key: str, model: str, max_tokens: int | None) -> ProviderConfig:
+def _config(settings: GeneratorSettings, chosen: Fallback, key: str) -> ProviderConfig:
     return ProviderConfig(
-        base_url=url,
+        base_url=chosen.base_url,
         api_key=key,
-        model=model,
-        max_tokens=max_tokens,
+        model=chosen.model,
+        max_tokens=chosen.max_tokens,
         first_token_timeout_s=settings.first_token_timeout_s,
         inter_token_timeout_s=settings.inter_token_timeout_s,
         total_timeout_s=settings.total_timeout_s,
+        limits=RateLimits(chosen.requests_per_minute, chosen.tokens_per_minute),
     )
 
 
-def _providers(settings: GeneratorSettings, configs: list[ProviderConfig], clock: SystemClock) -> Providers:
+def _providers(
+    settings: GeneratorSettings, configs: list[ProviderConfig], clock: SystemClock, jetstream: JetStream
+) -> Providers:
+    def gate(config: ProviderConfig) -> Gate:
+        key = budget_key(config.base_url, config.api_key, config.model)
+        shared = SharedBudget(key, clock, jetstream if settings.budget_shared else None)
+        return Gate(shared, config.limits, asyncio.sleep)
+
     circuit = CircuitPolicy(settings.circuit_failures_count, settings.circuit_first_open_s, settings.circuit_max_open_s)
-    return Providers(configs, clock, asyncio.sleep, circuit, ThrottlePolicy())
+    return Providers([(config, gate(config)) for config in configs], clock, circuit)
 
 
 def _tools(settings: GeneratorSettings, log: PostLog, provider: Providers, clock: SystemClock) -> Tools:
@@ -129,16 +145,17 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         )
         health.draining = True  # until the broker is there
         store = await stack.enter_async_context(open_store(settings.store_url))
-        provider = _providers(settings, configs, clock)
-        stack.push_async_callback(provider.close)
         client = await stack.enter_async_context(nats_connection.connected(settings.nats_url, "generator"))
         jetstream = JetStream(client)
         await jetstream.start()
-        queue = JobQueue(jetstream, settings.pool_names)
+        queue = JobQueue(jetstream, settings.pool_names, settings.worker)
         wanted = _bound(topology(pools=settings.pool_names))
         await provisioning.wait_until_provisioned(
             jetstream, wanted, timeout_s=settings.provision_timeout_s, consumers=queue.durables
         )
+        provider = _providers(settings, configs, clock, jetstream)
+        stack.push_async_callback(provider.close)
+        await provider.start()
         log = PostLog(EventLog(jetstream, new_id), store, clock, settings.worker)
         tools = _tools(settings, log, provider, clock)
 
@@ -171,7 +188,7 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
 
 def _bound(whole: Topology) -> Topology:
     """The streams this service uses; it says nothing about the others."""
-    streams = tuple(spec for spec in whole.streams if spec.name in (JOBS, EVENTS, DLQ))
+    streams = tuple(spec for spec in whole.streams if spec.name in (JOBS, EVENTS, DLQ, BUDGETS))
     return Topology(streams, whole.consumers, whole.replicas)
 
 

@@ -1,6 +1,6 @@
 """What the generator's core needs from the world, as protocols."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +11,9 @@ from inkwire_contracts.fold import Snapshot
 from inkwire_generator.claim import Standing
 from inkwire_generator.pulse import Pulse
 from inkwire_recipes.recipe import Prompt
+
+OnWait = Callable[[float], Awaitable[None]]
+"""Told for how many seconds a call has to wait for its turn; again if that changes; 0 when the wait is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,8 @@ class Provider(Protocol):
         """The model that is asked first."""
         ...
 
-    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[Answer]:
-        """Ask; the answer's iterator gives pieces of text and, as the last thing, one :class:`Finish`.
+    def stream(self, prompt: Prompt, on_wait: OnWait) -> AbstractAsyncContextManager[Answer]:
+        """Ask, once it is this call's turn; the answer's iterator gives pieces of text, and last one :class:`Finish`.
 
         Leaving the block closes the connection, whatever has been read. Entering and iterating raise ProviderError
         when nothing comes, or not all of it.

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from inkwire_chassis.clock import Clock
+from inkwire_chassis.clock import Clock, rfc3339
 from inkwire_chassis.event_log import Fenced
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 from inkwire_chassis.logs import get_logger
@@ -32,7 +33,7 @@ from inkwire_contracts.events import (
     Started,
     StartedData,
 )
-from inkwire_contracts.fold import Section, Snapshot, digest, document
+from inkwire_contracts.fold import Progress, Section, Snapshot, digest, document
 from inkwire_generator import planner, retry
 from inkwire_generator.assembler import Assembler
 from inkwire_generator.claim import Limits, Standing, Verdict, is_poison, verdict
@@ -43,6 +44,8 @@ from inkwire_generator.planner import FixPlan, WriteSection
 from inkwire_generator.ports import Finish, Held, Log, Prices, Provider, Writer
 from inkwire_generator.pulse import Pulse
 from inkwire_recipes.recipe import Prompt, Recipe, Rendered, UnusableOutput
+
+WAITING = "waiting_for_provider"
 
 
 class Ending(StrEnum):
@@ -82,11 +85,12 @@ class Runner:
 
     def __init__(self, job: Job, deliveries: int, tools: Tools, pulse: Pulse) -> None:
         self._job = job
-        self._deliveries = deliveries
+        self._deliveries = job.delivered + deliveries
         self._tools = tools
         self._pulse = pulse
         self._meter = Meter(tools.clock.monotonic_s(), tools.prices.cost_usd)
         self._failures = self._unusable = 0
+        self._told_before = Progress()
         self._cancel_wish = asyncio.Event()
         self.held: Held | None = None
         """The claim, once it is ours."""
@@ -237,7 +241,7 @@ class Runner:
         first_s: float | None = None
         finish: Finish | None = None
         joint = Joint(prompt.answered)
-        async with provider.stream(prompt) as answer:
+        async with provider.stream(prompt, lambda wait_s: self._wait(writer, wait_s)) as answer:
             self._meter.opened(prompt.length_chars, answer.model)
             async for piece in answer.pieces:
                 now_s = clock.monotonic_s()
@@ -255,6 +259,18 @@ class Runner:
         self._meter.finished(finish.usage, finish.model, now_s - (first_s if first_s is not None else now_s))
         return finish
 
+    async def _wait(self, writer: Writer, wait_s: float) -> None:
+        """It is not this post's turn yet: its job is kept, its text stays, and its readers know for how long."""
+        clock, progress = self._tools.clock, writer.snapshot.progress
+        self._pulse.expect(clock.monotonic_s(), wait_s + self._tools.provider.patience_s)
+        if progress.code != WAITING:
+            self._told_before = progress
+        if wait_s > 0:
+            params = {"delay_s": _brief(wait_s), "until": rfc3339(clock.now() + timedelta(seconds=wait_s))}
+            await self._tell(writer, progress.percent, WAITING, **params)
+        else:
+            await self._tell(writer, progress.percent, self._told_before.code, **self._told_before.params)
+
     async def _recover(self, writer: Writer, error: ProviderError) -> None:
         await writer.drain()
         tools = self._tools
@@ -271,7 +287,7 @@ class Runner:
             self._failures += 1
             self._unusable += error.code == retry.UNUSABLE
         delay_s = decision.delay_s
-        params = {"delay_s": round(delay_s, 1), "reason": REASONS.get(decision.code, decision.code)}
+        params = {"delay_s": _brief(delay_s), "reason": REASONS.get(decision.code, decision.code)}
         notice = RetryingData(
             section=writer.snapshot.open_section or "",
             code=decision.code,
@@ -330,3 +346,9 @@ def _open_text(snapshot: Snapshot) -> tuple[str, str]:
     if snapshot.open_section is None:
         return "", ""
     return snapshot.open_section, _section(snapshot, snapshot.open_section).text
+
+
+def _brief(seconds: float) -> float:
+    """For people: no more than a tenth, and none where it says nothing."""
+    tenths = round(seconds, 1)
+    return int(tenths) if tenths.is_integer() else tenths

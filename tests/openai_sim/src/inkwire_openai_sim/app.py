@@ -18,6 +18,7 @@ from inkwire_openai_sim.chat_request import ChatRequest, parse
 from inkwire_openai_sim.completion import Completion, compose
 from inkwire_openai_sim.errors import ApiError, masked
 from inkwire_openai_sim.exchange import Exchange
+from inkwire_openai_sim.limits import RateWindow
 from inkwire_openai_sim.pacing import Pacer
 from inkwire_openai_sim.request_log import RequestRecord, preview
 from inkwire_openai_sim.state import SIMULATOR, Simulator
@@ -65,14 +66,18 @@ async def _openai_errors(request: web.Request, handler: Handler) -> web.StreamRe
 async def _openai_headers(request: web.Request, response: web.StreamResponse) -> None:
     if not request.path.startswith("/v1/"):
         return
-    simulator = request.app[SIMULATOR]
     record = request.get(RECORD)
     elapsed_ms = (time.monotonic() - request.get(STARTED_S, time.monotonic())) * 1000
     response.headers["x-request-id"] = record.id if record else f"req_{uuid.uuid4().hex}"
     response.headers["openai-processing-ms"] = str(round(elapsed_ms))
     response.headers["openai-version"] = "2020-10-01"
     response.headers["openai-organization"] = "inkwire-simulator"
-    response.headers.update(simulator.window.headers(time.monotonic()))
+    response.headers.update(_window(request).headers(time.monotonic()))
+
+
+def _window(request: web.Request) -> RateWindow:
+    """What is left of the limits of the key that asks."""
+    return request.app[SIMULATOR].windows.of(request.headers.get("Authorization", ""), time.monotonic())
 
 
 async def _livez(request: web.Request) -> web.Response:
@@ -163,7 +168,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     except asyncio.CancelledError:  # the connection is gone, or the simulator stops
         record.finish("error")
         raise
-    simulator.window.spend(record.chunks_sent)
+    _window(request).spend(record.chunks_sent)
     return response
 
 
@@ -183,7 +188,7 @@ def _understand(request: web.Request, simulator: Simulator, record: RequestRecor
     record.fault = chosen.names
     completion = compose(chat, simulator.seed)
     record.prompt_tokens = completion.prompt_tokens
-    simulator.window.take(completion.prompt_tokens, time.monotonic())
+    _window(request).take(completion.prompt_tokens, time.monotonic())
     plan = StreamPlan(
         list(completion.deltas), completion.finish_reason, chat.include_usage, chat.stream and chat.include_obfuscation
     )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, replace
 from typing import Any, Final
 
 from aiohttp import web
 
 from inkwire_openai_sim.errors import ApiError
-from inkwire_openai_sim.limits import RateWindow
+from inkwire_openai_sim.limits import RateWindows
 from inkwire_openai_sim.pacing import MAX_TOKENS_PER_S, MAX_TTFT_MS
 from inkwire_openai_sim.state import SIMULATOR
 
 MAX_REFUSE_S: Final = 600.0
+MAX_WINDOW_S: Final = 86_400.0
 
 
 def add_routes(app: web.Application) -> None:
@@ -69,22 +69,24 @@ async def put_speed(request: web.Request) -> web.Response:
 
 async def get_limits(request: web.Request) -> web.Response:
     """The rate limits in force."""
-    return web.json_response(asdict(request.app[SIMULATOR].window.limits))
+    return web.json_response(asdict(request.app[SIMULATOR].windows.limits))
 
 
 async def put_limits(request: web.Request) -> web.Response:
     """Change the limits and start with full budgets."""
     simulator = request.app[SIMULATOR]
-    body = await _object(request, "requests_per_min", "tokens_per_min", "enforce")
+    body = await _object(request, "requests_per_min", "tokens_per_min", "window_s", "enforce")
     changed: dict[str, Any] = {
         name: int(_number(body, name, 1, 1e9)) for name in ("requests_per_min", "tokens_per_min") if name in body
     }
+    if "window_s" in body:
+        changed["window_s"] = _number(body, "window_s", 1, MAX_WINDOW_S)
     if "enforce" in body:
         if not isinstance(body["enforce"], bool):
             raise ApiError(400, "enforce must be true or false.", param="enforce")
         changed["enforce"] = body["enforce"]
-    simulator.window = RateWindow(replace(simulator.window.limits, **changed), time.monotonic())
-    return web.json_response(asdict(simulator.window.limits))
+    simulator.windows = RateWindows(replace(simulator.windows.limits, **changed))
+    return web.json_response(asdict(simulator.windows.limits))
 
 
 async def get_faults(request: web.Request) -> web.Response:

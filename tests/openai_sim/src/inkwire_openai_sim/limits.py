@@ -8,39 +8,46 @@ from typing import Final
 
 from inkwire_openai_sim.errors import ApiError
 
-WINDOW_S: Final = 60.0
+MINUTE_S: Final = 60.0
+MAX_KEYS: Final = 1_000
+"""A key beyond these takes the place of the one that was used first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Per minute. With `enforce` false they are reported and never refuse anything."""
+    """Per minute. With `enforce` false they are reported and never refuse anything.
+
+    `window_s` is how much time's worth may be used at once, and what limit and reset in the headers speak of.
+    """
 
     requests_per_min: int = 10_000
     tokens_per_min: int = 2_000_000
+    window_s: float = MINUTE_S
     enforce: bool = False
 
 
 class _Bucket:
-    """A token bucket that is full at first and refills evenly within WINDOW_S."""
+    """A token bucket that is full at first and refills evenly within its window."""
 
-    def __init__(self, size: float, now_s: float) -> None:
-        self.size, self.level, self._at_s = size, size, now_s
+    def __init__(self, size: float, window_s: float, now_s: float) -> None:
+        self.size, self.level, self._window_s, self._at_s = size, size, window_s, now_s
 
     def refill(self, now_s: float) -> None:
-        gained = (now_s - self._at_s) * self.size / WINDOW_S
+        gained = (now_s - self._at_s) * self.size / self._window_s
         self.level, self._at_s = min(self.size, self.level + gained), now_s
 
     def wait_s(self, amount: float) -> float:
-        return max(0.0, (min(amount, self.size) - self.level) * WINDOW_S / self.size)
+        return max(0.0, (min(amount, self.size) - self.level) * self._window_s / self.size)
 
 
 class RateWindow:
-    """What is left of the limits."""
+    """What is left of one key's limits."""
 
     def __init__(self, limits: Limits, now_s: float) -> None:
         self.limits = limits
-        self._requests = _Bucket(limits.requests_per_min, now_s)
-        self._tokens = _Bucket(limits.tokens_per_min, now_s)
+        share = limits.window_s / MINUTE_S
+        self._requests = _Bucket(max(1, int(limits.requests_per_min * share)), limits.window_s, now_s)
+        self._tokens = _Bucket(max(1, int(limits.tokens_per_min * share)), limits.window_s, now_s)
 
     def take(self, tokens: int, now_s: float) -> None:
         """Count one request. Raises ApiError 429 with Retry-After where the limits are enforced and used up."""
@@ -79,6 +86,22 @@ class RateWindow:
     def _refill(self, now_s: float) -> None:
         self._requests.refill(now_s)
         self._tokens.refill(now_s)
+
+
+class RateWindows:
+    """The windows of all keys; what one key has used says nothing about another."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._windows: dict[str, RateWindow] = {}
+
+    def of(self, key: str, now_s: float) -> RateWindow:
+        """The window of a key, full at its first use."""
+        if key not in self._windows:
+            if len(self._windows) >= MAX_KEYS:
+                del self._windows[next(iter(self._windows))]
+            self._windows[key] = RateWindow(self.limits, now_s)
+        return self._windows[key]
 
 
 def _duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from inkwire_openai_sim.connections import Connections
 from inkwire_openai_sim.faults import Faults
-from inkwire_openai_sim.limits import Limits, RateWindow
+from inkwire_openai_sim.limits import Limits, RateWindows
 from inkwire_openai_sim.pacing import Speed
 from inkwire_openai_sim.request_log import RequestLog
 
@@ -38,7 +38,7 @@ class Simulator:
         self.faults = Faults(seed)
         self.log = RequestLog()
         self.connections = Connections()
-        self.window = RateWindow(Limits(), time.monotonic())
+        self.windows = RateWindows(Limits())
         self.refuse: Callable[[float], None] | None = None  # set by the server that owns the listener
 
 

@@ -5,7 +5,7 @@ us) and parses nothing. Its read time-out is switched off: comments would feed i
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ import openai
 
 from inkwire_chassis.clock import Clock
 from inkwire_chassis.logs import get_logger
+from inkwire_generator.budget import NO_LIMITS, RateLimits
 from inkwire_generator.completion import CompletionStream
 from inkwire_generator.errors import ProviderError
 from inkwire_generator.ports import Answer, Finish
@@ -38,16 +39,17 @@ class ProviderConfig:
     first_token_timeout_s: float = 60.0
     inter_token_timeout_s: float = 30.0
     total_timeout_s: float = 600.0
+    limits: RateLimits = NO_LIMITS
 
 
-OnHeaders = Callable[[Mapping[str, str]], None]
+OnHeaders = Callable[[Mapping[str, str]], Awaitable[None]]
 """Told the headers of each answer, refusals included."""
 
 
 class OpenAIProvider:
     """See :class:`inkwire_generator.ports.Provider`. Close it with :meth:`close`."""
 
-    def __init__(self, config: ProviderConfig, clock: Clock, on_headers: OnHeaders = lambda _headers: None) -> None:
+    def __init__(self, config: ProviderConfig, clock: Clock, on_headers: OnHeaders) -> None:
         self._config = config
         self._on_headers = on_headers
         self._clock = clock
@@ -132,13 +134,17 @@ class OpenAIProvider:
         except TimeoutError:
             raise _silent("no answer") from None
         except openai.APIStatusError as error:
-            self._on_headers(error.response.headers)
+            await self._on_headers(error.response.headers)
             mapped = from_status(error.status_code, error.response.headers, error.body, self._clock.now())
             mapped.params["status"] = error.status_code
             raise mapped from None
         except (openai.APIConnectionError, httpx2.HTTPError, OSError) as error:
             raise ProviderError("provider_unavailable", retryable=True, detail=_name(error)) from None
-        self._on_headers(response.headers)
+        try:
+            await self._on_headers(response.headers)
+        except BaseException:
+            await response.close()
+            raise
         return response
 
     async def _read(
