@@ -103,6 +103,15 @@ def test_lost_connection_is_told_on_stderr_only() -> None:
     assert "0.4 s" in err.getvalue()
 
 
+def test_a_lost_log_is_told_in_words() -> None:
+    """Who reads along learns why the text went back."""
+    out, err = io.StringIO(), io.StringIO()
+    display = StreamDisplay(out, err)
+    with display:
+        display.update(Update("replaced", Snapshot(post=whole_post().post), None, log_lost=True))
+    assert "the broker's log was lost; going on from what had been saved" in err.getvalue()
+
+
 def test_json_lines_fold_to_the_post() -> None:
     """Each line is one object; the events are the log's own, the result is last."""
     log, out = whole_post(), io.StringIO()

@@ -157,6 +157,21 @@ def test_wrong_text_fails_the_digest() -> None:
         state.verify()
 
 
+def test_another_log_is_told_once() -> None:
+    """A snapshot of another epoch says that the log was lost, also after a new connection; the next one does not."""
+    log = whole_post()
+    fold = PostFold(log.post)
+    told = []
+    for epoch in ("e1", "e1", "e2", "e2"):
+        fold.reconnected()
+        fold.receive(SnapshotFrame(channel=f"post:{log.post}", epoch=epoch, snapshot={"post": log.post, "seq": 3}))
+        update = fold.receive(Live(channel=f"post:{log.post}", position=Position(epoch=epoch, seq=3)))
+        assert update is not None
+        told.append(update.log_lost)
+        fold.forget()
+    assert told == [False, False, True, False]
+
+
 def test_unfinished_text_needs_no_digest() -> None:
     """Only what is published is held to a digest."""
     log = whole_post(end="failed")

@@ -187,3 +187,22 @@ test("a section's data comes in a frame of its own, and one for no section begin
   const wrong = withData([...catchUp(PLAIN.events)], { nowhere: {} });
   assert.deepEqual(wrong.slice(0, 3).map((frame) => other.receive(frame)), [undefined, undefined, "resubscribe"]);
 });
+
+test("a snapshot of another log is told, once, and replaces everything", () => {
+  let lost = 0;
+  const it = new PostFeed(PLAIN.snapshot.post, () => {}, () => {}, () => (lost += 1));
+  const half = PLAIN.events.slice(0, 6);
+  const follow = (events, epoch) => {
+    for (const frame of catchUp(events)) it.receive(frame.type === "snapshot" ? { ...frame, epoch } : frame);
+    it.receive(live(folded(events).seq, epoch));
+  };
+  follow(PLAIN.events, "e1");
+  follow(PLAIN.events, "e1");
+  assert.equal(lost, 0);
+  follow(half, "e2");
+  assert.equal(lost, 1);
+  assert.deepEqual(it.position(), { epoch: "e2", seq: folded(half).seq });
+  assert.equal(documentText(it.snapshot), documentText(folded(half)));
+  follow(half, "e2");
+  assert.equal(lost, 1);
+});

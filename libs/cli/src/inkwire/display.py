@@ -75,7 +75,8 @@ class JsonDisplay:
             event = json.loads(encode_event(update.event))
             self._write({"type": "event", "name": update.name, "position": position, "event": event})
         elif update.kind == "replaced":
-            self._write({"type": "snapshot", "position": position, "snapshot": update.snapshot.model_dump(mode="json")})
+            snapshot = update.snapshot.model_dump(mode="json")
+            self._write({"type": "snapshot", "position": position, "log_lost": update.log_lost, "snapshot": snapshot})
         else:
             delay_ms = round(update.delay_s * 1000)
             self._write({"type": "connection", "state": update.kind, "reason": update.reason, "delay_ms": delay_ms})
@@ -229,6 +230,8 @@ def _superseded(piece: Superseded) -> str:
 def _connection_notice(update: Update) -> str:
     if update.kind == "lost":
         return f"[connection lost: {update.reason}; trying again in {update.delay_s:.1f} s]"
+    if update.log_lost:
+        return "[the broker's log was lost; going on from what had been saved]"
     return ""
 
 

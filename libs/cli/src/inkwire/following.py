@@ -48,6 +48,8 @@ class Update:
     name: str = ""
     reason: str = ""
     delay_s: float = 0.0
+    log_lost: bool = False
+    """With ``replaced``: this comes from another log than what was followed before, which was lost."""
 
 
 class PostFold:
@@ -56,6 +58,7 @@ class PostFold:
     def __init__(self, post: str) -> None:
         self.snapshot = Snapshot(post=post)
         self.epoch: str | None = None
+        self._followed_epoch: str | None = None
         self._coming: tuple[str, Snapshot, dict[str, int]] | None = None
 
     @property
@@ -118,8 +121,9 @@ class PostFold:
         complete = all(section.length == lengths[section.section] for section in snapshot.sections)
         if not complete or frame.position != Position(epoch=epoch, seq=snapshot.seq):
             raise OutOfStep("the text is not complete", keep=False)
-        self.snapshot, self.epoch, self._coming = snapshot, epoch, None
-        return Update("replaced", self.snapshot, self.position)
+        log_lost = self._followed_epoch not in (None, epoch)
+        self.snapshot, self.epoch, self._followed_epoch, self._coming = snapshot, epoch, epoch, None
+        return Update("replaced", self.snapshot, self.position, log_lost=log_lost)
 
     def _event(self, frame: EventFrame) -> Update | None:
         if self._coming is not None or self.epoch is None:

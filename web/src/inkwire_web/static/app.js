@@ -22,6 +22,14 @@ const ENDED = {
   gone: ["This post was deleted", "Its text is gone for good."],
   forbidden_channel: ["Not yours to read", "This token may not follow that post. Sign in with another one."],
 };
+const LOG_LOST = [
+  "The broker's log was lost.",
+  "This is what had been saved of the post. If it was not finished, it is being written on from here.",
+];
+const POST_LOST = [
+  "This post was lost with the broker's log",
+  "Nothing of it had been saved yet. Ask for it again; the form keeps your title.",
+];
 const REDRAW_LIST_MS = 30_000;
 
 const nodes = new Proxy({}, { get: (_target, id) => document.getElementById(id) });
@@ -144,6 +152,7 @@ function openPost(post) {
     post,
     (event) => feed === postFeed && changed(feed, event),
     (code, message) => feed === postFeed && postEnded(code, message),
+    () => feed === postFeed && notice(...LOG_LOST),
   );
   postFeed = feed;
   postView.show(feed);
@@ -168,9 +177,12 @@ function drawn(snapshot) {
 }
 
 function postEnded(code, message) {
-  const [title, text] = ENDED[code] ?? ["This post cannot be followed", message];
+  const shown = postFeed.snapshot;
+  const lost = code === "not_found" && shown.seq > 0;
+  const [title, text] = lost ? POST_LOST : (ENDED[code] ?? ["This post cannot be followed", message]);
   closePost();
   view("home");
+  if (lost) compose.fill(shown);
   notice(title, text);
 }
 

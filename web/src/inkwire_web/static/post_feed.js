@@ -5,18 +5,24 @@ import { APPLIED, DUPLICATE, codePoints, emptySnapshot, fold, sectionOf } from "
 
 export class PostFeed {
   #epoch = null;
+  #shownEpoch = null;
   #staging = null;
   #gapSeq = null;
   #onChange;
   #onRefused;
+  #onLogLost;
 
-  /** `onChange(event?)` after each change, with the event if one was applied; `onRefused(code, message)`. */
-  constructor(post, onChange, onRefused) {
+  /**
+   * `onChange(event?)` after each change, with the event if one was applied; `onRefused(code, message)`; `onLogLost()`
+   * when what is shown from now on comes from another log than before.
+   */
+  constructor(post, onChange, onRefused, onLogLost = () => {}) {
     this.channel = `post:${post}`;
     this.snapshot = emptySnapshot(post);
     this.caughtUp = false;
     this.#onChange = onChange;
     this.#onRefused = onRefused;
+    this.#onLogLost = onLogLost;
   }
 
   /** Where to go on from, or null to begin with a snapshot. */
@@ -95,8 +101,10 @@ export class PostFeed {
       this.#staging = null;
     }
     if (this.snapshot.seq !== position.seq) return this.#missing();
-    this.#epoch = position.epoch;
+    const anotherLog = this.#shownEpoch !== null && this.#shownEpoch !== position.epoch;
+    this.#epoch = this.#shownEpoch = position.epoch;
     this.caughtUp = true;
+    if (anotherLog) this.#onLogLost();
     this.#onChange();
     return undefined;
   }
