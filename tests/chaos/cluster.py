@@ -23,10 +23,11 @@ from inkwire_chassis.clock import new_id
 from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.provisioning import provision
-from inkwire_contracts.topology import topology
+from inkwire_contracts.topology import EVENTS, topology
 from tests.chaos.broken import BROKEN_IN
-from tests.chaos.faults import NATS, SERVICES, STORE, Fault
+from tests.chaos.faults import LEADER, NATS, NODES, SERVICES, STORE, TWO_NODES, Fault
 from tests.chaos.pacing import pause
+from tests.support.nats_cluster import NatsCluster
 from tests.support.nats_server import NatsServer
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import ManagedProcess, ProcessEnded, ServiceProcess, http_status, process_exists
@@ -52,6 +53,9 @@ system_account: SYS
 no_auth_user: driver
 """
 
+NODE_BACK_TIMEOUT_S: Final = 60.0
+"""A server of a cluster is back once it is caught up in every stream and consumer."""
+
 
 @dataclass(slots=True)
 class Done:
@@ -73,7 +77,14 @@ class Cluster:
     """The processes of one run. Made by `cluster`."""
 
     def __init__(
-        self, folder: Path, *, lease_s: float, tokens_per_s: float, broken: str | None, aim: str | None
+        self,
+        folder: Path,
+        *,
+        lease_s: float,
+        tokens_per_s: float,
+        broken: str | None,
+        aim: str | None,
+        nodes: int,
     ) -> None:
         self.folder = folder
         self.lease_s = lease_s
@@ -92,7 +103,10 @@ class Cluster:
         self._keys = KeyRing.parse(f"k1:{SECRET}", "inkwire")
         names = (*SERVICES, "driver")
         users = ", ".join(f"{{ user: {json.dumps(name)}, password: {PASSWORD} }}" for name in names)
-        self.nats = NatsServer(folder / "nats", extra_config=_NATS_CONFIG.format(users=users, password=PASSWORD))
+        config = _NATS_CONFIG.format(users=users, password=PASSWORD)
+        self._nats_cluster = NatsCluster(folder / "nats", extra_config=config) if nodes > 1 else None
+        alone = NatsServer(folder / "nats", port=free_port(), monitoring_port=free_port(), extra_config=config)
+        self._nats = [alone] if self._nats_cluster is None else self._nats_cluster.nodes
         self.sim = SimServer(tokens_per_s=tokens_per_s, ttft_ms=100)
         self._parts: dict[str, _Part] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,21 +125,31 @@ class Cluster:
     def store_url(self) -> str:
         return f"sqlite:///{self.store_path}"
 
+    @property
+    def nats_url(self) -> str:
+        """All servers, for the driver itself."""
+        return self._nats_url("driver")
+
     def token(self, owner: str) -> str:
         """A token as the api would mint it."""
         return self._keys.mint(owner, now=datetime.now(UTC), lifetime_s=3_600, jti=new_id())
 
     def processes(self) -> list[ManagedProcess]:
         """All of them, for their logs."""
-        return [part.process for part in self._parts.values()] + [self.nats.process, self.sim.process]
+        return [part.process for part in self._parts.values()] + [
+            *(server.process for server in self._nats),
+            self.sim.process,
+        ]
 
     # -- life --------------------------------------------------------------------------------------------------
 
     async def start(self, over: contextlib.AsyncExitStack) -> None:
-        """Start all: the broker first, for its port; then everything at once, because any order must work."""
+        """Start all: the broker first; then everything at once, because any order must work."""
         over.callback(self._kill_all)
-        self.nats.start()
-        self.nats.restart()  # its configuration names its ports from now on
+        if self._nats_cluster is not None:
+            self._nats_cluster.start()
+        else:
+            self._nats[0].start()
         self.sim.start()
         self._parts = {name: _Part(self._service(name)) for name in SERVICES}
         for part in self._parts.values():
@@ -137,8 +161,13 @@ class Cluster:
         self._note_pids()
 
     async def _provision(self) -> None:
-        sizes = topology(events_max_bytes=EVENTS_MAX_BYTES, conversations_max_bytes=1024**2, ack_wait_s=self.lease_s)
-        async with connected(self.nats.url, "matrix") as client:
+        sizes = topology(
+            replicas=len(self._nats),
+            events_max_bytes=EVENTS_MAX_BYTES,
+            conversations_max_bytes=1024**2,
+            ack_wait_s=self.lease_s,
+        )
+        async with connected(self.nats_url, "matrix") as client:
             jetstream = JetStream(client)
             await jetstream.start()
             await provision(jetstream, sizes)
@@ -176,7 +205,7 @@ class Cluster:
         }
 
     def _nats_url(self, user: str) -> str:
-        return f"nats://{user}:{PASSWORD}@{LOOPBACK}:{self.nats.port}"
+        return ",".join(f"nats://{user}:{PASSWORD}@{LOOPBACK}:{server.port}" for server in self._nats)
 
     async def calm(self) -> None:
         """Wait until what was broken is whole again: every process is ready. Raises what went wrong in a fault."""
@@ -199,7 +228,8 @@ class Cluster:
                 if status != 0:
                     self.deaths.append(f"{part.process.name} ended with {status} on SIGTERM")
         self.sim.stop()
-        self.nats.stop()
+        for server in self._nats:
+            server.stop()
         return [f"process {pid}" for pid in sorted(self.pids) if process_exists(pid)]
 
     def _kill_all(self) -> None:
@@ -228,8 +258,8 @@ class Cluster:
         self._tasks.add(task)
 
     async def _hit(self, fault: Fault) -> None:
-        if fault.target == NATS:
-            await self._kill_nats(fault)
+        if fault.target.startswith(NATS):
+            await self._hit_nats(fault)
         elif fault.target == STORE:
             async with self._store_lock:
                 done = self._begin(fault)
@@ -267,19 +297,44 @@ class Cluster:
             await part.process.ready(timeout_s=60)
         done.over_s = time.time()
 
-    async def _kill_nats(self, fault: Fault) -> None:
+    async def _hit_nats(self, fault: Fault) -> None:
+        """One fault at a time: the next waits until all servers are whole, so that a quorum is lost only on purpose."""
         async with self._nats_lock:
+            hit = await self._servers(fault.target)
             done = self._begin(fault)
-            self.nats.kill9()
+            for server in hit:
+                await self._take_away(fault, server)
             await pause(self._over, fault.hold_s)
-            self.nats.process.start()
+            for server in hit:
+                if fault.kind == "freeze":
+                    server.process.resume()
+                else:
+                    server.process.start()
             self._note_pids()
-            await eventually(self._nats_healthy, what="nats-server is healthy", timeout_s=30)
+            await eventually(self._nats_healthy, what="NATS is healthy", timeout_s=NODE_BACK_TIMEOUT_S)
             done.over_s = time.time()
 
+    async def _take_away(self, fault: Fault, server: NatsServer) -> None:
+        if fault.kind == "freeze":
+            server.process.pause()
+        elif fault.kind == "term":
+            await asyncio.to_thread(server.stop)
+        else:
+            server.kill9()
+
+    async def _servers(self, target: str) -> list[NatsServer]:
+        if self._nats_cluster is None:
+            return self._nats
+        if target in NODES:
+            return [self._nats[NODES.index(target)]]
+        assert target in (LEADER, TWO_NODES)
+        leader = await asyncio.to_thread(self._nats_cluster.leader, EVENTS)
+        return [leader, *self._nats_cluster.others(leader)[: 1 if target == TWO_NODES else 0]]
+
     async def _nats_healthy(self) -> bool:
-        status, _ = await asyncio.to_thread(http_status, f"{self.nats.monitoring_url}/healthz")
-        return status == 200
+        urls = [f"{server.monitoring_url}/healthz" for server in self._nats]
+        answers = await asyncio.gather(*(asyncio.to_thread(http_status, url) for url in urls))
+        return all(status == 200 for status, _ in answers)
 
     def _lock_store(self, hold_s: float) -> None:
         """Another writer holds the file: SQLite has one at a time."""
@@ -301,19 +356,28 @@ class Cluster:
 
     async def _kick(self, user: str) -> None:
         assert self._sys is not None
-        listed = await asyncio.to_thread(self.nats.monitor, "connz?auth=1&limit=100")
-        for connection in listed["connections"]:
-            if connection.get("authorized_user") == user:
-                body = json.dumps({"cid": connection["cid"]}).encode()
-                await self._sys.request(f"$SYS.REQ.SERVER.{listed['server_id']}.KICK", body, timeout=1)
+        for server in self._nats:
+            if not server.process.running:
+                continue
+            listed = await asyncio.to_thread(server.monitor, "connz?auth=1&limit=100")
+            for connection in listed["connections"]:
+                if connection.get("authorized_user") == user:
+                    body = json.dumps({"cid": connection["cid"]}).encode()
+                    await self._sys.request(f"$SYS.REQ.SERVER.{listed['server_id']}.KICK", body, timeout=1)
 
 
 @asynccontextmanager
 async def cluster(
-    folder: Path, *, lease_s: float, tokens_per_s: float, broken: str | None = None, aim: str | None = None
+    folder: Path,
+    *,
+    lease_s: float,
+    tokens_per_s: float,
+    broken: str | None = None,
+    aim: str | None = None,
+    nodes: int = 1,
 ) -> AsyncIterator[Cluster]:
     """All processes for the length of a block; none of them outlives it."""
     async with contextlib.AsyncExitStack() as stack:
-        started = Cluster(folder, lease_s=lease_s, tokens_per_s=tokens_per_s, broken=broken, aim=aim)
+        started = Cluster(folder, lease_s=lease_s, tokens_per_s=tokens_per_s, broken=broken, aim=aim, nodes=nodes)
         await started.start(stack)
         yield started

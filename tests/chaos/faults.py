@@ -5,10 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-Kind = Literal["kill", "freeze", "cut", "lock"]
+Kind = Literal["kill", "freeze", "cut", "lock", "term"]
 
 SERVICES: Final = ("persister", "api", "generator-1", "generator-2", "gateway-1", "gateway-2")
 NATS: Final = "nats"
+NODES: Final = ("nats-1", "nats-2", "nats-3")
+LEADER: Final = "nats-leader"
+"""Of three nodes that which leads the stream of events at that moment."""
+
+TWO_NODES: Final = "nats-two"
+"""The leader and another: none of the streams has a quorum until they are back. One kill in the count."""
+
 STORE: Final = "store"
 
 KILLS: Final[Mapping[tuple[Kind, str], float]] = {
@@ -33,6 +40,24 @@ OTHERS: Final[Mapping[tuple[Kind, str], float]] = {
     ("lock", STORE): 2,
 }
 """Weights of what else goes wrong beside the kills: frozen for longer than the lease, off the broker, store locked."""
+
+THREE_NODES_KILLS: Final[Mapping[tuple[Kind, str], float]] = {
+    ("kill", LEADER): 1.0,
+    ("kill", NODES[0]): 0.25,
+    ("kill", NODES[1]): 0.25,
+    ("kill", NODES[2]): 0.25,
+    ("kill", TWO_NODES): 0.25,
+}
+"""In place of the one server, where there are three."""
+
+THREE_NODES_OTHERS: Final[Mapping[tuple[Kind, str], float]] = {
+    ("freeze", LEADER): 0.5,
+    ("freeze", NODES[0]): 0.5,
+    ("freeze", NODES[1]): 0.5,
+    ("freeze", NODES[2]): 0.5,
+    ("term", LEADER): 0.5,
+}
+"""A leader that wakes up when there is another, replicas that lag behind, and a restart as it should be."""
 
 OTHERS_PER_KILL: Final = 0.5
 
@@ -75,7 +100,7 @@ class Fault:
         return f"{self.kind} {self.target}"
 
 
-def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, aim: str | None = None) -> list[Fault]:
+def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, aim: str | None = None, nodes: int = 1) -> list[Fault]:
     """A plan with exactly `kills` SIGKILLs and, between them, about half as many other faults.
 
     Args:
@@ -83,10 +108,11 @@ def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, aim: str | None
         kills: SIGKILLs in all.
         gap_s: mean time between two faults.
         lease_s: of a worker on its job; a frozen worker sleeps through it.
+        nodes: servers of the broker, 1 or 3; with an aim there is one.
         aim: a rule; then the other faults are those that this rule is there for. Or ``take-over``: workers die only.
     """
     rng = random.Random(seed)
-    aimed = Aim(OTHERS, OTHERS_PER_KILL) if aim is None else AIMS[aim]
+    aimed = _usual(nodes) if aim is None else AIMS[aim]
     plan: list[Fault] = []
     left = kills
     while left:
@@ -99,8 +125,17 @@ def draw(seed: int, kills: int, *, gap_s: float, lease_s: float, aim: str | None
     return plan
 
 
+def _usual(nodes: int) -> Aim:
+    if nodes == 1:
+        return Aim(OTHERS, OTHERS_PER_KILL)
+    kills = {target: weight for target, weight in KILLS.items() if target != ("kill", NATS)}
+    return Aim({**OTHERS, **THREE_NODES_OTHERS}, OTHERS_PER_KILL, {**kills, **THREE_NODES_KILLS})
+
+
 def _hold_s(rng: random.Random, kind: Kind, target: str, lease_s: float) -> float:
-    if kind == "kill":
+    if kind == "freeze" and target.startswith(NATS):
+        return rng.uniform(0.5, 6.0)  # a leader that is silent for more than some 4 s is replaced
+    if kind in ("kill", "term"):
         return rng.choice((0.0, 0.0, rng.uniform(0.1, 1.5)))
     if kind == "freeze" or (kind == "cut" and target.startswith("generator")):
         return lease_s * rng.uniform(1.3, 2.5)

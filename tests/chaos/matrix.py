@@ -49,6 +49,8 @@ class Options:
     """After the last fault: where nothing at all comes forward for so long, what is missing is lost."""
     broken: str | None = None
     """A rule that is broken on purpose."""
+    nodes: int = 1
+    """Servers of the broker: 1, or 3 as a cluster."""
     aim: str | None = None
     """A rule: the faults are those that it is there for. What is broken is aimed at anyway."""
 
@@ -92,6 +94,7 @@ async def run(options: Options, folder: Path, tell: Tell) -> Report:
             tokens_per_s=options.tokens_per_s,
             broken=options.broken,
             aim=options.aim or options.broken,
+            nodes=options.nodes,
         ) as processes,
         open_store(processes.store_url) as store,
         contextlib.AsyncExitStack() as stack,
@@ -122,8 +125,9 @@ async def _storm_and_calm(
     writing = [asyncio.ensure_future(people.keep_writing(options.posts, storm_over)) for _ in range(options.open_posts)]
     try:
         plan = draw(
-            options.seed, options.kills, gap_s=options.gap_s, lease_s=options.lease_s, aim=options.aim or options.broken
-        )
+            options.seed, options.kills, gap_s=options.gap_s, lease_s=options.lease_s,
+            aim=options.aim or options.broken, nodes=options.nodes,
+        )  # fmt: skip
         for fault in plan:
             await pause(over, fault.gap_s)
             processes.hit(fault)
@@ -163,7 +167,7 @@ async def _tell_on(options: Options, processes: Cluster, people: People, over: a
 async def _gather(processes: Cluster, people: People, store: PostStore) -> Evidence:
     """Ask everybody, now that nothing is killed any more."""
     evidence = Evidence(never_accepted=people.never_accepted)
-    async with connected(processes.nats.url, "matrix") as client:
+    async with connected(processes.nats_url, "matrix") as client:
         jetstream = JetStream(client)
         await jetstream.start()
         log = EventLog(jetstream, new_id)

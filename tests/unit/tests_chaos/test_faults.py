@@ -5,7 +5,15 @@ from collections import Counter
 import pytest
 
 from tests.chaos.broken import BREAKS, BROKEN_IN
-from tests.chaos.faults import AIMS, KILLS, OTHERS, draw
+from tests.chaos.faults import (
+    AIMS,
+    KILLS,
+    NATS,
+    OTHERS,
+    THREE_NODES_KILLS,
+    THREE_NODES_OTHERS,
+    draw,
+)
 
 LEASE_S = 1.5
 
@@ -25,10 +33,17 @@ def test_a_plan_has_as_many_kills_as_asked_for_and_hits_everything() -> None:
     assert set(hit) == {*KILLS, *OTHERS}
 
 
+def test_three_nodes_are_hit_in_place_of_one() -> None:
+    """With three servers each of them, their leader and two at once are hit, and the one of before is not."""
+    plan = draw(1, 1_000, gap_s=0.7, lease_s=LEASE_S, nodes=3)
+    hit = {(fault.kind, fault.target) for fault in plan}
+    assert hit == {*KILLS, *OTHERS, *THREE_NODES_KILLS, *THREE_NODES_OTHERS} - {("kill", NATS)}
+
+
 def test_a_frozen_worker_sleeps_through_its_lease() -> None:
     """A freeze that ends before the lease does would show nothing."""
     plan = draw(3, 200, gap_s=0.7, lease_s=LEASE_S)
-    assert all(fault.hold_s > LEASE_S for fault in plan if fault.kind == "freeze")
+    assert all(fault.hold_s > LEASE_S for fault in plan if str(fault).startswith("freeze generator"))
     assert all(fault.gap_s > 0 for fault in plan)
 
 
