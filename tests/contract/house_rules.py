@@ -26,7 +26,7 @@ ORCHESTRATORS = {
     "inkwire_api": {"asking", "dead_letters", "posts", "reading", "steering"},
     "inkwire_gateway": {"cancels", "channels"},
     "inkwire_generator": {"runner"},
-    "inkwire_persister": {"keeper", "recoverer"},
+    "inkwire_persister": {"janitor", "keeper", "recoverer"},
 }
 IMPURE_FOLDERS = frozenset({"adapters", "routes"})
 PURE_CHASSIS = frozenset({"auth"})

@@ -60,6 +60,11 @@ def cancel(owner: str, post: str, run: int) -> str:
     return f"cancels.{owner}.{post}.{run}"
 
 
+def cancels(owner: str, post: str) -> str:
+    """Filter for the intents to cancel any run of a post."""
+    return f"cancels.{owner}.{post}.*"
+
+
 def cancel_signal(post: str) -> str:
     """Core subject that tells a worker at once that a cancel intent was stored."""
     return f"signals.cancel.{post}"

@@ -20,9 +20,11 @@ from inkwire_chassis.nats_connection import probe
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import EVENTS, JOBS, PERSISTER_DURABLE, Topology, topology
 from inkwire_persister.adapters.log import EventsLog
+from inkwire_persister.adapters.purge import EventsPurge
 from inkwire_persister.adapters.queue import JobsQueue
 from inkwire_persister.adapters.subscriber import KeyEventSubscriber, make_broker
 from inkwire_persister.counters import Counters
+from inkwire_persister.janitor import Janitor, Limits
 from inkwire_persister.keeper import Keeper
 from inkwire_persister.recoverer import Recoverer
 from inkwire_persister.settings import Settings
@@ -31,6 +33,8 @@ from inkwire_stores import PostStore, open_store
 CLOSE_TIMEOUT_S = 1.0
 LOOK_EVERY_S = 2.0
 """How soon it is noticed that the broker is another one."""
+PURGE_SOON_S = 1.0
+"""The wait between two rounds of the janitor while there is more to do, or the log is filling."""
 
 
 @dataclass
@@ -113,12 +117,18 @@ async def _consuming(
         settled=subscriber.settled,
         interval_s=settings.recovery_interval_s,
     )
-    recovery = supervisor.spawn("recovery", _keep_looking(recoverer))
+    limits = Limits(settings.purge_after_s, settings.purge_pressed_after_s, settings.purge_pressure_ratio)
+    janitor = Janitor(store, EventsPurge(events), counters, SystemClock(), limits)
+    tasks = [
+        watch,
+        supervisor.spawn("recovery", _keep_looking(recoverer)),
+        *([supervisor.spawn("janitor", _keep_purging(janitor, settings))] if settings.purge_enabled else []),
+    ]
     try:
         yield
     finally:
-        watch.cancel()
-        recovery.cancel()
+        for task in tasks:
+            task.cancel()
         await _stopped(broker, settings.stop_timeout_s / 2 + CLOSE_TIMEOUT_S)
 
 
@@ -126,6 +136,12 @@ async def _keep_looking(recoverer: Recoverer) -> None:
     while True:
         await recoverer.look()
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _keep_purging(janitor: Janitor, settings: Settings) -> None:
+    while True:
+        soon = await janitor.round()
+        await asyncio.sleep(min(PURGE_SOON_S, settings.purge_interval_s) if soon else settings.purge_interval_s)
 
 
 def _own(streams: Topology) -> Topology:

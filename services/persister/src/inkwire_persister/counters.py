@@ -23,6 +23,12 @@ class Counters:
     """Posts whose events came when their history was gone. Anything but 0 is an alarm."""
     taken_up_runs: int = 0
     """Unfinished runs that no job stood for and that were given to the workers again."""
+    purged_posts: int = 0
+    """Posts taken out of the log, which the store holds."""
+    purged_messages: int = 0
+    """Messages of the log that went with them."""
+    purge_refusals: int = 0
+    """Times that a post had to stay in the log; its line in this process's own log says why."""
     retries: int = 0
     """Messages given back to be delivered later, because store or log were away."""
 
