@@ -83,6 +83,12 @@ async def test_foreign_variables_stay_out(session: aiohttp.ClientSession, tmp_pa
     assert rows["gateway"].env["INKWIRE_LOG_LEVEL"] == "debug"
 
 
+async def test_the_gateway_knows_the_api(session: aiohttp.ClientSession, tmp_path: Path) -> None:
+    """Cancels of the socket go to the api of this very Inkwire."""
+    env = by_name(table(session, tmp_path))
+    assert env["gateway"].env["INKWIRE_GATEWAY_API_URL"] == f"http://127.0.0.1:{env['api'].env['INKWIRE_API_PORT']}"
+
+
 async def test_without_a_key_the_simulator_writes(session: aiohttp.ClientSession, tmp_path: Path) -> None:
     """Generators get the simulator's address, the api says so."""
     built = table(session, tmp_path, OPENAI_API_KEY=None)

@@ -88,3 +88,14 @@ test("a token without readable claims has a careful lifetime", async () => {
   const { api } = world({ answers: { "/tokens": () => Response.json({ token: "opaque", owner: "ada" }) } });
   assert.ok((await api.get()).lifetimeMs >= 60_000);
 });
+
+test("stop and try again name the run that is meant", async () => {
+  const answer = () => Response.json({ id: "p", run: 2, status: "generating" }, { status: 202 });
+  const { api, calls } = world({ answers: { "/posts/p/cancel?run=2": answer, "/posts/p/retry?run=2": answer } });
+  await api.cancel("p", 2);
+  await api.retry("p", 2);
+  assert.deepEqual(
+    calls.slice(1).map((call) => [call.method, call.path]),
+    [["POST", "/posts/p/cancel?run=2"], ["POST", "/posts/p/retry?run=2"]],
+  );
+});

@@ -75,9 +75,9 @@ export class Api {
     return this.#json("POST", "/posts", { body, headers: { "Idempotency-Key": key } });
   }
 
-  /** Have the latest run stop; may be repeated. */
-  cancel(post) {
-    return this.#json("POST", `/posts/${post}/cancel`);
+  /** Have this run stop, and no later one; may be repeated. */
+  cancel(post, run) {
+    return this.#json("POST", `/posts/${post}/cancel?run=${run}`);
   }
 
   /** Begin the run after `run`, which failed or was cancelled; may be repeated. */

@@ -147,7 +147,7 @@ export class PostView {
     this.#stopping = `${post}.${run}`;
     this.changed();
     try {
-      await this.#api.cancel(post);
+      await this.#api.cancel(post, run);
     } catch (error) {
       this.#stopping = null;
       this.changed();
