@@ -22,7 +22,8 @@ MAX_IN_FLIGHT = 20_000
 
 WRONG_LAST_SEQUENCE = 10071
 MESSAGE_TOO_LARGE = 10054
-_NOT_FOUND = {404, 10037, 10043}
+DELETE_FAILED = 10057
+_NOT_FOUND = {404, 10037}
 
 H_MSG_ID = "Nats-Msg-Id"
 H_EXPECTED_SUBJECT_SEQ = "Nats-Expected-Last-Subject-Sequence"
@@ -174,9 +175,10 @@ class JetStream:
         try:
             await self.api(f"STREAM.MSG.DELETE.{stream}", {"seq": seq, "no_erase": True})
         except BrokerError as error:
-            if error.code in _NOT_FOUND:
-                return False
-            raise
+            # Whatever stopped it has the same code as a message that is gone.
+            if error.code != DELETE_FAILED or await self.leader_get(stream, seq) is not None:
+                raise
+            return False
         return True
 
     async def _leader_get(self, stream: str, query: Mapping[str, Any]) -> StoredMessage | None:
