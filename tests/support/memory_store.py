@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from inkwire_contracts.fold import ACTIVE
-from inkwire_contracts.views import PostSummary, summary
+from inkwire_contracts.fold import ACTIVE, Snapshot
+from inkwire_contracts.views import PostSummary, UsageTotals, summary
 from inkwire_persister.intake import Delivery, is_key
 from inkwire_persister.ports import LogUnavailable
 from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+from inkwire_stores.usage import MAX_SAMPLES, Group, Sample, spending, totals
 
 
 @dataclass
@@ -92,8 +93,24 @@ class MemoryStore:
         self.posts[post] = replace(held, proven_seq=seq, purged=done)
         return True
 
+    async def usage(self, owner: str | None, *, since: str | None = None, until: str | None = None) -> UsageTotals:
+        self._call()
+        posts = [stored.snapshot for stored in self.posts.values() if owner is None or stored.snapshot.owner == owner]
+        posts = [p for p in posts if (since or "") <= p.created_at and (until is None or p.created_at < until)]
+        posts.sort(key=lambda p: (p.created_at, p.post), reverse=True)
+        published = [spending(p) for p in posts if p.status == "published"][:MAX_SAMPLES]
+        return totals([_alone(p) for p in posts], [Sample(spent.first_text_ms, spent.run_ms) for spent in published])
+
     async def ping(self) -> None:
         self._call()
+
+
+def _alone(snapshot: Snapshot) -> Group:
+    """A group of one post."""
+    spent = spending(snapshot)
+    sums = {name: getattr(spent, name) for name in ("tokens_in", "tokens_out", "tokens_wasted", "tokens_estimated")}
+    cost_usd = spent.cost_usd or 0.0
+    return Group(snapshot.status, spent.model, spent.unpriced, 1, cost_usd=cost_usd, words=spent.words, **sums)
 
 
 def _copy(stored: StoredPost) -> StoredPost:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from inkwire_contracts.events import Metrics
 from inkwire_contracts.fold import FINAL, Snapshot
 from inkwire_contracts.views import summary
 from inkwire_stores import StoredPost, StoreUnavailable, open_store
@@ -84,6 +85,44 @@ async def test_the_janitors_list_uses_its_index(tmp_path: Path) -> None:
         plan = store._opened[0].execute(f"EXPLAIN QUERY PLAN {adapter._UNPURGED}", values).fetchall()
         steps = " ".join(step[3] for step in plan)
         assert "posts_to_purge" in steps and "SCAN" not in steps and "TEMP B-TREE" not in steps, steps
+
+
+async def test_totals_read_an_index_and_no_row(tmp_path: Path) -> None:
+    """However long the texts are, sums and times come from the index alone, for one owner and for all."""
+    async with open_sqlite(tmp_path / "posts.sqlite3") as store:
+        await store.ping()
+        for owner in (None, "ana"):
+            query = {"owner": owner, "since": "2026", "until": None, "limit": 5}
+            for statement in adapter._usage_statements(owner, "2026", None):
+                plan = store._opened[0].execute(f"EXPLAIN QUERY PLAN {statement}", query).fetchall()
+                assert "COVERING INDEX posts_of_owner" in plan[0][3], plan
+                assert owner is None or plan[0][3].startswith("SEARCH"), plan
+
+
+@pytest.mark.parametrize("priced", [True, False])
+async def test_posts_of_the_second_version_are_counted(tmp_path: Path, priced: bool) -> None:
+    """A file from before there were totals: what its posts know of their cost is filled in, as if stored today."""
+    path = tmp_path / "posts.sqlite3"
+    second = sqlite3.connect(path, isolation_level=None)
+    for statement in (*adapter._VERSION_1, *adapter._VERSION_2):
+        second.execute(statement)
+    second.execute("PRAGMA user_version = 2")
+    metrics = Metrics(
+        model="m", tokens_in=7, tokens_out=5, tokens_wasted=3, words=9, duration_ms=80, cost_usd=0.5 if priced else None
+    )
+    ended = STORED.snapshot.model_copy(update={"status": "published", "metrics": metrics})
+    values = (ended.owner, "published", summary(ended).model_dump_json(), ended.model_dump_json(), ended.post)
+    second.execute(
+        "INSERT INTO posts VALUES (?5, ?1, 1, ?2, '2026', 0, 7, 'epoch', ?3, ?4, NULL, '2026', 0, 0)", values
+    )
+    second.close()
+    async with open_sqlite(path) as store:
+        migrated = await store.usage(ended.owner)
+        assert await store.put(StoredPost(ended, 7, "epoch"), expected_seq=1)
+        assert migrated == await store.usage(ended.owner)
+    assert (migrated.tokens_in, migrated.tokens_wasted, migrated.tokens_estimated, migrated.words) == (7, 3, 12, 9)
+    assert (migrated.cost_usd, migrated.posts_without_price) == ((0.5, 0) if priced else (None, 1))
+    assert migrated.duration_ms.p50 == 80
 
 
 async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:

@@ -25,6 +25,55 @@ class PostSummary(BaseModel):
     updated_at: str
 
 
+class Percentiles(BaseModel):
+    """By nearest rank; null where nothing was measured."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    p50: int | None
+    p95: int | None
+
+
+class ModelUsage(BaseModel):
+    """What posts have cost whose last answer was this model's. ``cost_usd`` is null where no price is known."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    model: str
+    posts: int
+    tokens_in: int
+    tokens_out: int
+    tokens_wasted: int
+    cost_usd: float | None
+    posts_without_price: int
+
+
+class UsageTotals(BaseModel):
+    """What posts have cost together, all their runs included, deleted posts too.
+
+    ``tokens_wasted`` and ``tokens_estimated`` are among ``tokens_in`` and ``tokens_out``; ``waste_ratio`` is null where
+    nothing was paid. ``cost_usd`` leaves out ``posts_without_price``, and is null where no paid post has a price.
+    Percentiles are those of the newest ``sampled_posts`` published ones.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    posts: int
+    by_status: dict[str, int]
+    words: int
+    tokens_in: int
+    tokens_out: int
+    tokens_wasted: int
+    tokens_estimated: int
+    waste_ratio: float | None
+    cost_usd: float | None
+    posts_without_price: int
+    by_model: list[ModelUsage]
+    sampled_posts: int
+    time_to_first_token_ms: Percentiles
+    duration_ms: Percentiles
+
+
 def summary(snapshot: Snapshot) -> PostSummary:
     """The summary of a folded post."""
     return PostSummary(

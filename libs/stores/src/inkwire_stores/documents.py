@@ -6,11 +6,20 @@ than JSON's, and a post must come back as it went in.
 """
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
 
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.views import PostSummary, summary
 from inkwire_stores.ports import StoredPost
+from inkwire_stores.usage import Group, Sample, spending
+
+_SUMMED: Final = ("tokens_in", "tokens_out", "tokens_wasted", "tokens_estimated", "cost_usd", "words")
+SUMS: Final[Mapping[str, int | str]] = {"posts": 1, **{name: f"$usage_{name}" for name in _SUMMED}}
+"""What MongoDB adds up for each group, by name."""
+INDEXED: Final = tuple(f"usage_{name}" for name in ("group", *_SUMMED, "first_text_ms", "run_ms"))
+"""The fields that totals read."""
 
 
 def to_document(stored: StoredPost) -> dict[str, Any]:
@@ -28,6 +37,7 @@ def to_document(stored: StoredPost) -> dict[str, Any]:
         "purged": False,
         "epoch": stored.epoch,
         "summary": summary(snapshot).model_dump(),
+        **_usage(snapshot),
         "snapshot": _convert(snapshot.model_dump(), json.dumps),
         "markdown": stored.markdown,
     }
@@ -49,6 +59,33 @@ def from_document(document: dict[str, Any]) -> StoredPost:
 def summary_of(document: dict[str, Any]) -> PostSummary:
     """The summary in a document."""
     return PostSummary.model_validate(document["summary"])
+
+
+def groups_of(sums: Mapping[str, Mapping[str, float]]) -> list[Group]:
+    """MongoDB's sums, by name and then by group. Posts of an older version have no group: their status is unknown.
+
+    The sums were asked one after the other; a group that a later one does not know (yet) counts as empty there.
+    """
+    groups = []
+    for group, posts in sums["posts"].items():
+        status, priced, model = (group or "unknown priced ").split(" ", 2)
+        numbers = {name: int(found.get(group, 0)) for name, found in sums.items() if name not in {"posts", "cost_usd"}}
+        cost_usd = float(sums["cost_usd"].get(group, 0.0))
+        groups.append(Group(status, model, priced == "unpriced", int(posts), cost_usd=cost_usd, **numbers))
+    return groups
+
+
+def sample_of(document: dict[str, Any]) -> Sample:
+    """The times of a document."""
+    return Sample(document.get("usage_first_text_ms"), document.get("usage_run_ms"))
+
+
+def _usage(snapshot: Snapshot) -> dict[str, Any]:
+    """What totals need. ``usage_group`` is one text, made to be grouped by."""
+    spent = spending(snapshot)
+    priced = "unpriced" if spent.unpriced else "priced"
+    numbers = {f"usage_{name}": value for name, value in asdict(spent).items() if name != "model"}
+    return {"usage_group": f"{snapshot.status} {priced} {spent.model}", **numbers}
 
 
 def _convert(snapshot: dict[str, Any], convert: Any) -> dict[str, Any]:

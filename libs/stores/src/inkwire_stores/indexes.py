@@ -4,17 +4,26 @@ from typing import Final
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from inkwire_stores.documents import INDEXED
+
 POSTS: Final = "posts"
 
 POST_INDEXES: Final = (
     IndexModel(
-        [("owner", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
-        name="posts_of_owner",
-    ),
-    IndexModel(
         [("owner", ASCENDING), ("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
         name="posts_of_owner_by_status",
     ),
+    IndexModel(
+        [
+            ("owner", ASCENDING),
+            ("created_at", DESCENDING),
+            ("_id", DESCENDING),
+            ("status", ASCENDING),
+            *((field, ASCENDING) for field in INDEXED),
+        ],
+        name="posts_usage",
+    ),
     IndexModel([("purged", ASCENDING), ("updated_at", ASCENDING), ("_id", ASCENDING)], name="posts_to_purge"),
 )
-"""One for an owner's newest posts, one for those in a status (and for counting the active ones), and the janitor's."""
+"""One for an owner's newest posts, which holds all that totals need, so that they read no document; one for those in a
+status (and for counting the active ones); and the janitor's."""

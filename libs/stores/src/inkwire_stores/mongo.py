@@ -13,10 +13,11 @@ from pymongo import ASCENDING, DESCENDING, WriteConcern
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
 
 from inkwire_contracts.fold import ACTIVE, FINAL
-from inkwire_contracts.views import PostSummary
-from inkwire_stores.documents import from_document, summary_of, to_document
+from inkwire_contracts.views import PostSummary, UsageTotals
+from inkwire_stores.documents import SUMS, from_document, groups_of, sample_of, summary_of, to_document
 from inkwire_stores.indexes import POST_INDEXES, POSTS
 from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+from inkwire_stores.usage import MAX_SAMPLES, totals
 
 DEFAULT_DATABASE: Final = "inkwire"
 CONNECT_TIMEOUT_MS: Final = 2_000
@@ -154,6 +155,25 @@ class MongoPostStore:
         with _driver_errors():
             result = await self._posts.update_one(there, {"$set": {"proven_seq": seq, "purged": done}})
         return result.matched_count == 1
+
+    async def usage(self, owner: str | None, *, since: str | None = None, until: str | None = None) -> UsageTotals:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        # Any text: a condition on owner, so that the index posts_usage answers for all of them too.
+        period: Document = {"owner": {"$gt": ""} if owner is None else owner}
+        if limits := {sign: at for sign, at in (("$gte", since), ("$lt", until)) if at is not None}:
+            period["created_at"] = limits
+        times = {"_id": 0, "usage_first_text_ms": 1, "usage_run_ms": 1}
+        newest = [("created_at", DESCENDING), ("_id", DESCENDING)]
+        with _driver_errors():
+            sums = {name: await self._sums(period, source) for name, source in SUMS.items()}
+            published = self._posts.find({**period, "status": "published"}, times).sort(newest).limit(MAX_SAMPLES)
+            samples = [sample_of(found) async for found in published]
+        return totals(groups_of(sums), samples)
+
+    async def _sums(self, period: Document, source: int | str) -> dict[str, float]:
+        """One sum for each group. Only one, because FerretDB 1.24 answers 0 for each further one in the same stage."""
+        stages: list[Document] = [{"$match": period}, {"$group": {"_id": "$usage_group", "sum": {"$sum": source}}}]
+        return {str(found["_id"] or ""): found["sum"] async for found in self._posts.aggregate(stages)}
 
     async def ping(self) -> None:
         """See :class:`inkwire_stores.ports.PostStore`."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inkwire_contracts.fold import Snapshot
-from inkwire_contracts.views import PostSummary
+from inkwire_contracts.views import PostSummary, UsageTotals
 
 MAX_LIST = 500
 """Most summaries that one call of :meth:`PostStore.list_posts` gives."""
@@ -137,6 +137,16 @@ class PostStore(Protocol):
 
         Returns:
             False if the post is at another seq by now, or corrupt, and then nothing was changed.
+        """
+        ...
+
+    async def usage(self, owner: str | None, *, since: str | None = None, until: str | None = None) -> UsageTotals:
+        """What the posts of an owner, or (``None``) of all, have cost; reads no text.
+
+        Args:
+            owner: whose posts.
+            since: only posts created at or after this time, in the form of ``created_at``.
+            until: only posts created before this time.
         """
         ...
 

@@ -11,12 +11,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Final, TypeVar
 
 from inkwire_contracts.fold import ACTIVE, FINAL, Snapshot
-from inkwire_contracts.views import PostSummary, summary
+from inkwire_contracts.views import PostSummary, UsageTotals, summary
 from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+from inkwire_stores.usage import MAX_SAMPLES, Group, Sample, spending, totals
 
 T = TypeVar("T")
 
@@ -27,7 +29,7 @@ MAX_WAITING: Final = 2_000
 """Calls that may wait for a thread; one more is refused as unavailable."""
 OPEN_TRIES: Final = 50
 OPEN_WAIT_S: Final = 0.05
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _VERSION_1: Final = (
     # The short columns stand first, so that a list does not read past the texts.
@@ -54,15 +56,57 @@ _VERSION_2: Final = (
     "UPDATE posts SET updated_at = json_extract(summary, '$.updated_at')",
     "CREATE INDEX posts_to_purge ON posts (updated_at, post) WHERE purged = 0",
 )
-_VERSIONS: Final = (_VERSION_1, _VERSION_2)
+_USAGE_COLUMNS: Final = (
+    "model",
+    "tokens_in",
+    "tokens_out",
+    "tokens_wasted",
+    "tokens_estimated",
+    "cost_usd",
+    "words",
+    "first_text_ms",
+    "run_ms",
+)
+"""The fields of a Spending."""
+_VERSION_3: Final = (
+    "ALTER TABLE posts ADD COLUMN model TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE posts ADD COLUMN tokens_in INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE posts ADD COLUMN tokens_out INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE posts ADD COLUMN tokens_wasted INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE posts ADD COLUMN tokens_estimated INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE posts ADD COLUMN cost_usd REAL DEFAULT 0",
+    "ALTER TABLE posts ADD COLUMN words INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE posts ADD COLUMN first_text_ms INTEGER",
+    "ALTER TABLE posts ADD COLUMN run_ms INTEGER",
+    # What posts of that time know of their cost is in the metrics of their last run.
+    """UPDATE posts SET
+        model = coalesce(json_extract(snapshot, '$.metrics.model'), ''),
+        tokens_in = coalesce(json_extract(snapshot, '$.metrics.tokens_in'), 0),
+        tokens_out = coalesce(json_extract(snapshot, '$.metrics.tokens_out'), 0),
+        tokens_wasted = coalesce(json_extract(snapshot, '$.metrics.tokens_wasted'), 0),
+        words = coalesce(json_extract(snapshot, '$.metrics.words'), 0),
+        first_text_ms = json_extract(snapshot, '$.metrics.time_to_first_token_ms'),
+        run_ms = json_extract(snapshot, '$.metrics.duration_ms')""",
+    """UPDATE posts SET cost_usd = json_extract(snapshot, '$.metrics.cost_usd'),
+        tokens_estimated =
+            iif(json_extract(snapshot, '$.metrics.usage_source') = 'estimated', tokens_in + tokens_out, 0)
+        WHERE tokens_in + tokens_out > 0""",
+    # Totals are read from this index alone, for the rows are full of text; lists use its beginning.
+    "DROP INDEX posts_of_owner",
+    f"""CREATE INDEX posts_of_owner ON posts
+        (owner, created_at DESC, post DESC, status, {", ".join(_USAGE_COLUMNS)})""",
+)
+_VERSIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3)
 """What leads from each version of the schema to the next; the first makes it."""
 
 _GET: Final = "SELECT snapshot, stream_seq, epoch, markdown, corrupt, proven_seq, purged FROM posts WHERE post = ?"
-_INSERT: Final = """INSERT INTO posts
-    (owner, seq, status, created_at, corrupt, stream_seq, epoch, updated_at, summary, snapshot, markdown, post)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (post) DO NOTHING"""
-_UPDATE: Final = """UPDATE posts SET owner = ?, seq = ?, status = ?, created_at = ?, corrupt = ?, stream_seq = ?,
-    epoch = ?, updated_at = ?, summary = ?, snapshot = ?, markdown = ?, purged = 0 WHERE post = ? AND seq = ?"""
+_INSERT: Final = f"""INSERT INTO posts
+    (owner, seq, status, created_at, corrupt, stream_seq, epoch, updated_at, summary, snapshot, markdown,
+    {", ".join(_USAGE_COLUMNS)}, post)
+    VALUES ({", ".join("?" * (12 + len(_USAGE_COLUMNS)))}) ON CONFLICT (post) DO NOTHING"""  # noqa: S608
+_UPDATE: Final = f"""UPDATE posts SET owner = ?, seq = ?, status = ?, created_at = ?, corrupt = ?, stream_seq = ?,
+    epoch = ?, updated_at = ?, summary = ?, snapshot = ?, markdown = ?,
+    {", ".join(f"{name} = ?" for name in _USAGE_COLUMNS)}, purged = 0 WHERE post = ? AND seq = ?"""  # noqa: S608
 _UNPURGED: Final = f"""SELECT post, owner, status, updated_at FROM posts
     WHERE purged = 0 AND corrupt = 0 AND updated_at < ? AND (updated_at, post) > (?, ?) AND epoch = ?
     AND status IN ({", ".join("?" * len(FINAL))}) ORDER BY updated_at, post LIMIT ?"""  # noqa: S608
@@ -146,6 +190,10 @@ class SqlitePostStore:
         """See :class:`inkwire_stores.ports.PostStore`."""
         return await self._run(self._writer, lambda: self._mark(post, seq, done))
 
+    async def usage(self, owner: str | None, *, since: str | None = None, until: str | None = None) -> UsageTotals:
+        """See :class:`inkwire_stores.ports.PostStore`."""
+        return await self._run(self._readers, lambda: self._usage(owner, since, until))
+
     async def ping(self) -> None:
         """See :class:`inkwire_stores.ports.PostStore`."""
         await self._run(self._readers, lambda: self._connection().execute("SELECT count(*) FROM posts WHERE 0"))
@@ -219,6 +267,7 @@ class SqlitePostStore:
             summary(snapshot).model_dump_json(),
             text,
             stored.markdown,
+            *astuple(spending(snapshot)),
             snapshot.post,
         )
         if expected_seq == 0:
@@ -234,6 +283,13 @@ class SqlitePostStore:
 
     def _mark(self, post: str, seq: int, done: bool) -> bool:
         return self._connection().execute(_MARK, (seq, int(done), post, seq)).rowcount == 1
+
+    def _usage(self, owner: str | None, since: str | None, until: str | None) -> UsageTotals:
+        groups, samples = _usage_statements(owner, since, until)
+        query = {"owner": owner, "since": since, "until": until, "limit": MAX_SAMPLES}
+        rows = self._connection().execute(groups, query).fetchall()
+        times = self._connection().execute(samples, query).fetchall()
+        return totals([Group(*row) for row in rows], [Sample(*row) for row in times])
 
     def _count(self, owner: str) -> int:
         (count,) = self._connection().execute(_COUNT, (owner, *sorted(ACTIVE))).fetchone()
@@ -277,3 +333,15 @@ def _list_statement(query: Mapping[str, object]) -> str:
     if query["created_at"] is not None:
         conditions.append("(created_at, post) < (:created_at, :post)")
     return f"SELECT summary FROM posts WHERE {' AND '.join(conditions)} {_NEWEST}"  # noqa: S608
+
+
+def _usage_statements(owner: str | None, since: str | None, until: str | None) -> tuple[str, str]:
+    """Sums by group and the newest samples, made of constants only, both answered by the index posts_of_owner."""
+    wanted = {"owner = :owner": owner, "created_at >= :since": since, "created_at < :until": until}
+    period = " AND ".join(condition for condition, value in wanted.items() if value is not None) or "1"
+    groups = f"""SELECT status, model, cost_usd IS NULL, count(*), sum(tokens_in), sum(tokens_out), sum(tokens_wasted),
+        sum(tokens_estimated), coalesce(sum(cost_usd), 0.0), sum(words)
+        FROM posts INDEXED BY posts_of_owner WHERE {period} GROUP BY status, model, cost_usd IS NULL"""  # noqa: S608
+    samples = f"""SELECT first_text_ms, run_ms FROM posts INDEXED BY posts_of_owner
+        WHERE {period} AND status = 'published' {_NEWEST}"""  # noqa: S608
+    return groups, samples
