@@ -77,10 +77,15 @@ class Story:
         ]
         return max(pauses, default=0.0)
 
-    def hand_over_pauses_s(self) -> list[float]:
-        """From the last words of one attempt to the first ones of the next."""
+    def hand_overs_s(self) -> list[tuple[float, float]]:
+        """From the last words of one attempt until the next one has begun, and from there to its first words."""
         pairs = zip(self.texts, self.texts[1:], strict=False)
-        return [after.at_s - before.at_s for before, after in pairs if after.attempt > before.attempt]
+        found = []
+        for before, after in pairs:
+            if after.attempt > before.attempt:
+                started_s, _ = self.workers[after.attempt]
+                found.append((started_s - before.at_s, after.at_s - started_s))
+        return found
 
 
 def told(reader: Reader) -> Story:

@@ -49,9 +49,9 @@ class Outcome:
         return [story.longest_pause_s(self.begin_s, self.end_s) for story in self.stories]
 
     @property
-    def hand_overs_s(self) -> list[float]:
+    def hand_overs_s(self) -> list[tuple[float, float]]:
         """Of all posts."""
-        return [pause_s for story in self.stories for pause_s in story.hand_over_pauses_s()]
+        return [parts_s for story in self.stories for parts_s in story.hand_overs_s()]
 
 
 class Crew:
@@ -117,7 +117,9 @@ def show(found: Outcome) -> None:
     print(f"{found.order}: {published} of {len(found.stories)} published with a good digest", flush=True)
     print(f"    longest pause of each post   {summary(found.pauses_s)}")
     if found.hand_overs_s:
-        print(f"    pauses at hand-overs         {summary(found.hand_overs_s)}")
+        print(f"    pauses at hand-overs         {summary([sum(parts_s) for parts_s in found.hand_overs_s])}")
+        print(f"      until the next has begun   {summary([before_s for before_s, _ in found.hand_overs_s])}")
+        print(f"      from there to its words    {summary([after_s for _, after_s in found.hand_overs_s])}")
         print(f"    SIGTERM to end of process    {summary(found.stops_s)}")
         print(f"    attempts that count as vain  {found.in_vain}", flush=True)
 

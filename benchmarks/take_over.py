@@ -90,14 +90,18 @@ class Office:
         for number in range(self._given.kills):
             await self._until_all_write()
             await asyncio.sleep(QUIET_S)
-            counts = Counter(reader.worker for reader in self._running() if reader.worker in self._workers)
-            victim = counts.most_common(1)[0][0]
+            await eventually(self._busy, what="a worker writes", timeout_s=WAIT_TIMEOUT_S)
+            victim, count = self._busy()[0]
             self.kills.append(Kill(time.monotonic(), victim))
             self._workers.pop(victim).kill9()
-            print(f"kill {number + 1}: {victim}, which wrote {counts[victim]} posts", flush=True)
+            print(f"kill {number + 1}: {victim}, which wrote {count} posts", flush=True)
             await self.hire()
         await self._until_all_write()
         self._over = True
+
+    def _busy(self) -> list[tuple[str, int]]:
+        """Living workers and how many posts each writes, most first."""
+        return Counter(r.worker for r in self._running() if r.worker in self._workers).most_common()
 
     async def _until_all_write(self) -> None:
         """Every post's worker lives, and its words come."""

@@ -15,6 +15,7 @@ from inkwire import launcher as launcher_module
 from inkwire.launcher import Launcher, Program, StartFailed
 from inkwire.orphans import Warden
 from tests.support.processes import ManagedProcess, base_environment, process_exists
+from tests.support.terminal import Lines
 from tests.support.wait import eventually, eventually_sync
 
 # Says "up" once its file is there, notes the moment it is asked to stop, and stops.
@@ -32,20 +33,6 @@ while True:
     signal.pause()
 """
 STUBBORN = OBEDIENT.replace("sys.exit(0)", "return")
-
-
-class Lines:
-    """A terminal that remembers."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.lines: list[tuple[str, str]] = []
-
-    def line(self, program: str, text: str) -> None:
-        self.lines.append((program, text))
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def file_ready(path: Path) -> Callable[[], Awaitable[bool]]:

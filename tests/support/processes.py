@@ -74,6 +74,11 @@ class ManagedProcess:
         self._starts = 0
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What it is started with."""
+        return dict(self._env)
+
+    @property
     def pid(self) -> int:
         """Process id of the current or the last start."""
         return self._started.pid

@@ -39,16 +39,19 @@ class Supervisor:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = asyncio.Event()
         self.failure: BaseException | None = None
+        self.exit_code = 0
+        """What an end in order tells whoever started the process."""
 
     @property
     def stopping(self) -> asyncio.Event:
         """Set once the process should end."""
         return self._stopping
 
-    def request_stop(self, reason: str) -> None:
-        """Ask the process to end, in order."""
+    def request_stop(self, reason: str, exit_code: int = 0) -> None:
+        """Ask the process to end, in order; the first to ask decides about the exit code."""
         if not self._stopping.is_set():
             get_logger().info("stopping", reason=reason)
+            self.exit_code = exit_code
             self._stopping.set()
 
     def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -101,7 +104,7 @@ async def run_until_stopped(compose: Compose, *, stop_timeout_s: float) -> int:
     await supervisor.cancel_all()
     if not life.cancelled() and (error := life.exception()) is not None:
         raise error
-    return EX_SOFTWARE if supervisor.failure is not None else 0
+    return EX_SOFTWARE if supervisor.failure is not None else supervisor.exit_code
 
 
 async def _life(service: AbstractAsyncContextManager[Any], supervisor: Supervisor, started: asyncio.Event) -> None:

@@ -25,6 +25,7 @@ from inkwire_generator.adapters.budgets import SharedBudget
 from inkwire_generator.adapters.gate import Gate
 from inkwire_generator.adapters.jobs import JobQueue
 from inkwire_generator.adapters.log import PostLog
+from inkwire_generator.adapters.memory import MIB, MemoryWatch
 from inkwire_generator.adapters.prices import BundledPrices
 from inkwire_generator.adapters.provider_openai import ProviderConfig
 from inkwire_generator.adapters.providers import Providers
@@ -137,6 +138,7 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
     Raises:
         NoProvider: see :func:`provider_configs`.
         Drift: the broker is not provisioned as this version needs it.
+        MemoryLimitTooLow: see :class:`MemoryWatch`.
     """
     configs, clock, health = provider_configs(settings), SystemClock(), Health("generator")
     async with AsyncExitStack() as stack:
@@ -170,6 +172,10 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         health.add("nats", nats_connection.probe(client))
         health.add("topology", lambda: provisioning.verify(jetstream, wanted))
         health.add("provider", _probe_provider(provider))
+        if settings.memory_limit_mib is not None:
+            memory = MemoryWatch(settings.memory_limit_mib * MIB, worker, health, supervisor)
+            health.add("memory", memory.probe)
+            supervisor.spawn("memory watch", memory.watch())
         supervisor.spawn("take loop", worker.take_loop())
         health.draining = False
         get_logger().info(

@@ -22,8 +22,6 @@ class Fallback(BaseModel):
     model: str = Field(min_length=1)
     api_key_file: str = ""
     max_tokens: int | None = Field(None, ge=1)
-    requests_per_minute: float | None = Field(None, gt=0)
-    tokens_per_minute: float | None = Field(None, gt=0)
 
 
 _FALLBACKS = TypeAdapter(Annotated[tuple[Fallback, ...], Field(max_length=MAX_FALLBACKS)])
@@ -43,6 +41,9 @@ class GeneratorSettings(StoreSettings):
     """Posts written at once by this process."""
     pools: str = Field("general", pattern=r"^[a-z0-9_-]{1,32}(,[a-z0-9_-]{1,32}){0,15}$")
     """Pools it takes jobs from, comma separated, without spaces."""
+    memory_limit_mib: int | None = Field(None, ge=32, le=1_048_576)
+    """Resident memory at which this process hands its posts over and ends with exit code 75, to be started again; from
+    nine tenths of it on no job is taken. Empty: no limit."""
     provision_timeout_s: float = Field(60.0, gt=0, le=3_600)
     """How long to wait for the broker to be provisioned before giving up."""
 
@@ -57,15 +58,9 @@ class GeneratorSettings(StoreSettings):
     simulated: bool = Field(False, validation_alias="INKWIRE_SIMULATED")
     """The model is the simulator: it costs nothing."""
 
-    requests_per_minute: float | None = Field(None, gt=0)
-    """Most calls a minute with the key above, over all workers; empty: what the provider's headers say."""
-    tokens_per_minute: float | None = Field(None, gt=0)
-    """Most tokens a minute, of questions and answers, over all workers; empty: what the provider's headers say."""
-    budget_shared: bool = True
-    """All workers keep to the limits together, through the broker; false: each for itself, as if it were alone."""
     fallbacks: SecretStr = SecretStr("")
     """Providers to use in order when the one above is down or refuses its key: a JSON list of objects with base_url,
-    model, and if needed api_key_file, max_tokens, requests_per_minute and tokens_per_minute."""
+    model, and if needed api_key_file and max_tokens."""
     circuit_failures_count: int = Field(5, ge=1, le=1_000)
     """Failures in a row, over all posts of this process, before a provider is left alone for a while."""
     circuit_first_open_s: float = Field(5.0, gt=0, le=3_600)
@@ -99,7 +94,7 @@ class GeneratorSettings(StoreSettings):
     stuck_attempts_count: int = Field(20, ge=1, le=1_000)
     """Attempts in a row that finished no section before the run fails."""
 
-    @field_validator("openai_max_tokens", "requests_per_minute", "tokens_per_minute", mode="before")
+    @field_validator("openai_max_tokens", "memory_limit_mib", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

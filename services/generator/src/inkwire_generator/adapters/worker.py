@@ -75,6 +75,22 @@ class Worker:
         self._stopping = asyncio.Event()
         self._loop_over = asyncio.Event()
         self._loop_over.set()
+        self._takes = asyncio.Event()
+        self._takes.set()
+        self.overloaded = False
+        """It stops for want of memory: whatever needed so much is not told apart, so these attempts count."""
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether a free slot is filled."""
+        return self._takes.is_set()
+
+    def take_jobs(self, yes: bool) -> None:
+        """Fill free slots from now on, or leave them empty; what is being written goes on either way."""
+        if yes:
+            self._takes.set()
+        elif not self._stopping.is_set():
+            self._takes.clear()
 
     @property
     def active_count(self) -> int:
@@ -98,7 +114,10 @@ class Worker:
             self._loop_over.set()
 
     async def _next(self) -> TakenJob | None:
-        while not self._stopping.is_set():
+        while True:
+            await self._takes.wait()
+            if self._stopping.is_set():
+                return None
             try:
                 taken = await self._queue.take()
             except (NatsError, BrokerError) as error:
@@ -107,7 +126,6 @@ class Worker:
             if taken is not None:
                 return taken
             await self._queue.wait()
-        return None
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._posts.discard(task)
@@ -118,6 +136,7 @@ class Worker:
     async def stop(self) -> None:
         """Take nothing more and hand every post over at once; returns when all are released."""
         self._stopping.set()
+        self._takes.set()
         self._queue.wake()
         if self._posts:
             get_logger().info("releasing", posts=len(self._posts))
@@ -144,7 +163,7 @@ class Worker:
                     outcome = await _settle(taken, work)
                 else:
                     await _abandon(work)
-                    if end is LeaseEnd.STOPPED:
+                    if end is LeaseEnd.STOPPED and not self.overloaded:
                         await self._give_back(runner)
                     await taken.release()
                     outcome = end.value
