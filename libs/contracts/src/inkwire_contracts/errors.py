@@ -172,6 +172,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
 MESSAGES: Mapping[str, str] = {
     "waiting": "Waiting for a writer...",
     "planning": "Planning the outline...",
+    "step": "Working on: {title}",
     "planned": "Outline ready: {sections} sections",
     "writing_section": "Writing section {n} of {total}: {title}",
     "finishing": "Finishing...",

@@ -22,6 +22,15 @@ GO_ON = (
 )
 """What a model is told after its own unfinished answer."""
 
+REPAIR = (
+    "That answer cannot be used: {complaint}. Answer once more, whole and from the beginning, in the form that was "
+    "asked for. Explain nothing."
+)
+"""What a model is told after an answer that does not fit."""
+
+MAX_REPAIR_CHARS = 8_000
+"""How much of an unusable answer is shown to the model again."""
+
 
 class Inputs(BaseModel):
     """Base of a recipe's options: unknown names are errors, every option has a default."""
@@ -41,6 +50,8 @@ class Step:
     title: str
     in_document: bool = True
     target_words: int = 0
+    progress: str = "planning"
+    """Code of the progress message while a working step is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +59,7 @@ class Prompt:
     """What to ask a model. ``schema`` asks for structured output, where the provider can do that.
 
     ``target_words`` is how much text is expected, for budgets and progress. ``answered`` is what the model has said
-    already, where it is to go on.
+    already, and ``then`` what it is told after that.
     """
 
     system: str
@@ -57,21 +68,39 @@ class Prompt:
     schema_name: str = ""
     target_words: int = 0
     answered: str = ""
+    then: str = GO_ON
 
     @property
     def messages(self) -> tuple[tuple[str, str], ...]:
         """The conversation as (role, text)."""
         asked = (("system", self.system), ("user", self.user))
-        return (*asked, ("assistant", self.answered), ("user", GO_ON)) if self.answered else asked
+        return (*asked, ("assistant", self.answered), ("user", self.then)) if self.answered else asked
 
     @property
     def length_chars(self) -> int:
         """Characters of all messages."""
         return sum(len(text) for _, text in self.messages)
 
+    @property
+    def prefix(self) -> str:
+        """What the next answer goes on from; nothing where it is to begin anew."""
+        return self.answered if self.then == GO_ON else ""
+
     def continued(self, answered: str) -> "Prompt":
         """The same question after an unfinished answer; a schema would make the model begin anew."""
-        return replace(self, answered=answered, schema=None, schema_name="")
+        return replace(self, answered=answered, then=GO_ON, schema=None, schema_name="")
+
+    def repaired(self, answered: str, complaint: str) -> "Prompt":
+        """The same question after an answer that cannot be used, and why it cannot."""
+        return replace(self, answered=answered[:MAX_REPAIR_CHARS], then=REPAIR.format(complaint=complaint))
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A section that needs no model: its text and data are known from what is done."""
+
+    text: str
+    data: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +163,37 @@ class Recipe(Protocol):
     """Options of a request; ``model_json_schema()`` describes them to clients."""
 
     def steps(self, work: Work) -> tuple[Step, ...]:
-        """Working steps before the plan, in order; none for a recipe whose sections are known at once."""
+        """Working steps before the plan, in order; none for a recipe whose sections are known at once.
+
+        Asked again after each of them, so that a result can bring further steps, such as a second draft; how many
+        is the recipe's to bound. Steps that are done stay in the list.
+        """
+        ...
+
+    def pause(self, work: Work) -> str | None:
+        """Why the run must wait for its author before the plan is fixed; ``None`` to go on."""
         ...
 
     def plan(self, work: Work) -> PlannedData:
         """The document's sections and metadata, from the request and the steps' data."""
         ...
 
-    def prompt(self, work: Work, step: Step) -> Prompt:
-        """What to ask for a step or a section."""
+    def prompt(self, work: Work, step: Step) -> Prompt | Composed:
+        """What to ask for a step or a section, or the section itself where nobody needs to be asked."""
         ...
 
     def renderer(self, work: Work, step: Step) -> Renderer:
         """How the answer for it becomes text."""
         ...
+
+
+class BaseRecipe:
+    """What most recipes have in common: no working steps, and nothing to wait for."""
+
+    def steps(self, _work: Work) -> tuple[Step, ...]:
+        """See :meth:`Recipe.steps`."""
+        return ()
+
+    def pause(self, _work: Work) -> str | None:
+        """See :meth:`Recipe.pause`."""
+        return None

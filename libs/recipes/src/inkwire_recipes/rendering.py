@@ -90,19 +90,24 @@ class JsonRenderer:
     """A section that the model answers as JSON and the reader sees as Markdown.
 
     ``render`` gives the Markdown of a value, ``parse`` the section's data from the whole answer (raising
-    :class:`UnusableOutput`). An answer that is no JSON is shown as it comes and left to ``parse``.
+    :class:`UnusableOutput`), ``before`` is a heading of ours. An answer that is no JSON is left to ``parse``, and shown
+    as it comes where it is ``lenient``.
     """
 
-    def __init__(self, render: RenderJson, parse: Callable[[str], dict[str, Any]]) -> None:
+    def __init__(
+        self, render: RenderJson, parse: Callable[[str], dict[str, Any]], *, before: str = "", lenient: bool = True
+    ) -> None:
         self._render = render
         self._parse = parse
+        self._before = before
+        self._lenient = lenient
         self._raw = ""
         self._shown = ""
         self._mode: str | None = None
 
     def start(self) -> str:
         """See :class:`inkwire_recipes.recipe.Renderer`."""
-        return ""
+        return self._before
 
     def feed(self, delta: str) -> str:
         """See :class:`inkwire_recipes.recipe.Renderer`."""
@@ -112,14 +117,15 @@ class JsonRenderer:
         if self._mode is None:
             return ""
         if self._mode == "plain":
-            return self._grow(self._raw.strip())
+            return self._grow(self._raw.strip()) if self._lenient else ""
         value = _partial(_unfenced(self._raw))
         return "" if value is None else self._grow(self._render(value, False))
 
     def finish(self) -> Rendered:
         """See :class:`inkwire_recipes.recipe.Renderer`."""
         data = self._parse(self._raw)
-        whole = self._raw.strip() if self._mode == "plain" else self._render(find_json(self._raw), True)
+        plain = self._mode == "plain" and self._lenient
+        whole = self._raw.strip() if plain else self._render(find_json(self._raw), True)
         text = _LONE_SURROGATE.sub("\ufffd", whole)
         if not text.startswith(self._shown):
             raise UnusableOutput("the answer contradicts itself")

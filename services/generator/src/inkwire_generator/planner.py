@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.events import PlannedData
 from inkwire_contracts.fold import Snapshot
-from inkwire_recipes.recipe import Recipe, Step, Work
+from inkwire_recipes.recipe import Composed, Recipe, Step, Work
 
 PLANNING_PERCENT = 10
 WRITTEN_PERCENT = 97
@@ -32,11 +32,18 @@ class FixPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """The author must look at what is there before it goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Everything is written."""
 
 
-Action = WriteSection | FixPlan | Publish
+Action = WriteSection | FixPlan | Pause | Publish
 
 
 def find_recipe(recipes: Mapping[str, Recipe], name: str) -> Recipe:
@@ -80,7 +87,8 @@ def next_action(recipe: Recipe, snapshot: Snapshot) -> Action:
         for index, step in enumerate(steps):
             if step.section not in work.texts:
                 return WriteSection(step, 0, 0, PLANNING_PERCENT * index // len(steps))
-        return FixPlan(recipe.plan(work))
+        reason = recipe.pause(work)
+        return FixPlan(recipe.plan(work)) if reason is None else Pause(reason)
     for number, step in enumerate(work.plan, 1):
         if step.section not in work.texts:
             return WriteSection(step, number, len(work.plan), percent_before(work.plan, number - 1))
@@ -100,7 +108,10 @@ def behind_open_text(recipes: Mapping[str, Recipe], snapshot: Snapshot) -> tuple
     try:
         recipe = find_recipe(recipes, snapshot.recipe)
         work = work_of(recipe, snapshot)
-        prompt_chars = recipe.prompt(work, step).length_chars
+        wanted = recipe.prompt(work, step)
+        if isinstance(wanted, Composed):
+            return None
+        prompt_chars = wanted.length_chars
         own_chars = len(recipe.renderer(work, step).start())
     except InkwireError:
         pass  # nobody can go on with this post either, but its text was paid for

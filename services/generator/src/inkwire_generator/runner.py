@@ -19,6 +19,8 @@ from inkwire_contracts.events import (
     Failed,
     FailedData,
     GenerateRequested,
+    Paused,
+    PausedData,
     Planned,
     PostPublished,
     ProgressData,
@@ -40,10 +42,10 @@ from inkwire_generator.claim import Limits, Standing, Verdict, is_poison, verdic
 from inkwire_generator.continuation import ContinuationLimits, Joint, continued
 from inkwire_generator.errors import ProviderError
 from inkwire_generator.metrics import Meter
-from inkwire_generator.planner import FixPlan, WriteSection
+from inkwire_generator.planner import FixPlan, Pause, WriteSection
 from inkwire_generator.ports import Finish, Held, Log, Prices, Provider, Writer
 from inkwire_generator.pulse import Pulse
-from inkwire_recipes.recipe import Prompt, Recipe, Rendered, UnusableOutput
+from inkwire_recipes.recipe import Composed, Prompt, Recipe, Rendered, Renderer, UnusableOutput
 
 WAITING = "waiting_for_provider"
 
@@ -80,6 +82,15 @@ class Tools:
     worker: str
 
 
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """An answer that could not be used. It is lost with the worker: then the question is asked as at first."""
+
+    section: str
+    answer: str
+    why: str
+
+
 class Runner:
     """One attempt. :meth:`run` it once; :meth:`cancel` may be called at any time."""
 
@@ -91,6 +102,7 @@ class Runner:
         self._meter = Meter(tools.clock.monotonic_s(), tools.prices.cost_usd)
         self._failures = self._unusable = 0
         self._told_before = Progress()
+        self._complaint: Complaint | None = None
         self._cancel_wish = asyncio.Event()
         self.held: Held | None = None
         """The claim, once it is ours."""
@@ -198,23 +210,27 @@ class Runner:
         elif isinstance(action, FixPlan):
             await writer.write(Planned, action.plan)
             await self._tell(writer, planner.PLANNING_PERCENT, "planned", sections=len(action.plan.sections))
+        elif isinstance(action, Pause):
+            await writer.write(Paused, PausedData(reason=action.reason))
+            get_logger().info("paused", reason=action.reason, seq=writer.snapshot.seq)
         else:
             await self._publish(writer)
 
     async def _section(self, writer: Writer, recipe: Recipe, action: WriteSection) -> None:
         step = action.step
         work = planner.work_of(recipe, writer.snapshot)
-        prompt = recipe.prompt(work, step)
+        wanted = recipe.prompt(work, step)
         started = SectionStartedData(section=step.section, title=step.title, in_document=step.in_document)
         await writer.write(SectionStarted, started)
         if action.number:
             params = {"n": action.number, "total": action.total, "title": step.title}
             await self._tell(writer, action.percent, "writing_section", **params)
         else:
-            await self._tell(writer, action.percent, "planning")
-        assembler = Assembler(recipe.renderer(work, step))
-        await writer.push(step.section, assembler.start())
-        rendered, model = await self._answer(writer, step.section, prompt, assembler)
+            await self._tell(writer, action.percent, step.progress, step=step.section, title=step.title)
+        if isinstance(wanted, Composed):
+            rendered, model = Rendered(wanted.text, wanted.data), ""
+        else:
+            rendered, model = await self._asked(writer, step.section, wanted, recipe.renderer(work, step))
         await writer.push(step.section, rendered.text)
         await writer.drain()
         completed = SectionCompletedData(
@@ -225,6 +241,19 @@ class Runner:
             model=model,
         )
         await writer.write(SectionCompleted, completed)
+
+    async def _asked(self, writer: Writer, section: str, prompt: Prompt, renderer: Renderer) -> tuple[Rendered, str]:
+        """A section from the model. One whose answer could not be used is told so, and why."""
+        assembler = Assembler(renderer)
+        if self._complaint is not None and self._complaint.section == section:
+            prompt = prompt.repaired(self._complaint.answer, self._complaint.why)
+        self._complaint = None
+        await writer.push(section, assembler.start())
+        try:
+            return await self._answer(writer, section, prompt, assembler)
+        except UnusableOutput as error:
+            self._complaint = Complaint(section, assembler.answer, str(error))
+            raise
 
     async def _answer(self, writer: Writer, section: str, prompt: Prompt, assembler: Assembler) -> tuple[Rendered, str]:
         """One answer, continued as long as the model stops at its length limit and the bounds allow; and the model."""
@@ -240,7 +269,7 @@ class Runner:
         self._pulse.expect(clock.monotonic_s(), provider.patience_s)
         first_s: float | None = None
         finish: Finish | None = None
-        joint = Joint(prompt.answered)
+        joint = Joint(prompt.prefix)
         async with provider.stream(prompt, lambda wait_s: self._wait(writer, wait_s)) as answer:
             self._meter.opened(prompt.length_chars, answer.model)
             async for piece in answer.pieces:

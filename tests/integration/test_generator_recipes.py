@@ -1,0 +1,134 @@
+"""Recipes on a real broker with the simulated model: structured answers, repairs, steps, pauses, composed sections."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inkwire_chassis.event_log import EventLog
+from inkwire_contracts.commands import Job
+from inkwire_contracts.events import PlannedData, PlannedSection, RequestedData
+from inkwire_contracts.fold import document
+from inkwire_generator import app
+from inkwire_recipes.course import SECTIONS
+from inkwire_recipes.recipe import BaseRecipe, Composed, Inputs, Prompt, Renderer, Step, Work
+from inkwire_recipes.rendering import BodyRenderer
+from tests.support.generator import (
+    assert_exact,
+    commit_job,
+    generator_settings,
+    read_folded,
+    running_generator,
+    until_final,
+    until_idle,
+)
+from tests.support.log import TIME, make_job, open_log
+from tests.support.sim import SimServer
+
+
+async def commit(log: EventLog, recipe: str, *, run: int = 1, post: str | None = None, **options: Any) -> Job:
+    """A committed job of a recipe."""
+    request = RequestedData(title="Create security training", recipe=recipe, options=options)
+    job = Job(post=post or make_job().post, owner="local", run=run, time=TIME, request=request)
+    if run == 1:
+        await log.ensure_requested(job)
+    await commit_job(log, job)
+    return job
+
+
+async def test_a_course_is_structured_data_and_a_syllabus(nats_url: str, tmp_path: Path) -> None:
+    """Four sections with the data that clients expect, and one exact document."""
+    with SimServer() as sim:
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = await commit(log, "course", modules=3)
+            await until_final(log, job)
+            snapshot, stored = await read_folded(log, job)
+    assert_exact(snapshot, stored)
+    data = {section.section: section.data or {} for section in snapshot.sections}
+    assert list(data) == list(SECTIONS)
+    assert set(data["overview"]) == {"title", "description", "duration_estimate", "difficulty_level"}
+    assert data["overview"]["difficulty_level"] in ("Beginner", "Intermediate", "Advanced")
+    assert set(data["modules"]["modules"][0]) == {"order", "title", "description", "duration", "topics"}
+    assert {a["type"] for a in data["assessments"]["assessments"]} <= {"quiz", "assignment", "project"}
+    assert document(snapshot).startswith(f"# {data['overview']['title']}\n")
+    assert sum(one.event.type == "chunk" for one in stored) > len(SECTIONS), "it is streamed, not sent at once"
+
+
+async def test_an_invalid_answer_is_repaired(nats_url: str, tmp_path: Path) -> None:
+    """The model is shown its own broken answer and the reason, once, and the reader is told of the new beginning."""
+    with SimServer() as sim:
+        sim.add_fault("early_stop", after_chunks=12, match="objectives")
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = await commit(log, "course")
+            await until_final(log, job)
+            snapshot, stored = await read_folded(log, job)
+        asked = [request["prompt_preview"] for request in sim.requests()]
+    assert_exact(snapshot, stored)
+    assert sum("cannot be used" in prompt for prompt in asked) == 1
+    retries = [one.event for one in stored if one.event.type == "retrying"]
+    assert [json.loads(e.model_dump_json())["data"]["code"] for e in retries] == ["provider_invalid_output"]
+
+
+class NoteInputs(Inputs):
+    """Whether its author has approved the draft."""
+
+    approved: bool = False
+
+
+class Note(BaseRecipe):
+    """Two drafts, the author's word, and a document that nobody has to be asked for."""
+
+    name = "note"
+    title = "Note"
+    description = "For this test."
+    inputs = NoteInputs
+
+    def steps(self, work: Work) -> tuple[Step, ...]:
+        first = Step("draft1", "First draft", in_document=False, progress="step")
+        second = Step("draft2", "Second draft", in_document=False, progress="step")
+        return (first, second) if "draft1" in work.texts else (first,)
+
+    def pause(self, work: Work) -> str | None:
+        return None if work.inputs.model_dump()["approved"] else "review"
+
+    def plan(self, _work: Work) -> PlannedData:
+        return PlannedData(sections=[PlannedSection(section="note", title="Note")])
+
+    def prompt(self, work: Work, step: Step) -> Prompt | Composed:
+        if step.section == "note":
+            return Composed(f"# Note\n\n{work.texts['draft2']}\n", {"drafts": 2})
+        return Prompt("You write notes.", f"Write about {work.title}, about 20 words.")
+
+    def renderer(self, _work: Work, _step: Step) -> Renderer:
+        return BodyRenderer("")
+
+
+@pytest.fixture
+def note(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The generator knows the recipe, as if its package were installed."""
+    monkeypatch.setattr(app, "load_recipes", lambda: {"note": Note()})
+    yield
+
+
+@pytest.mark.usefixtures("note")
+async def test_a_run_pauses_for_its_author_and_the_next_goes_on(nats_url: str, tmp_path: Path) -> None:
+    """The steps are kept, paid for once; the approved run composes the document from them without the model."""
+    with SimServer() as sim:
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = await commit(log, "note")
+            paused = await until_final(log, job)
+            assert paused.status == "paused"
+            assert [section.section for section in paused.sections] == ["draft1", "draft2"]
+            assert document(paused) == ""
+            second = await commit(log, "note", run=2, post=job.post, approved=True)
+            await until_final(log, second)
+            snapshot, stored = await read_folded(log, job)
+            await until_idle(log)
+        assert len(sim.requests()) == 2
+    assert snapshot.status == "published"
+    draft = snapshot.section("draft2")
+    assert draft is not None and document(snapshot) == f"# Note\n\n{draft.text}\n"
+    told = [json.loads(one.raw)["data"] for one in stored if one.event.type == "progress"]
+    assert [data["message"] for data in told[:2]] == ["Working on: First draft", "Working on: Second draft"]
