@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 
 PROBE_TIMEOUT_S = 2.0
 
+
+class Unready(Exception):
+    """Why a dependency is not usable. The text is shown to whoever asks: it says what to do and names no address."""
+
+
 Probe = Callable[[], Awaitable[object]]
 
 
@@ -39,6 +44,8 @@ class Health:
                 await probe()
         except TimeoutError:
             return "no answer"
+        except Unready as error:
+            return str(error)
         except Exception as error:  # noqa: BLE001 - any failure of a dependency means not ready
             return type(error).__name__
         return "ok"

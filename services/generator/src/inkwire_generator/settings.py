@@ -22,6 +22,8 @@ class Fallback(BaseModel):
     model: str = Field(min_length=1)
     api_key_file: str = ""
     max_tokens: int | None = Field(None, ge=1)
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
 
 
 _FALLBACKS = TypeAdapter(Annotated[tuple[Fallback, ...], Field(max_length=MAX_FALLBACKS)])
@@ -58,9 +60,15 @@ class GeneratorSettings(StoreSettings):
     simulated: bool = Field(False, validation_alias="INKWIRE_SIMULATED")
     """The model is the simulator: it costs nothing."""
 
+    requests_per_minute: float | None = Field(None, gt=0)
+    """Most calls a minute with the key above, over all workers; empty: what the provider's headers say."""
+    tokens_per_minute: float | None = Field(None, gt=0)
+    """Most tokens a minute, of questions and answers, over all workers; empty: what the provider's headers say."""
+    budget_shared: bool = True
+    """All workers keep to the limits together, through the broker; false: each for itself, as if it were alone."""
     fallbacks: SecretStr = SecretStr("")
     """Providers to use in order when the one above is down or refuses its key: a JSON list of objects with base_url,
-    model, and if needed api_key_file and max_tokens."""
+    model, and if needed api_key_file, max_tokens, requests_per_minute and tokens_per_minute."""
     circuit_failures_count: int = Field(5, ge=1, le=1_000)
     """Failures in a row, over all posts of this process, before a provider is left alone for a while."""
     circuit_first_open_s: float = Field(5.0, gt=0, le=3_600)
@@ -94,7 +102,7 @@ class GeneratorSettings(StoreSettings):
     stuck_attempts_count: int = Field(20, ge=1, le=1_000)
     """Attempts in a row that finished no section before the run fails."""
 
-    @field_validator("openai_max_tokens", "memory_limit_mib", mode="before")
+    @field_validator("openai_max_tokens", "memory_limit_mib", "requests_per_minute", "tokens_per_minute", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
