@@ -15,11 +15,13 @@ import structlog
 from playwright.async_api import Browser, async_playwright
 from playwright.async_api import Page as BrowserPage
 
+from inkwire_contracts.topology import DLQ, JOBS
 from tests.support import docker
 from tests.support.browser import ARGUMENTS, chromium
 from tests.support.guards import no_blocking_in_loop, no_network
 from tests.support.mongo_server import MongoEndpoint, drop_database
-from tests.support.nats_server import NatsEndpoint, delete_streams, nats_server_binary
+from tests.support.nats_cluster import NatsCluster
+from tests.support.nats_server import NatsEndpoint, delete_streams, empty_streams, nats_server_binary
 from tests.support.processes import ManagedProcess
 from tests.support.report import REPORT, RunReport, Unavailable, required_things, skip_lines
 from tests.support.servers import MongoFactory, NatsFactory, open_mongo, open_nats
@@ -38,6 +40,9 @@ hypothesis.settings.load_profile("gate" if os.environ.get("CI") else "explore")
 NEEDS: Final = {
     "nats_server": "nats",
     "nats_factory": "nats",
+    "nats_cluster": "nats",
+    "cluster_url": "nats",
+    "either_nats_url": "nats",
     "mongo_server": "mongo",
     "mongo_factory": "mongo",
     "chromium_path": "browser",
@@ -144,6 +149,34 @@ def nats_factory(tmp_path: Path, run_report: RunReport) -> Iterator[NatsFactory]
         run_report.missing("nats", str(error))
     with contextlib.closing(NatsFactory(tmp_path, run_report)) as factory:
         yield factory
+
+
+@pytest.fixture(scope="session")
+def nats_cluster(tmp_path_factory: pytest.TempPathFactory, run_report: RunReport) -> Iterator[NatsCluster]:
+    """Three servers of the run; shared, so a test that hits one of them leaves all whole."""
+    try:
+        nats_server_binary()
+    except Unavailable as error:
+        run_report.missing("nats", str(error))
+    cluster = NatsCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        yield cluster.start()
+    finally:
+        cluster.kill9()
+
+
+@pytest.fixture
+def cluster_url(nats_cluster: NatsCluster) -> Iterator[str]:
+    """All three servers, with an empty queue. The log keeps the posts of tests before; ids are never used twice."""
+    yield nats_cluster.url
+    nats_cluster.wait_healthy()
+    empty_streams(nats_cluster.url, JOBS, DLQ)
+
+
+@pytest.fixture(params=["R1", "R3"])
+def either_nats_url(request: pytest.FixtureRequest) -> str:
+    """One server, and three: they decide some things in another order (docs/architecture.md, The broker)."""
+    return str(request.getfixturevalue("nats_url" if request.param == "R1" else "cluster_url"))
 
 
 @pytest.fixture(scope="session")

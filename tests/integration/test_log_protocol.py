@@ -1,4 +1,4 @@
-"""The write protocol on a real broker: claims, fences, verdicts, histories."""
+"""The write protocol on a real broker, one server and three: claims, fences, verdicts, histories."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from inkwire_contracts import events, subjects
 from inkwire_contracts.events import ChunkData, ChunkProduced, Started
 from inkwire_contracts.fold import document
 from inkwire_contracts.topology import EVENTS, JOBS, PERSISTER_DURABLE, topology
-from tests.support.log import SMALL, TIME, ScriptedWriter, make_job, open_log
+from tests.support.log import SMALL, TIME, ScriptedWriter, make_job, open_log, read_now
 from tests.support.servers import NatsFactory
 
 
@@ -40,18 +40,18 @@ async def test_missing_streams_are_named(nats_url: str) -> None:
             await verify(log.jetstream, SMALL)
 
 
-async def test_requested_exists_once_whoever_writes_it(nats_url: str) -> None:
+async def test_requested_exists_once_whoever_writes_it(either_nats_url: str) -> None:
     """Api and workers may all write ``requested``; one event of seq 1 is stored and the others are content."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         job = make_job()
         other = make_job(post=job.post, title="Another body")
         await asyncio.gather(*(log.ensure_requested(job) for _ in range(5)), log.ensure_requested(other))
-        assert len(await log.read(job.owner, job.post)) == 1
+        assert len(await read_now(log, job)) == 1
 
 
-async def test_a_zombies_late_write_is_refused(nats_url: str) -> None:
+async def test_a_zombies_late_write_is_refused(either_nats_url: str) -> None:
     """After a take-over the old claim cannot add anything, and the post folds as the new holder wrote it."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         zombie = await ScriptedWriter.begin(log)
         await zombie.open("s1")
         await zombie.chunk("old ")
@@ -65,9 +65,9 @@ async def test_a_zombies_late_write_is_refused(nats_url: str) -> None:
         assert history.snapshot.status == "published"
 
 
-async def test_a_claim_given_back_is_remembered_and_ends_its_holders_right(nats_url: str) -> None:
+async def test_a_claim_given_back_is_remembered_and_ends_its_holders_right(either_nats_url: str) -> None:
     """Nothing can be written under it any more, the next one has the next number, and who counts attempts sees it."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         writer = await ScriptedWriter.begin(log)
         await log.release(writer.held)
         with pytest.raises(Fenced):
@@ -79,9 +79,9 @@ async def test_a_claim_given_back_is_remembered_and_ends_its_holders_right(nats_
         assert (await log.read_claim(writer.job.post))[1] == heir.token, "somebody else's claim is left alone"
 
 
-async def test_a_worker_that_stalled_before_its_first_event_is_fenced(nats_url: str) -> None:
+async def test_a_worker_that_stalled_before_its_first_event_is_fenced(either_nats_url: str) -> None:
     """A holder that wakes up after another has claimed and finished writes nothing, not even ``started``."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         job = make_job()
         await log.ensure_requested(job)
         stalled = await log.claim(job.post, run=1, deliveries=1, holder="stalled")
@@ -93,18 +93,18 @@ async def test_a_worker_that_stalled_before_its_first_event_is_fenced(nats_url: 
             await log.append(late, stalled)
 
 
-async def test_an_older_delivery_cannot_claim_again(nats_url: str) -> None:
+async def test_an_older_delivery_cannot_claim_again(either_nats_url: str) -> None:
     """Deliveries order the claims of a run: a sleeper with an older one gives up."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         post = new_id()
         await log.claim(post, run=1, deliveries=2, holder="new")
         with pytest.raises(Fenced):
             await log.claim(post, run=1, deliveries=1, holder="old")
 
 
-async def test_racing_claims_leave_one_writer(nats_url: str) -> None:
+async def test_racing_claims_leave_one_writer(either_nats_url: str) -> None:
     """Of many claimers of equal rank each gets its own token, and only the last token can write."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         job = make_job()
         await log.ensure_requested(job)
         held = await asyncio.gather(*(log.claim(job.post, run=1, deliveries=1, holder=f"w{n}") for n in range(8)))
@@ -119,20 +119,20 @@ async def test_racing_claims_leave_one_writer(nats_url: str) -> None:
         assert len(wrote) == 1
 
 
-async def test_a_repeated_write_is_stored_once(nats_url: str) -> None:
+async def test_a_repeated_write_is_stored_once(either_nats_url: str) -> None:
     """A write whose answer was lost is repeated under its Msg-Id and does not double the event."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         writer = await ScriptedWriter.begin(log)
         await writer.open("s1")
         event = await writer.chunk("once")
         await log.append(event, writer.held)
-        stored = await log.read(writer.job.owner, writer.job.post)
+        stored = await read_now(log, writer.job)
         assert [s.event.seq for s in stored] == [1, 2, 3, 4]
 
 
-async def test_a_duplicate_beyond_the_window_changes_nothing(nats_url: str) -> None:
+async def test_a_duplicate_beyond_the_window_changes_nothing(either_nats_url: str) -> None:
     """The same event stored twice (the broker forgot its Msg-Id) is folded once."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         writer = await ScriptedWriter.begin(log)
         await writer.open("s1")
         event = await writer.chunk("once")
@@ -157,9 +157,9 @@ async def test_long_histories_are_read_in_batches(nats_url: str) -> None:
         assert newest.event.seq == two.snapshot.seq
 
 
-async def test_a_short_history_is_the_whole_one(nats_url: str) -> None:
+async def test_a_short_history_is_the_whole_one(either_nats_url: str) -> None:
     """Key events and what follows them fold to the same post, in mid-section and between two, over a retry too."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         writer = await ScriptedWriter.begin(log)
         for number in range(3):
             await writer.open(f"s{number}")
@@ -180,13 +180,13 @@ async def test_a_short_history_is_the_whole_one(nats_url: str) -> None:
 async def assert_short_is_whole(log: EventLog, writer: ScriptedWriter) -> None:
     """Both ways of reading end at what was written."""
     for short in (False, True):
-        history = await log.history(writer.job.owner, writer.job.post, at_least=writer.held.token, short=short)
+        history = await log.history(writer.job.owner, writer.job.post, short=short)
         assert history.snapshot == writer.snapshot
 
 
-async def test_a_history_is_continued_from_where_it_ended(nats_url: str) -> None:
+async def test_a_history_is_continued_from_where_it_ended(either_nats_url: str) -> None:
     """A base that was folded earlier is only brought up to date."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         writer = await ScriptedWriter.begin(log)
         await writer.section("s1", "a", "b")
         base = await log.history(writer.job.owner, writer.job.post)
@@ -196,17 +196,17 @@ async def test_a_history_is_continued_from_where_it_ended(nats_url: str) -> None
         assert document(again.snapshot) == "abc"
 
 
-async def test_a_post_of_another_owner_is_not_there(nats_url: str) -> None:
+async def test_a_post_of_another_owner_is_not_there(either_nats_url: str) -> None:
     """Reads name the owner: with the wrong one there is nothing."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         writer = await ScriptedWriter.begin(log)
         assert await log.newest("somebody", writer.job.post) is None
         assert (await log.history("somebody", writer.job.post)).snapshot.seq == 0
 
 
-async def test_job_is_committed_once_per_run(nats_url: str) -> None:
+async def test_job_is_committed_once_per_run(either_nats_url: str) -> None:
     """The second publish of a run's job is a duplicate that names where the first is stored."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         job = make_job()
         subject = subjects.job("general", "normal", job.owner)
         first = await log.jetstream.publish(subject, job.model_dump_json().encode(), {H_MSG_ID: job.msg_id})
@@ -217,9 +217,9 @@ async def test_job_is_committed_once_per_run(nats_url: str) -> None:
         assert stored.payload == job.model_dump_json().encode()
 
 
-async def test_wrong_expectation_is_the_only_verdict(nats_url: str) -> None:
+async def test_wrong_expectation_is_the_only_verdict(either_nats_url: str) -> None:
     """A refused expectation is told apart from everything that may be asked again."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         with pytest.raises(WrongLastSequence) as verdict:
             await log.jetstream.publish(subjects.claim(new_id()), b"{}", {H_EXPECTED_SUBJECT_SEQ: "7"})
         assert not verdict.value.transient
@@ -245,9 +245,9 @@ async def test_a_write_waits_out_a_broker_restart(nats_factory: NatsFactory) -> 
         assert await log.epoch() == epoch
 
 
-async def test_too_large_an_event_is_refused_not_lost(nats_url: str) -> None:
+async def test_too_large_an_event_is_refused_not_lost(either_nats_url: str) -> None:
     """The broker refuses an event above the limit and the post stays as it was."""
-    async with open_log(nats_url) as log:
+    async with open_log(either_nats_url) as log:
         writer = await ScriptedWriter.begin(log)
         await writer.open("s1")
         text = "x" * (events.MAX_EVENT_BYTES + 1)

@@ -2,18 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inkwire_chassis.clock import new_id
-from inkwire_chassis.event_log import EventLog, Held
+from inkwire_chassis.event_log import EventLog, Held, StoredEvent
 from inkwire_chassis.jetstream import JetStream
-from inkwire_chassis.nats_connection import connected
+from inkwire_chassis.nats_connection import connected, server_list
 from inkwire_chassis.provisioning import provision
 from inkwire_contracts import events
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Event, RequestedData
 from inkwire_contracts.fold import Outcome, Snapshot, digest, document, fold
 from inkwire_contracts.topology import Topology, topology
+from tests.support.wait import eventually
 
 SMALL = topology(events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 TIME = "2026-01-02T03:04:05.678Z"
@@ -21,12 +22,24 @@ TIME = "2026-01-02T03:04:05.678Z"
 
 @asynccontextmanager
 async def open_log(url: str, plan: Topology = SMALL) -> AsyncIterator[EventLog]:
-    """Connect, provision (again is fine) and hand out a log."""
+    """Connect, provision (again is fine; a cluster's streams have a copy on each server) and hand out a log."""
+    servers = server_list(url)
     async with connected(url, "test") as client:
         jetstream = JetStream(client)
         await jetstream.start()
-        await provision(jetstream, plan)
+        await provision(jetstream, replace(plan, replicas=len(servers)))
         yield EventLog(jetstream, new_id)
+
+
+async def read_now(log: EventLog, job: Job) -> list[StoredEvent]:
+    """All events of a post that were acknowledged before the call, from a replica that has them."""
+    newest = await log.newest_now(job.owner, job.post)
+
+    async def whole() -> list[StoredEvent] | None:
+        events = await log.read(job.owner, job.post)
+        return events if newest is None or (events and events[-1].stream_seq >= newest.stream_seq) else None
+
+    return await eventually(whole, what=f"a replica has post {job.post}")  # type: ignore[return-value]
 
 
 def make_job(owner: str = "local", *, post: str | None = None, title: str = "Ten tips", run: int = 1) -> Job:

@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 import urllib.parse
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,6 +199,22 @@ def _apart(work: Coroutine[Any, Any, T]) -> T:
         return pool.submit(asyncio.run, work).result()
 
 
+def empty_streams(url: str, *names: str) -> None:
+    """Take all messages out of these streams, as far as they are there, and keep the streams."""
+    _apart(_empty_streams(url, names))
+
+
+async def _empty_streams(url: str, names: Sequence[str]) -> None:
+    client = await _connect(url.split(","))
+    try:
+        stream = client.jetstream()
+        for info in await stream.streams_info():
+            if info.config.name in names and info.state.messages:
+                await stream.purge_stream(info.config.name)
+    finally:
+        await client.close()
+
+
 async def _stream_names(url: str) -> list[str]:
     client = await _connect(url)
     try:
@@ -230,7 +246,7 @@ async def _names(stream: Any) -> list[str]:
     raise RuntimeError(f"more than {_MOST_STREAMS} streams: this is no server for tests")
 
 
-async def _connect(url: str) -> Any:
+async def _connect(url: str | list[str]) -> Any:
     # A server that is not there is an error now: allow_reconnect=False alone still tries for two minutes, and
     # max_reconnect_attempts=0 for ever.
     return await nats.connect(
