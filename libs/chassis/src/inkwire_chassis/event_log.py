@@ -178,7 +178,7 @@ class EventLog:
     ) -> History:
         """Fold a post up to its newest event, from ``base`` (changed in place) or from nothing.
 
-        ``short``: by :meth:`read_short`.
+        ``short``: by :meth:`read_short`. ``at_least``: as for :meth:`newest`; 0: whatever the leader has now.
 
         Where the log has nothing after ``base``, that is the answer; the caller knows whether it is one to trust.
 
@@ -188,6 +188,7 @@ class EventLog:
         """
         history = base or History(Snapshot(post=post), 0)
         read = self.read_short if short else self.read
+        at_least = at_least or await self._position(owner, post)
         start = history.snapshot.seq
         aim = 0
         for attempt in range(READ_TRIES):
