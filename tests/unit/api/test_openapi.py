@@ -42,6 +42,7 @@ def test_every_operation_of_the_design_is_there(openapi: dict[str, Any]) -> None
         "POST /posts/{post}/cancel",
         "POST /posts/{post}/retry",
         "DELETE /posts/{post}",
+        "GET /analytics",
         "GET /dead-letters",
         "GET /dead-letters/{letter}",
         "POST /dead-letters/{letter}/replay",
@@ -85,11 +86,11 @@ def test_errors_are_problems_with_right_examples(openapi: dict[str, Any]) -> Non
 
 
 def test_posts_and_reads_ask_for_a_token(openapi: dict[str, Any]) -> None:
-    """The security scheme stands at every operation on posts, and as a choice at POST /tokens."""
+    """The security scheme stands at every operation on posts and their totals, and as a choice at POST /tokens."""
     for name, operation in operations(openapi):
         expected = (
             [{"HTTPBearer": []}]
-            if " /posts" in name or " /dead" in name
+            if any(path in name for path in (" /posts", " /dead", " /analytics"))
             else [{"HTTPBearer": []}, {}]
             if "token" in name
             else None

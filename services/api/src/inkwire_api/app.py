@@ -20,7 +20,7 @@ from inkwire_api.posts import Limits, Posts
 from inkwire_api.problems import Fault, Problem
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_api.reading import Reader
-from inkwire_api.routes import dead_letters, error_handlers, health, page, posts, recipes, steering, tokens
+from inkwire_api.routes import analytics, dead_letters, error_handlers, health, page, posts, recipes, steering, tokens
 from inkwire_api.routes.services import Services
 from inkwire_api.schemas import PublicConfig
 from inkwire_api.settings import Settings
@@ -56,7 +56,7 @@ def bare_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (posts, steering, dead_letters, tokens, recipes, health, page):
+    for module in (posts, steering, analytics, dead_letters, tokens, recipes, health, page):
         app.include_router(module.router)
     error_handlers.install(app)
     generate = app.openapi

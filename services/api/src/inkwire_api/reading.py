@@ -12,7 +12,7 @@ from inkwire_api.ports import BrokerUnavailable, Damaged, Folded, PostLog
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import digest, document
-from inkwire_contracts.views import PostSummary
+from inkwire_contracts.views import PostSummary, UsageTotals
 from inkwire_stores.ports import PostStore, StoredPost, StoreUnavailable
 
 MAX_NAME_CHARS = 80
@@ -84,6 +84,14 @@ class Reader:
         more = len(found) > limit
         following = pagination.encode_cursor(items[-1].created_at, items[-1].id, status) if more else None
         return Page(items, following)
+
+    async def usage(self, owner: str | None, *, since: str | None, until: str | None) -> UsageTotals:
+        """What an owner's posts, or (``None``) all, have cost; times in the form of ``created_at``.
+
+        Raises:
+            StoreUnavailable: totals come from the store alone.
+        """
+        return await self._store.usage(owner, since=since, until=until)
 
     async def _fold(self, owner: str, post: str) -> Folded:
         stored, store_answered = await self._stored(owner, post)

@@ -6,12 +6,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from inkwire_api.bounds import MAX_TITLE_CHARS, check_json, clean_title
 from inkwire_chassis.auth import MAX_LIFETIME_S
+from inkwire_contracts.account import Account
 from inkwire_contracts.client_frames import Position
 from inkwire_contracts.dead_letters import DeadLetter
 from inkwire_contracts.events import Metrics, Priority
 from inkwire_contracts.fold import PostStatus, Snapshot
 from inkwire_contracts.fold import Problem as RunProblem
-from inkwire_contracts.views import PostSummary, summary
+from inkwire_contracts.views import PostSummary, UsageTotals, summary
 
 EXAMPLE_ID = "k3v5q7wz2m4n6bacbd2f4g6haj"
 
@@ -83,6 +84,16 @@ class DeadLetterList(BaseModel):
     next_cursor: str | None
 
 
+class Analytics(UsageTotals):
+    """What posts have cost together. `owner` is `all` where it is everybody's."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+
+    owner: str
+    since: str | None = Field(alias="from")
+    until: str | None = Field(alias="to")
+
+
 class SectionView(BaseModel):
     """A section as far as it is written. `length` counts code points of `text`."""
 
@@ -96,12 +107,16 @@ class SectionView(BaseModel):
 
 
 class PostDetail(PostSummary):
-    """A post with its text. `position` is where a WebSocket subscription can go on from."""
+    """A post with its text. `position` is where a WebSocket subscription can go on from.
+
+    `metrics` are those of the latest run that ended, `spent` is what all runs have cost up to now.
+    """
 
     sections: list[SectionView]
     options: dict[str, Any]
     metadata: dict[str, Any]
     metrics: Metrics | None
+    spent: Account
     error: RunProblem | None
     position: Position
 
@@ -114,6 +129,7 @@ def detail(snapshot: Snapshot, epoch: str) -> PostDetail:
         options=snapshot.options,
         metadata=snapshot.metadata,
         metrics=snapshot.metrics,
+        spent=snapshot.spent,
         error=snapshot.error,
         position=Position(epoch=epoch, seq=snapshot.seq),
     )
