@@ -16,7 +16,7 @@ from inkwire.launcher import Launcher, Program, StartFailed
 from inkwire.orphans import Warden
 from tests.support.processes import ManagedProcess, base_environment, process_exists
 from tests.support.terminal import Lines
-from tests.support.wait import eventually, eventually_sync
+from tests.support.wait import eventually, eventually_sync, scaled_s
 
 # Says "up" once its file is there, notes the moment it is asked to stop, and stops.
 OBEDIENT = """
@@ -93,6 +93,54 @@ async def test_crashed_program_is_started_again(launcher: Launcher, terminal: Li
         os.kill(before, signal.SIGKILL)
         await eventually(lambda gone=before: launcher.pids().get("service", gone) != gone, what="another process")
     assert sum("SIGKILL" in note for note in terminal.notes) == 2
+
+
+# Ready at its first start; at each later one it ends at once with the given code.
+RELAPSES = (
+    """
+import pathlib, sys
+if pathlib.Path(sys.argv[1]).exists():
+    pathlib.Path(sys.argv[1]).unlink()
+if pathlib.Path(sys.argv[1] + ".once").exists():
+    sys.exit(CODE)
+pathlib.Path(sys.argv[1] + ".once").touch()
+"""
+    + OBEDIENT
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [(78, r"service cannot work with its settings \(exit code 78\)"), (3, r"service ended 3 times .* \(exit code 3\)")],
+)
+async def test_program_that_cannot_come_back_is_given_up(
+    launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, told: str
+) -> None:
+    """Wrong settings at once, other ends before readiness after some tries: the failure says which program and why."""
+    monkeypatch.setattr(launcher_module, "MAX_FAILED_STARTS", 3)
+    monkeypatch.setattr(launcher_module, "BACKOFF_FIRST_S", 0.01)
+    await launcher.start([program("service", tmp_path, code=RELAPSES.replace("CODE", str(code)))])
+    os.kill(launcher.pids()["service"], signal.SIGKILL)
+    with pytest.raises(StartFailed, match=told):
+        await asyncio.wait_for(launcher.failure(), scaled_s(10.0))
+
+
+async def test_killed_program_is_never_given_up(
+    launcher: Launcher, terminal: Lines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is killed from outside, ready or not, says nothing about its next start."""
+    monkeypatch.setattr(launcher_module, "MAX_FAILED_STARTS", 1)
+    monkeypatch.setattr(launcher_module, "BACKOFF_FIRST_S", 0.01)
+    failure = asyncio.ensure_future(launcher.failure())
+    await launcher.start([program("service", tmp_path)])
+    for _ in range(3):
+        before = launcher.pids()["service"]
+        (tmp_path / "service").unlink(missing_ok=True)
+        os.kill(before, signal.SIGKILL)
+        await eventually(lambda gone=before: launcher.pids().get("service", gone) != gone, what="another process")
+    await eventually(lambda: "service is ready again" in terminal.notes, what="it is ready again")
+    assert not failure.done()
+    failure.cancel()
 
 
 async def test_program_that_ends_at_once_is_told_with_its_words(

@@ -8,11 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from inkwire.exits import EX_CONFIG
 from inkwire.network import Ready
 from inkwire.orphans import Warden, guarded
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 
 READY_POLL_S = 0.03
+READY_AGAIN_POLL_S = 0.2
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 4.0
 """All tiers together; what still runs then is killed."""
@@ -24,6 +26,9 @@ BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
 BACKOFF_FORGIVEN_S = 30.0
 """A process that ran this long starts with the first back-off again."""
+
+MAX_FAILED_STARTS = 5
+"""A program that ends by itself so often in a row before it is ready will not do better the next time."""
 
 MAX_LINE_BYTES = 16 * 1024
 
@@ -69,6 +74,8 @@ class Launcher:
         self._tiers: dict[str, int] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._watchers: list[asyncio.Task[None]] = []
+        self._given_up = asyncio.Event()
+        self._reason = ""
 
     def pids(self) -> dict[str, int]:
         """The living children."""
@@ -135,21 +142,57 @@ class Launcher:
         """What it wrote before it ended is shown before we speak of it."""
         await asyncio.wait({self._readers[name]}, timeout=1.0)
 
+    async def failure(self) -> None:
+        """Wait until a program cannot be kept running.
+
+        Raises:
+            StartFailed: which one, and why.
+        """
+        await self._given_up.wait()
+        raise StartFailed(self._reason)
+
+    def _give_up(self, program: Program, reason: str) -> None:
+        self._reason = self._reason or f"{program.name} {reason}; its words are above"
+        self._given_up.set()
+
     async def _watch(self, program: Program) -> None:
         loop = asyncio.get_running_loop()
-        backoff_s = BACKOFF_FIRST_S
+        backoff_s, failed_starts, again = BACKOFF_FIRST_S, 0, False
         while True:
             born_s = loop.time()
-            child = self._children[program.name]
-            code = await child.wait()
-            self._warden.gone(child.pid)
-            await self._last_words(program.name)
+            code, was_ready = await self._life(program, self._children[program.name], again=again)
+            failed_starts = 0 if was_ready else failed_starts + (code >= 0)
+            if code == EX_CONFIG:
+                return self._give_up(program, f"cannot work with its settings (exit code {code})")
+            if failed_starts >= MAX_FAILED_STARTS:
+                return self._give_up(program, f"ended {failed_starts} times before it was ready ({_ending(code)})")
             if loop.time() - born_s > BACKOFF_FORGIVEN_S:
                 backoff_s = BACKOFF_FIRST_S
             self._terminal.note(f"{program.name} ended ({_ending(code)}); starting it again in {backoff_s:.1f} s")
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
             await self._spawn_again(program)
+            again = True
+
+    async def _life(self, program: Program, child: asyncio.subprocess.Process, *, again: bool) -> tuple[int, bool]:
+        """Wait until it has ended: its exit code, and whether it had been ready."""
+        ready = spawn(f"ready {program.name}", self._until_ready(program, again=again))
+        try:
+            code = await child.wait()
+            was_ready = ready.done()
+        finally:
+            await cancel_and_wait(ready)
+        self._warden.gone(child.pid)
+        await self._last_words(program.name)
+        return code, was_ready
+
+    async def _until_ready(self, program: Program, *, again: bool) -> None:
+        ready = await program.ready()
+        while not ready:
+            await asyncio.sleep(READY_AGAIN_POLL_S)
+            ready = await program.ready()
+        if again:
+            self._terminal.note(f"{program.name} is ready again")
 
     async def _spawn_again(self, program: Program) -> None:
         while True:

@@ -24,7 +24,7 @@ async def run_up(options: Options, terminal: Terminal) -> int:
     """Start everything, say where it is, wait for a signal, stop everything; returns the exit code.
 
     Raises:
-        StartFailed: something did not start; what had started was stopped.
+        StartFailed: something did not start, or cannot be kept running; everything was stopped.
     """
     launcher = Launcher(terminal)
     wanted = asyncio.Event()
@@ -33,13 +33,16 @@ async def run_up(options: Options, terminal: Terminal) -> int:
             table = Table(options, choose_ports(options.generators), session, os.environ)
             starting = spawn("start", _start(table, launcher, terminal))
             stop = spawn("stop wanted", wanted.wait())
+            failure = spawn("failure", launcher.failure())
             try:
-                await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
-                if not wanted.is_set():
+                await asyncio.wait({starting, stop, failure}, return_when=asyncio.FIRST_COMPLETED)
+                if not wanted.is_set() and not failure.done():
                     starting.result()  # raises what went wrong
-                    await stop
+                    await asyncio.wait({stop, failure}, return_when=asyncio.FIRST_COMPLETED)
+                if not wanted.is_set():
+                    failure.result()
             finally:
-                await cancel_and_wait(starting, stop)
+                await cancel_and_wait(starting, stop, failure)
                 terminal.note("Stopping.")
                 await launcher.stop()
     terminal.note("Inkwire has stopped.")
