@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.support.processes import ManagedProcess
+from tests.support.processes import ManagedProcess, process_exists
+from tests.support.wait import eventually_sync
 
 ROOT: Final = Path(__file__).parents[2]
 READY: Final = r"Inkwire is ready: (http://\S+)"
@@ -47,6 +50,23 @@ class Stack:
             if part in command and parent == self.process.pid:
                 return int(entry.name)
         raise LookupError(part)
+
+    def readyz(self, part: str) -> str:
+        """Readiness address of a service, such as ``gateway``, from the settings it was started with."""
+        environment = Path(f"/proc/{self.pid_of(f'inkwire_{part}.main')}/environ").read_bytes().decode().split("\0")
+        ports = [line for line in environment if re.match(rf"INKWIRE_{part.upper()}_(HEALTH_)?PORT=", line)]
+        return f"http://127.0.0.1:{ports[0].rpartition('=')[2]}/readyz"
+
+    def lose_broker_volume(self) -> None:
+        """Kill the broker and empty its folder before it starts again; the launcher stands still meanwhile."""
+        self.process.pause()
+        try:
+            pid = self.pid_of("nats-server")
+            os.kill(pid, 9)
+            eventually_sync(lambda: not process_exists(pid), what="the broker is gone")
+            shutil.rmtree(self.data / "nats")
+        finally:
+            self.process.resume()
 
     def kill9(self, part: str) -> None:
         """Kill one part of ours, by its process id."""

@@ -65,10 +65,11 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[P
             await wait_until_provisioned(
                 jetstream, topology(), timeout_s=settings.provision_timeout_s, consumers=(PERSISTER_DURABLE,)
             )
-            async with _consuming(settings, supervisor, broker, jetstream, store, persister.counters):
+            async with _consuming(settings, supervisor, broker, jetstream, store, persister.counters) as subscriber:
                 health.add("nats", probe(jetstream.client))
                 health.add("streams", lambda: verify(jetstream, _own(topology()), consumers=(PERSISTER_DURABLE,)))
                 health.add("store", store.ping)
+                health.add("writes", subscriber.storing)
                 get_logger().info("persister takes events", port=port)
                 yield persister
                 health.draining = True
@@ -95,7 +96,7 @@ async def _consuming(
     jetstream: JetStream,
     store: PostStore,
     counters: Counters,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[KeyEventSubscriber]:
     events = EventLog(jetstream, new_id)
     log = EventsLog(events)
     subscriber = KeyEventSubscriber(
@@ -125,7 +126,7 @@ async def _consuming(
         *([supervisor.spawn("janitor", _keep_purging(janitor, settings))] if settings.purge_enabled else []),
     ]
     try:
-        yield
+        yield subscriber
     finally:
         for task in tasks:
             task.cancel()

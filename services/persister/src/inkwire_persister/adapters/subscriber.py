@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import ConsumerConfig
 
+from inkwire_chassis.health import Unready
 from inkwire_chassis.jetstream import BrokerError, JetStream
 from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import connection_options, server_list
@@ -89,6 +90,8 @@ class KeyEventSubscriber:
         self._log = log
         self._counters = counters
         self._longest_retry_s = longest_retry_s
+        self._refused = ""
+        """Why the store did not take the last post that it was given; empty if it did."""
         self._busy = asyncio.Lock()
         self._fetched_in: int | None = None
         """The connection, by its number, in which the oldest message of the batch was asked for."""
@@ -125,6 +128,15 @@ class KeyEventSubscriber:
     @property
     def _connection(self) -> int:
         return int(self._jetstream.client.stats["reconnects"])
+
+    async def storing(self) -> None:
+        """Readiness of writes: a store that can be read may yet be full, or locked by another.
+
+        Raises:
+            Unready: the last write failed; it is tried again until one succeeds.
+        """
+        if self._refused:
+            raise Unready(self._refused)
 
     async def settled(self) -> None:
         """Returns once a batch in hand is done; any later one is of the broker that is there now."""
@@ -175,6 +187,8 @@ class KeyEventSubscriber:
         try:
             await self._keeper.keep([each.delivery for each in received], epoch)
         except (StoreUnavailable, LogUnavailable, Contended) as error:
+            if isinstance(error, StoreUnavailable):
+                self._refused = str(error)
             await self._give_back(messages, str(error))
             return error
         except PostTooLarge as error:
@@ -190,6 +204,7 @@ class KeyEventSubscriber:
             get_logger().error("storing failed", post=post, exc_info=error)
             await self._give_back(messages, type(error).__name__)
             return error
+        self._refused = ""
         self._counters.events_stored += len(messages)
         await _answer(msg.ack() for msg in messages)
         return None
