@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final, Self
 
@@ -253,9 +254,16 @@ def http_status(url: str, *, most_bytes: int = 2_000) -> tuple[int, str]:
             return answer.status, answer.read(most_bytes).decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, error.read(most_bytes).decode("utf-8", "replace")
-    except (OSError, ValueError) as error:
+            return error.code, _read(error, most_bytes)
+    except (OSError, ValueError, HTTPException) as error:
         return 0, f"{type(error).__name__}: {error}"
+
+
+def _read(error: urllib.error.HTTPError, most_bytes: int) -> str:
+    try:
+        return error.read(most_bytes).decode("utf-8", "replace")
+    except (OSError, HTTPException) as broken:  # killed while it answered
+        return f"{type(broken).__name__}: {broken}"
 
 
 def process_exists(pid: int) -> bool:
