@@ -171,7 +171,7 @@ class Desk:
                     reader.worker = "nobody"
                     subject = subjects.job(job.request.pool, job.priority, job.owner)
                     await self._log.jetstream.publish(subject, job.model_dump_json().encode(), {H_MSG_ID: job.msg_id})
-                elif b'"name":"post.started"' in head:
+                elif b'"name":"generation.started"' in head:
                     reader.worker = _worker_of(raw)
                 elif b'"name":"post.published"' in head:
                     reader.over = True

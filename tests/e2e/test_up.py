@@ -144,6 +144,38 @@ def test_killed_gateway_is_restarted_and_a_running_write_goes_on(stack: Stack) -
     assert stack.pid_of("inkwire_gateway") != before
 
 
+@pytest.mark.slow
+def test_every_child_may_be_killed_while_a_post_is_written(tmp_path: Path) -> None:
+    """SIGKILL of one child after the other: `up` starts each again, and who follows the post sees exactly its text."""
+    with running_stack(tmp_path / "data", "--tokens-per-s", "100") as stack:
+        writing = command("write", "Everything dies once", "--json", data=stack.data).start()
+        try:
+            writing.wait_line('"chunk.produced"', timeout_s=30)
+            for name in ("generator", "nats", "gateway", "simulator", "caddy", "api", "persister"):
+                os.kill(children(stack)[name], signal.SIGKILL)
+                stack.process.wait_line(rf"{name} is ready again", timeout_s=30)
+            eventually_sync(lambda: not writing.running, what="the write ends", timeout_s=COMMAND_S)
+        finally:
+            writing.kill9()
+        assert writing.returncode == 0, writing.tail()
+        assert_exact(stack, lines_of(writing.log))
+        for name in children(stack):
+            assert f"{name} ended (SIGKILL); starting it again" in stack.process.log
+
+
+def test_child_that_cannot_come_back_ends_up_with_its_reason(tmp_path: Path) -> None:
+    """A generator whose memory limit is too low for its start ends `up` with one line, its own words above."""
+    environment = {"INKWIRE_GENERATOR_MEMORY_LIMIT_MIB": "32"}
+    stack = Stack(tmp_path / "data", env=environment)
+    stack.process.start()
+    eventually_sync(lambda: not stack.process.running, what="up ends", timeout_s=30)
+    stack.process.kill9()
+    assert stack.process.returncode == 69
+    assert "32 is too low" in stack.process.log
+    assert stack.process.lines[-1].startswith("inkwire: generator ended (exit code 78)")
+    assert "Traceback" not in stack.process.log
+
+
 def test_interrupted_write_leaves_the_post_being_written(stack: Stack) -> None:
     """Ctrl-C ends the command with 130, and the article is written all the same."""
     writing = command("write", "Leave early", "--json", data=stack.data).start()
