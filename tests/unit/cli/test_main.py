@@ -11,7 +11,7 @@ from inkwire.main import run
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock
 
-COMMANDS = ("up", "write", "watch", "cancel", "retry", "delete", "doctor", "provision", "token")
+COMMANDS = ("up", "write", "watch", "cancel", "retry", "delete", "usage", "doctor", "provision", "token")
 LETTER_COMMANDS = ("dlq list", "dlq show", "dlq replay", "dlq discard")
 POST = "k3v5q7wz2m4n6bacbd2f4g6haj"
 

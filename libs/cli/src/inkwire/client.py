@@ -192,6 +192,10 @@ class Client:
         """Own posts, newest first."""
         return await self._json("GET", "/posts", query=query, token=await self.sign_in())
 
+    async def usage(self, **query: str) -> dict[str, Any]:
+        """What posts have cost (``from``, ``to``, ``owner``); see ``GET /analytics``."""
+        return await self._json("GET", "/analytics", query=query, token=await self.sign_in())
+
     async def markdown(self, post: str) -> bytes:
         """The finished document, byte for byte."""
         return await self._request("GET", f"/posts/{post}/markdown", token=await self.sign_in())

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import os
 import re
 import sys
@@ -27,7 +28,19 @@ from inkwire.exits import (
     fail,
     program,
 )
-from inkwire.options import DEFAULT_DATA, Data, Token, Url, Yes, address, address_for, ask, check_post, signing_keys
+from inkwire.options import (
+    DEFAULT_DATA,
+    Data,
+    Token,
+    Url,
+    Yes,
+    address,
+    address_for,
+    ask,
+    check_post,
+    ops_token,
+    signing_keys,
+)
 from inkwire_chassis import logs
 from inkwire_chassis.auth import DEFAULT_SCOPES, MAX_LIFETIME_S, SCOPES
 from inkwire_chassis.clock import SystemClock, new_id
@@ -234,6 +247,40 @@ def delete(
     if not yes:
         ask(asyncio.run(steering.question(Client(where, token=token), posts)), yes=False)
     raise typer.Exit(asyncio.run(steering.delete(Client(where, token=token), posts)))
+
+
+@app.command()
+def usage(
+    since: Annotated[str | None, typer.Option("--from", help="Posts created at this date or time, or later.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Posts created before this date or time.")] = None,
+    owner: Annotated[
+        str | None, typer.Option(help="Somebody's posts, or all; for operators. [default: your own]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    url: Url = None,
+    token: Token = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Show what articles have cost: tokens paid and wasted, dollars, by model, and how long articles take.
+
+    Wasted is what was paid for text that was given up: a failed answer, or what a dead worker left unfinished. An
+    article counts with all its retries, in the period in which it was created, also after it was deleted. With --owner
+    on the machine of `inkwire up` no token is needed: the data folder's keys sign one with the scope ops.
+
+    \b
+    Examples:
+      inkwire usage
+      inkwire usage --from 2026-11-01 --to 2026-12-01
+      inkwire usage --owner all --from 2026-11-21T09:00:00Z --json
+    """  # noqa: D301 - a backspace keeps the lines
+    from inkwire import usage as totals
+    from inkwire.client import Client
+
+    where = address(url, data)
+    client = Client(where, token=token if owner is None else ops_token(token, data))
+    query = {name: value for name, value in (("from", since), ("to", until), ("owner", owner)) if value is not None}
+    found = asyncio.run(totals.fetch(client, query))
+    typer.echo(json.dumps(found) if as_json else totals.table(found))
 
 
 @app.command()
