@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from inkwire_chassis.health import Health
+from inkwire_chassis.health import Health, Unready
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
 from inkwire_chassis.settings import SettingsError
@@ -19,10 +19,6 @@ EX_TEMPFAIL: Final = 75
 LOOK_INTERVAL_S: Final = 0.5
 MIB: Final = 1024 * 1024
 _STATM = Path("/proc/self/statm")
-
-
-class MemoryNearlyFull(Exception):
-    """No job is taken: readiness shows this name."""
 
 
 class MemoryLimitTooLow(SettingsError):
@@ -66,9 +62,9 @@ class MemoryWatch:
             over = self._look()
 
     async def probe(self) -> None:
-        """Readiness: raises MemoryNearlyFull while no job is taken."""
+        """Readiness: raises Unready while no job is taken."""
         if not self._worker.takes_jobs:
-            raise MemoryNearlyFull
+            raise Unready(f"nearly full: no job is taken, {resident_bytes() // MIB} MiB are in use")
 
     def _look(self) -> bool:
         """One look; true if the process ends now."""
