@@ -91,10 +91,20 @@ def test_what_is_not_used_is_given_back() -> None:
     """A call that cost less than was thought, or was not made, leaves room; one that cost more takes it."""
     limits = RateLimits(requests_per_minute=60, tokens_per_minute=600)
     budget, _ = reserve(Budget(), 50, 0.0, limits)
-    dearer, cheaper = settle(budget, 0, 30, limits), settle(budget, 0, -30, limits)
+    dearer, cheaper = settle(budget, 0, 30, 0.0, limits), settle(budget, 0, -30, 0.0, limits)
     assert [reserve(b, 50, 0.0, limits)[1].start_s for b in (cheaper, budget, dearer)] == pytest.approx([2.0, 5.0, 8.0])
-    assert waits(settle(budget, -1, -50, limits), 2, limits, tokens=50) == pytest.approx([0.0, 5.0])
-    assert settle(budget, 0, 0, limits) is budget
+    assert waits(settle(budget, -1, -50, 0.0, limits), 2, limits, tokens=50) == pytest.approx([0.0, 5.0])
+    assert settle(budget, 0, 0, 0.0, limits) is budget
+
+
+def test_places_given_back_leave_no_hole_in_the_other_limit() -> None:
+    """Calls that waited for requests and were never made hold nobody up for tokens that they did not use."""
+    limits = RateLimits(requests_per_minute=60, tokens_per_minute=60_000)
+    budget = Budget()
+    for _ in range(25):
+        budget, _ = reserve(budget, 500, 0.0, limits)
+    budget = settle(budget, -25, -12_500, 0.0, limits)
+    assert reserve(budget, 500, 0.0, limits)[1].start_s <= 0.5
 
 
 def test_the_provider_s_figures_teach_rate_and_level() -> None:

@@ -123,7 +123,7 @@ def stream_config(spec: StreamSpec, replicas: int) -> dict[str, Any]:
         "name": spec.name,
         "subjects": list(spec.subjects),
         "retention": spec.retention,
-        "storage": spec.storage,
+        "storage": "file",
         "num_replicas": replicas,
         "discard": "new",
         "max_age": int((spec.max_age_s or 0) * _NS),

@@ -44,7 +44,6 @@ class StreamSpec:
     discard_new_per_subject: bool = False
     allow_direct: bool = False
     duplicate_window_s: float = 120.0
-    storage: Literal["file", "memory"] = "file"
     republish: RePublish | None = None
 
 
@@ -119,7 +118,6 @@ def _streams(events_max_bytes: int, conversations_max_bytes: int) -> tuple[Strea
         max_msg_bytes=4 * 1024,
         max_msgs_per_subject=1,
         allow_direct=True,
-        storage="memory",
         republish=RePublish(subjects.budget(">"), subjects.live_budget(">")),
     )
     return jobs, events, conversations, dlq, budgets

@@ -123,20 +123,29 @@ def reserve(budget: Budget, tokens: float, now_s: float, limits: RateLimits) -> 
         lane if pace is None else _at(lane, max(lane.full_at_s, start_s) + amount / pace.per_s)
         for lane, amount, pace in lanes
     )
-    next_s = start_s + spacing_s(budget, now_s)
+    space_s = spacing_s(budget, now_s)
+    next_s = start_s + space_s if space_s else budget.next_s
     taken = budget.model_copy(update={"requests": requests, "tokens": tokens_left, "next_s": next_s})
     return taken, Place(start_s, tokens, budget.shifted_s)
 
 
-def settle(budget: Budget, requests: float, tokens: float, limits: RateLimits) -> Budget:
+def settle(budget: Budget, requests: float, tokens: float, now_s: float, limits: RateLimits) -> Budget:
     """Take as much more; negative amounts are given back: calls not made, tokens not used."""
-    changed = {}
-    amounts = (("requests", requests, limits.requests_per_minute), ("tokens", tokens, limits.tokens_per_minute))
-    for name, amount, per_minute in amounts:
-        lane: Lane = getattr(budget, name)
-        if amount and (pace := _pace(lane, per_minute)) is not None:
-            changed[name] = _at(lane, lane.full_at_s + amount / pace.per_s)
-    return budget.model_copy(update=changed) if changed else budget
+    paces = _pace(budget.requests, limits.requests_per_minute), _pace(budget.tokens, limits.tokens_per_minute)
+    lanes = [
+        lane if pace is None else _at(lane, lane.full_at_s + amount / pace.per_s)
+        for lane, amount, pace in zip((budget.requests, budget.tokens), (requests, tokens), paces, strict=True)
+    ]
+    if requests < 0 and paces[0] is not None and paces[1] is not None:
+        # A call that waited for one lane kept the other one waiting too; that goes back with it.
+        starts_s = [max(now_s, lane.full_at_s - pace.depth_s) for lane, pace in zip(lanes, paces, strict=True) if pace]
+        last_s = min(starts_s)
+        lanes = [
+            _at(lane, min(lane.full_at_s, last_s + pace.depth_s)) if pace else lane
+            for lane, pace in zip(lanes, paces, strict=True)
+        ]
+    changed = {"requests": lanes[0], "tokens": lanes[1]}
+    return budget.model_copy(update=changed) if requests or tokens else budget
 
 
 def observe(budget: Budget, requests: Reading | None, tokens: Reading | None, now_s: float) -> Budget:

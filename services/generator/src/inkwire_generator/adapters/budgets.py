@@ -25,10 +25,10 @@ from inkwire_generator.budget import Budget
 Step = Callable[[Budget, float], Budget]
 """From the newest budget and the time to the next budget; run again when somebody else was faster."""
 
-MAX_ROUNDS = 12
+MAX_ROUNDS = 20
 """Compare-and-sets for one change; after that this worker goes on without the others' knowledge."""
-ROUND_DELAY_S = 0.002
-MAX_ROUND_DELAY_S = 0.05
+ROUND_DELAY_S = 0.004
+MAX_ROUND_DELAY_S = 0.1
 WRITE_TIMEOUT_S = 0.5
 ALONE_S = 5.0
 """How long the broker is not asked again after it did not answer."""
@@ -94,10 +94,9 @@ class SharedBudget:
                     WRITE_TIMEOUT_S,
                 )
             except WrongLastSequence:
-                if self._seq == seq:  # nothing was heard of it yet
+                await asyncio.sleep(random.uniform(0, min(MAX_ROUND_DELAY_S, ROUND_DELAY_S * 2**number)))
+                if self._seq == seq:  # nothing was heard of it meanwhile
                     await self._read(jetstream)
-                limit_s = min(MAX_ROUND_DELAY_S, ROUND_DELAY_S * 2**number)
-                await asyncio.sleep(random.uniform(0, limit_s))
                 continue
             if ack.seq > self._seq:
                 self.newest, self._seq = after, ack.seq
@@ -123,8 +122,10 @@ class SharedBudget:
         self._clock_until_s = answered_s + CLOCK_KEPT_S
 
     async def _on_stored(self, msg: Msg) -> None:
-        seq = int((msg.headers or {}).get("Nats-Sequence", "0"))
-        if seq > self._seq:
+        headers = msg.headers or {}
+        seq = int(headers.get("Nats-Sequence", "0"))
+        is_first = headers.get("Nats-Last-Sequence") == "0"  # of a bucket that was lost, where numbers begin anew
+        if seq > self._seq or is_first:
             self.newest, self._seq = _decode(msg.data), seq
 
     def _alone(self, error: BrokerError) -> None:

@@ -145,7 +145,7 @@ class Gate:
         def step(budget: Budget, now_s: float) -> Budget:
             places.clear()
             ahead.clear()
-            budget = settle(budget, requests, tokens, self._limits)
+            budget = settle(budget, requests, tokens, now_s, self._limits)
             for want in wants:
                 budget, place = reserve(budget, want.tokens, now_s, self._limits)
                 places.append(place)
