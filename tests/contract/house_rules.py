@@ -23,7 +23,7 @@ MAX_FILE_LINES = 500
 PROCESS_MODULES = frozenset({"__main__", "app", "main", "settings"})
 HTTP_LAYER = {"inkwire_api": {"error_handlers", "middleware", "openapi", "services"}}  # FastAPI around the core
 ORCHESTRATORS = {
-    "inkwire_api": {"asking", "dead_letters", "posts", "reading", "steering"},
+    "inkwire_api": {"asking", "dead_letters", "joining", "posts", "reading", "steering"},
     "inkwire_gateway": {"cancels", "channels"},
     "inkwire_generator": {"runner"},
     "inkwire_persister": {"janitor", "keeper", "recoverer"},

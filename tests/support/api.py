@@ -18,9 +18,9 @@ from inkwire_chassis.auth import DEFAULT_SCOPES, KeyRing
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_contracts.fold import Snapshot, document
-from inkwire_contracts.topology import EVENTS, JOBS
+from inkwire_contracts.topology import EVENTS, JOBS, Topology
 from inkwire_stores import PostStore, StoredPost, open_store
-from tests.support.log import open_log
+from tests.support.log import SMALL, open_log
 
 KEYS: Final = "k1:an-api-test-secret-of-more-than-32-characters"
 ISSUER: Final = "inkwire"
@@ -116,13 +116,13 @@ def make_settings(nats_url: str, folder: Path, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def open_api(nats_url: str, folder: Path, **changes: Any) -> AsyncIterator[Api]:
+async def open_api(nats_url: str, folder: Path, *, plan: Topology = SMALL, **changes: Any) -> AsyncIterator[Api]:
     """Provision the broker, start the api, and hand out a client."""
     settings = make_settings(nats_url, folder, **changes)
     supervisor = Supervisor()
     timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
     async with (
-        open_log(nats_url) as log,
+        open_log(nats_url, plan) as log,
         open_store(settings.store_url) as store,
         running(settings, supervisor) as port,
         aiohttp.ClientSession(timeout=timeout) as session,

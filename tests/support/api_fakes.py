@@ -74,7 +74,7 @@ class FakeBroker:
         job = self.requested.get((owner, post))
         return None if job is None else Known(job.request.fingerprint, deleted=False)
 
-    async def fold(self, owner: str, post: str, stored: StoredPost | None) -> Folded | None:
+    async def fold(self, owner: str, post: str, stored: StoredPost | None, *, at_least: int = 0) -> Folded | None:
         self._check("fold")
         if post in self.damaged:
             raise Damaged("does not fold")

@@ -103,7 +103,7 @@ class PostLog(Protocol):
         """What the log's leader knows of a post; None if it has nothing (any more)."""
         ...
 
-    async def fold(self, owner: str, post: str, stored: StoredPost | None) -> Folded | None:
+    async def fold(self, owner: str, post: str, stored: StoredPost | None, *, at_least: int = 0) -> Folded | None:
         """The post up to the log's newest event, starting from ``stored``; None where neither knows it.
 
         A document that the persister calls corrupt is given as it is: its log does not carry it on.

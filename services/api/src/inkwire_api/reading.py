@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from inkwire_api import pagination
+from inkwire_api.joining import joined, kept
 from inkwire_api.ports import BrokerUnavailable, Damaged, Folded, PostLog
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import digest, document
 from inkwire_contracts.views import PostSummary, UsageTotals
-from inkwire_stores.ports import PostStore, StoredPost, StoreUnavailable
+from inkwire_stores.ports import PostStore, StoreUnavailable
 
 MAX_NAME_CHARS = 80
 
@@ -94,30 +95,23 @@ class Reader:
         return await self._store.usage(owner, since=since, until=until)
 
     async def _fold(self, owner: str, post: str) -> Folded:
-        stored, store_answered = await self._stored(owner, post)
         try:
             async with asyncio.timeout(self._timeout_s):
-                folded = await self._log.fold(owner, post, stored)
+                folded = await joined(self._log, self._store, owner, post)
         except (BrokerUnavailable, TimeoutError):
+            stored = (await kept(self._store, owner, post)).post
             if stored is None:
                 raise InkwireError("broker_unavailable") from None
             # The stored document is a true earlier state, and its position says which.
             return Folded(stored.snapshot, stored.epoch, stored.corrupt)
+        except StoreUnavailable:
+            raise InkwireError("store_unavailable") from None
         except Damaged as error:
-            if not store_answered:  # which may have what the log does not begin with
-                raise InkwireError("store_unavailable") from None
             get_logger().error("the post's log does not fold", post=post, error=str(error))
             raise InkwireError("corrupt") from None
-        if folded is not None:
-            return folded
-        raise InkwireError("not_found" if store_answered else "store_unavailable")
-
-    async def _stored(self, owner: str, post: str) -> tuple[StoredPost | None, bool]:
-        try:
-            stored = await self._store.get(post)
-        except StoreUnavailable:
-            return None, False
-        return (stored if stored is not None and stored.snapshot.owner == owner else None), True
+        if folded is None:
+            raise InkwireError("not_found")
+        return folded
 
 
 def content_disposition(title: str) -> str:

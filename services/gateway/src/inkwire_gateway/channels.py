@@ -202,6 +202,10 @@ class Channels:
                 if newest < live.seq and await self._insist(self._history.epoch) != live.epoch:
                     get_logger().warning("the log is another one", post=channel.post, before=live.epoch)
                     return Verdict.DAMAGED
+                if newest == 0 and not live.snapshot.is_final:
+                    # Purged, so it has ended, and this process missed it: the store has the rest.
+                    get_logger().info("post has left the log", post=channel.post, seq=live.seq)
+                    return Verdict.DAMAGED
                 return Verdict.OK
             if attempt:
                 await asyncio.sleep(_delay_s(attempt))

@@ -79,6 +79,8 @@ class JetStreamLog:
                 # Purged, or lost with the broker's volume: the log goes on from what the store has.
                 base = History(stored.snapshot.model_copy(deep=True), 0)
                 history = await self._log.history(owner, post, base=base, at_least=at_least)
+            if history.snapshot.seq < newest.event.seq:
+                raise BeginningGone(f"the log of post {post} was purged while it was read")
             return Folded(history.snapshot, epoch)
 
     async def fill_ratio(self) -> float:

@@ -1,13 +1,14 @@
 """Cancel intents, and the few events that the api writes under a claim of its own."""
 
 from inkwire_api.adapters.log import JetStreamLog, asking
+from inkwire_api.joining import joined, kept
 from inkwire_api.ports import BrokerUnavailable, Compose, Damaged
 from inkwire_chassis.event_log import EventLog, Fenced
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import CancelIntent
 from inkwire_contracts.fold import Outcome, Snapshot, fold
 from inkwire_contracts.topology import EVENTS
-from inkwire_stores.ports import PostStore, StoredPost, StoreUnavailable
+from inkwire_stores.ports import PostStore, StoreUnavailable
 
 HOLDER = "api"
 NO_DELIVERY = 0
@@ -39,7 +40,13 @@ class JetStreamRuns:
     async def write(self, owner: str, post: str, run: int, compose: Compose) -> Snapshot | None:
         try:
             with asking():
-                held = await self._log.claim(post, run=run, deliveries=NO_DELIVERY, holder=HOLDER)
+                held = await self._log.claim(
+                    post,
+                    run=run,
+                    deliveries=NO_DELIVERY,
+                    holder=HOLDER,
+                    last_attempt=lambda: self._last_attempt(owner, post),
+                )
         except Fenced:
             return None
         snapshot = await self._folded(owner, post, held.token)
@@ -58,22 +65,18 @@ class JetStreamRuns:
         return snapshot
 
     async def _folded(self, owner: str, post: str, at_least: int) -> Snapshot | None:
-        stored, store_answered = await self._stored(owner, post)
-        try:
-            folded = await self._reads.fold(owner, post, stored, at_least=at_least)
-        except Damaged:
-            if store_answered:
-                raise
-            raise StoreUnavailable("the log holds a later part of the post, and the store does not answer") from None
-        if folded is None and not store_answered:
-            raise StoreUnavailable("the log has nothing of the post, and the store does not answer")
+        folded = await joined(self._reads, self._store, owner, post, at_least=at_least)
         if folded is not None and folded.corrupt:
             raise Damaged("the persister calls it corrupt")
         return None if folded is None else folded.snapshot
 
-    async def _stored(self, owner: str, post: str) -> tuple[StoredPost | None, bool]:
-        try:
-            stored = await self._store.get(post)
-        except StoreUnavailable:
-            return None, False
-        return (stored if stored is not None and stored.snapshot.owner == owner else None), True
+    async def _last_attempt(self, owner: str, post: str) -> int:
+        """Of a post without claims: 0 if it is new, else they were purged with its events, and the count goes on."""
+        with asking():
+            newest = await self._log.newest_now(owner, post)
+        if newest is not None and newest.event.attempt:
+            return newest.event.attempt
+        found = await kept(self._store, owner, post)
+        if newest is None and not found.answered:
+            raise StoreUnavailable("the log has nothing of the post, and the store does not answer")
+        return found.post.snapshot.attempt if found.post is not None else 0

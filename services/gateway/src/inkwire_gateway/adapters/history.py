@@ -19,7 +19,9 @@ LOAD_TRIES = 10
 """Reads that may find the log in the middle of a purge or a replica behind; then the history counts as damaged."""
 
 RETRY_S = 0.05
-_ENDS = TERMINAL_TYPES | {"deleted"}
+_ASK_STORE = TERMINAL_TYPES | {"requested"}
+"""Newest events at which the store is asked first: it may have all; after a purge a late copy of ``requested`` alone
+says nothing."""
 
 
 class LogHistory:
@@ -57,7 +59,9 @@ class LogHistory:
             epoch = await self._log.epoch()
             for _ in range(LOAD_TRIES):
                 newest = await self._log.newest(owner, post)
-                if newest is None or newest.event.type in _ENDS:
+                if newest is not None and newest.event.type == "deleted":
+                    return _deleted(newest, epoch)
+                if newest is None or newest.event.type in _ASK_STORE:
                     stored = await self._stored(owner, post, needed=newest is None)
                     if stored is not None and _is_current(stored, newest, epoch):
                         stream_seq = stored.stream_seq if stored.epoch == epoch else 0
@@ -111,8 +115,17 @@ def _is_current(stored: StoredPost, newest: StoredEvent | None, epoch: str) -> b
     """Whether the store's document is the post as it stands."""
     if newest is None:
         return True
-    same_place = stored.epoch == epoch and stored.snapshot.seq == newest.event.seq
-    return same_place and stored.snapshot.is_final and not stored.corrupt
+    as_far = stored.epoch == epoch and stored.snapshot.seq >= newest.event.seq
+    return as_far and stored.snapshot.is_final and not stored.corrupt
+
+
+def _deleted(newest: StoredEvent, epoch: str) -> Loaded:
+    """All that is left of a post; what it was made of may be purged."""
+    event = newest.event
+    snapshot = Snapshot(
+        post=event.post, owner=event.owner, run=event.run, seq=event.seq, key_seq=event.seq, status="deleted"
+    )
+    return Loaded(snapshot, newest.stream_seq, epoch)
 
 
 def _log_event(stored: StoredEvent) -> LogEvent:
