@@ -219,3 +219,38 @@ async def test_a_deleted_post_leaves_the_page(page: Page, stack: Stack) -> None:
     assert await text_of(page) == ""
     await page.reload()
     await expect(page.locator("#notice")).to_contain_text("This post was deleted")
+
+
+async def test_delete_asks_first_and_needs_no_mouse(page: Page, stack: Stack) -> None:
+    """The dialog says that the writing stops and holds the focus; Escape changes nothing; then the post is gone from
+    this tab and from another one's list, and the words that say so have the focus.
+    """
+    title = "Why cats sit in boxes"
+    await write_title(page, stack, title)
+    await wait_for_text(page, 200)
+    other = await page.context.new_page()
+    await other.goto(stack.url)
+    await expect(other.get_by_test_id("post-list")).to_contain_text(title)
+    dialog = page.get_by_test_id("delete-dialog")
+
+    await page.get_by_test_id("delete").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alertdialog", name=f"Delete “{title}”?")).to_be_visible()
+    await expect(dialog).to_contain_text("deleting it stops the writing")
+    await expect(page.get_by_role("button", name="Keep it")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await expect(page.get_by_test_id("delete")).to_be_focused()
+    assert await page.evaluate("window.inkwire.status") not in ("cancelled", "deleted")
+
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_test_id("delete-confirm")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(dialog).to_be_hidden()
+    await expect(page.get_by_test_id("status")).to_have_text("Deleted")
+    await expect(page.get_by_role("heading", name="This post was deleted")).to_be_focused()
+    await expect(page.get_by_test_id("delete")).to_be_hidden()
+    for tab in (page, other):
+        await expect(tab.get_by_test_id("post-list")).not_to_contain_text(title)
+    await other.close()

@@ -40,6 +40,26 @@ test("a life is told by its events", () => {
   assert.deepEqual(it.posts, []);
 });
 
+test("a deleted post leaves, whoever tells of it first, and no older answer brings it back", () => {
+  const { it, changes } = feed(summary("a", 20, { status: "published" }), summary("bb", 3));
+  it.update({ post: "a", seq: 21, title: "", status: "deleted" });
+  assert.deepEqual(it.posts.map((post) => post.id), ["bb"]);
+  const before = changes();
+  it.receive(event("deleted", "a", 21));
+  assert.equal(changes(), before);
+  it.add([summary("a", 20, { status: "published" })]);
+  assert.deepEqual(it.posts.map((post) => post.id), ["bb"]);
+});
+
+test("what was deleted while nobody listened leaves with the next list", () => {
+  const ended = { status: "published" };
+  const { it } = feed(summary("a", 9, ended), summary("bb", 9, ended), summary("ccc", 2), summary("dddd", 9, ended));
+  it.receive({ type: "posts", items: [summary("bb", 9, ended), summary("dddd", 9, ended)] });
+  assert.deepEqual(it.posts.map((post) => post.id), ["dddd", "ccc", "bb", "a"]); // too young to be stored; an older page
+  it.receive({ type: "posts", items: [summary("bb", 9, ended)] });
+  assert.deepEqual(it.posts.map((post) => post.id), ["ccc", "bb", "a"]);
+});
+
 test("what is older than what is known changes nothing", () => {
   const { it } = feed(summary("a", 20, { status: "published" }));
   it.receive(event("started", "a", 2));

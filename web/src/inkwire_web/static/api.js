@@ -85,6 +85,11 @@ export class Api {
     return this.#json("POST", `/posts/${post}/retry?run=${run}`);
   }
 
+  /** Delete for good; what is being written is stopped first. May be repeated. */
+  async remove(post) {
+    await this.#send("DELETE", `/posts/${post}`);
+  }
+
   /** The stored document's bytes and the digest its answer claims. */
   async markdown(post) {
     const answer = await this.#send("GET", `/posts/${post}/markdown`);

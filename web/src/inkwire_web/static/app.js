@@ -2,6 +2,7 @@
 
 import { Api } from "./api.js";
 import { Compose } from "./compose.js";
+import { DeleteDialog } from "./deleting.js";
 import { el, setText } from "./dom.js";
 import { PostList } from "./list.js";
 import { PostFeed } from "./post_feed.js";
@@ -53,7 +54,25 @@ const connection = new Connection({
   onState: showConnection,
 });
 
-const postView = new PostView({ nodes, api, onAgain: writeAgain, onDraw: drawn, onTrouble: notice });
+const deleteDialog = new DeleteDialog({
+  nodes: {
+    dialog: nodes["delete-dialog"],
+    heading: nodes["delete-heading"],
+    text: nodes["delete-text"],
+    error: nodes["delete-error"],
+    confirm: nodes["delete-confirm"],
+  },
+  remove: (post) => api.remove(post),
+  wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+});
+const postView = new PostView({
+  nodes,
+  api,
+  onAgain: writeAgain,
+  onDelete: (snapshot) => deleteDialog.ask(snapshot),
+  onDraw: drawn,
+  onTrouble: notice,
+});
 const postList = new PostList(
   { list: nodes.posts, empty: nodes["posts-empty"], more: nodes["posts-more"] },
   loadMore,
@@ -164,11 +183,13 @@ function closePost() {
   connection.unfollow(postFeed.channel);
   postFeed = null;
   postView.show(null);
+  deleteDialog.close();
 }
 
 function changed(feed, event) {
   if (event) postView.happened(event);
   postView.changed();
+  deleteDialog.update(feed.snapshot);
   userFeed?.update(feed.snapshot);
 }
 
@@ -188,7 +209,7 @@ function postEnded(code, message) {
 
 function writeAgain(snapshot) {
   go("/");
-  compose.fill(snapshot);
+  if (snapshot) compose.fill(snapshot);
 }
 
 async function createPost(body, key) {

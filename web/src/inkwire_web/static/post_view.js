@@ -9,6 +9,7 @@ import { sha256, verify } from "./verify.js";
 const BOTTOM_PX = 90;
 const RECOVERING_SHOWN_MS = 2_500; // a take-over is over in milliseconds; people should see that it happened
 const TICK_MS = 500;
+const STOPPED = new Set(["failed", "cancelled", "deleted"]);
 const SEAL = {
   checking: "Checking…",
   verified: "Verified: page = stored = log",
@@ -21,6 +22,7 @@ export class PostView {
   #nodes;
   #api;
   #onAgain;
+  #onDelete;
   #onDraw;
   #feed = null;
   #progress;
@@ -36,13 +38,14 @@ export class PostView {
   #onTrouble;
 
   /**
-   * `nodes` by id; `onAgain(snapshot)` fills the form anew; `onDraw(snapshot)` after each drawing;
+   * `nodes` by id; `onAgain(snapshot)` fills the form anew (null: empty); `onDelete(snapshot)` asks; `onDraw(snapshot)` after each drawing;
    * `onTrouble(title, text)` where something that was asked for did not work.
    */
-  constructor({ nodes, api, onAgain, onDraw, onTrouble }) {
+  constructor({ nodes, api, onAgain, onDelete, onDraw, onTrouble }) {
     this.#nodes = nodes;
     this.#api = api;
     this.#onAgain = onAgain;
+    this.#onDelete = onDelete;
     this.#onDraw = onDraw;
     this.#onTrouble = onTrouble;
     const { status, message, percent, progress } = nodes;
@@ -123,7 +126,7 @@ export class PostView {
   }
 
   #kicker(snapshot) {
-    if (snapshot.seq === 0) {
+    if (snapshot.seq === 0 || snapshot.status === "deleted") {
       setText(this.#nodes.kicker, "");
       return;
     }
@@ -156,8 +159,9 @@ export class PostView {
   }
 
   #end(snapshot) {
-    const { ended, actions, colophon, facts } = this.#nodes;
-    const stopped = snapshot.status === "failed" || snapshot.status === "cancelled";
+    const { ended, actions, colophon, facts, delete: remove } = this.#nodes;
+    remove.hidden = snapshot.seq === 0 || snapshot.status === "deleted";
+    const stopped = STOPPED.has(snapshot.status);
     ended.hidden = !stopped;
     if (stopped) this.#tellEnd(snapshot);
     const written = snapshot.sections.some((section) => section.in_document && section.length > 0);
@@ -174,6 +178,10 @@ export class PostView {
     if (ended.dataset.key === key && ended.childElementCount > 0) return;
     ended.dataset.key = key;
     ended.dataset.status = snapshot.status;
+    if (snapshot.status === "deleted") {
+      this.#tellDeleted(ended);
+      return;
+    }
     const failed = snapshot.status === "failed";
     const message = failed ? snapshot.error?.message || "The run could not go on." : "It was stopped on request.";
     const kept = snapshot.sections.some((section) => section.length > 0) ? " What was written so far is kept." : "";
@@ -184,6 +192,21 @@ export class PostView {
       el("button", { type: "button", class: "other", onclick: () => this.#onAgain(snapshot) }, "Write a new one"),
     );
     if (this.#following) ended.scrollIntoView({ block: "nearest" }); // who looks at the last line sees why it is the last
+  }
+
+  // Who had pressed a button that is gone now, or none, is taken to the words that say why.
+  #tellDeleted(ended) {
+    const heading = el("h2", { tabindex: -1 }, "This post was deleted");
+    ended.replaceChildren(
+      heading,
+      el("p", {}, "Its text is gone for good, for every reader."),
+      el("button", { type: "button", class: "primary", onclick: () => this.#onAgain(null) }, "Write a new one"),
+    );
+    window.scrollTo(0, 0);
+    const { activeElement } = document;
+    if (!activeElement || activeElement === document.body || this.#nodes.post.contains(activeElement)) {
+      heading.focus({ preventScroll: true });
+    }
   }
 
   // The next run comes as an event; the button stays as it is until then.
@@ -260,6 +283,7 @@ export class PostView {
       this.changed();
     });
     this.#nodes.stop.addEventListener("click", () => this.#cancel());
+    this.#nodes.delete.addEventListener("click", () => this.#onDelete(this.#feed.snapshot));
     digest.addEventListener("click", () => this.#toggleProof());
     download.addEventListener("click", () => this.#act(download, "Downloaded", () => this.#download()));
     copy.addEventListener("click", () => this.#act(copy, "Copied", () => navigator.clipboard.writeText(this.text)));

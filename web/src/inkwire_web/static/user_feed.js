@@ -1,9 +1,12 @@
 // What follows `user:<owner>`: the newest posts, then what becomes of them. Not contiguous and never replayed, so each
 // subscription begins with the list again.
 
+const ENDED = new Set(["published", "failed", "cancelled"]);
+
 export class UserFeed {
   #onChange;
   #posts = new Map();
+  #deleted = new Set(); // an id is never used again, and an older answer may still name it
 
   constructor(owner, onChange) {
     this.channel = `user:${owner}`;
@@ -22,7 +25,7 @@ export class UserFeed {
   refused() {}
 
   receive(frame) {
-    if (frame.type === "posts") this.add(frame.items);
+    if (frame.type === "posts") this.#begin(frame.items);
     else if (frame.type === "event") this.#event(frame.event);
   }
 
@@ -30,13 +33,29 @@ export class UserFeed {
   add(items) {
     for (const item of items) {
       const known = this.#posts.get(item.id);
-      if (!known || known.seq <= item.seq) this.#posts.set(item.id, item);
+      if (!this.#deleted.has(item.id) && (!known || known.seq <= item.seq)) this.#posts.set(item.id, item);
     }
     this.#onChange();
   }
 
+  // The newest posts as they are stored. One that had ended and would have its place among them was deleted while
+  // nobody told us; one that had not may be too young to be stored.
+  #begin(items) {
+    const ids = new Set(items.map((item) => item.id));
+    const oldest = [...items].sort(newestFirst).at(-1);
+    for (const post of this.#posts.values()) {
+      const within = !oldest || newestFirst(post, oldest) < 0;
+      if (within && ENDED.has(post.status) && !ids.has(post.id)) this.#posts.delete(post.id);
+    }
+    this.add(items);
+  }
+
   /** What the open post's own channel says is newer than the list. */
   update(snapshot) {
+    if (snapshot.status === "deleted") {
+      this.#forget(snapshot.post);
+      return;
+    }
     const known = this.#posts.get(snapshot.post);
     if (!known || known.seq >= snapshot.seq) return;
     this.#posts.set(snapshot.post, {
@@ -55,9 +74,17 @@ export class UserFeed {
   #event(event) {
     const known = this.#posts.get(event.post);
     if (known && known.seq >= event.seq) return;
-    if (event.type === "deleted") this.#posts.delete(event.post);
-    else this.#apply(event, known);
+    if (event.type === "deleted") {
+      this.#forget(event.post);
+      return;
+    }
+    this.#apply(event, known);
     this.#onChange();
+  }
+
+  #forget(post) {
+    this.#deleted.add(post);
+    if (this.#posts.delete(post)) this.#onChange();
   }
 
   #apply(event, known) {
