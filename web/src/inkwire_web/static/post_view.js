@@ -333,18 +333,23 @@ export function tabTitle(snapshot) {
   return `${state}${end}${snapshot.title} · Inkwire`;
 }
 
-function factsOf({ metrics }) {
+function factsOf({ metrics, spent }) {
   if (!metrics) return "";
+  const count = (number) => number.toLocaleString("en");
+  const paid = spent.tokens_in + spent.tokens_out; // over all runs, like the text
+  const wasted = spent.wasted_in + spent.wasted_out;
   const seconds = (ms) => `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
   const parts = [
-    `${metrics.words.toLocaleString("en")} words`,
+    `${count(metrics.words)} words`,
     metrics.time_to_first_token_ms === null ? "" : `first word after ${seconds(metrics.time_to_first_token_ms)}`,
     metrics.tokens_per_s > 0 ? `${Math.round(metrics.tokens_per_s)} tokens/s` : "",
     metrics.duration_ms > 0 ? `${seconds(metrics.duration_ms)} in all` : "",
     metrics.retries > 0 ? `${metrics.retries} ${metrics.retries === 1 ? "retry" : "retries"}` : "",
-    metrics.tokens_wasted > 0 ? `${metrics.tokens_wasted.toLocaleString("en")} tokens wasted` : "",
     metrics.model,
-    metrics.cost_usd === null ? "" : `$${metrics.cost_usd.toFixed(4)} (${metrics.usage_source})`,
+    paid > 0 ? `${count(paid)} tokens${wasted > 0 ? `, ${count(wasted)} wasted` : ""}` : "",
+    paid > 0 && spent.cost_usd !== null
+      ? `$${spent.cost_usd.toFixed(4)} (${spent.tokens_estimated > 0 ? "estimated" : "reported"})`
+      : "",
   ];
   return parts.filter(Boolean).join(" · ");
 }
