@@ -158,7 +158,7 @@ def nats_cluster(tmp_path_factory: pytest.TempPathFactory, run_report: RunReport
         nats_server_binary()
     except Unavailable as error:
         run_report.missing("nats", str(error))
-    cluster = NatsCluster(tmp_path_factory.mktemp("cluster"))
+    cluster = NatsCluster(tmp_path_factory.mktemp("cluster"), relayed=True)
     try:
         yield cluster.start()
     finally:

@@ -14,7 +14,7 @@ from inkwire_contracts.commands import CancelIntent, Job
 from inkwire_contracts.fold import Snapshot, digest, document, fold_all
 from inkwire_generator import app
 from inkwire_generator.settings import GeneratorSettings
-from tests.support.log import TIME
+from tests.support.log import TIME, read_now
 from tests.support.ports import free_port
 from tests.support.processes import ServiceProcess
 from tests.support.sim import SimServer
@@ -83,7 +83,7 @@ async def commit_cancel(log: EventLog, job: Job) -> None:
 
 async def read_folded(log: EventLog, job: Job) -> tuple[Snapshot, list[StoredEvent]]:
     """The post's log and its fold."""
-    stored = await log.read(job.owner, job.post)
+    stored = await read_now(log, job)
     snapshot = Snapshot(post=job.post)
     assert fold_all(snapshot, [one.event for one in stored]) == "applied"
     return snapshot, stored

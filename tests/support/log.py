@@ -31,6 +31,15 @@ async def open_log(url: str, plan: Topology = SMALL) -> AsyncIterator[EventLog]:
         yield EventLog(jetstream, new_id)
 
 
+@asynccontextmanager
+async def connect_log(url: str) -> AsyncIterator[EventLog]:
+    """A log by a connection of its own; nothing is made or changed at the broker."""
+    async with connected(url, "test") as client:
+        jetstream = JetStream(client)
+        await jetstream.start()
+        yield EventLog(jetstream, new_id)
+
+
 async def read_now(log: EventLog, job: Job) -> list[StoredEvent]:
     """All events of a post that were acknowledged before the call, from a replica that has them."""
     newest = await log.newest_now(job.owner, job.post)
@@ -39,7 +48,7 @@ async def read_now(log: EventLog, job: Job) -> list[StoredEvent]:
         events = await log.read(job.owner, job.post)
         return events if newest is None or (events and events[-1].stream_seq >= newest.stream_seq) else None
 
-    return await eventually(whole, what=f"a replica has post {job.post}")  # type: ignore[return-value]
+    return await eventually(whole, what=f"a replica has post {job.post}")
 
 
 def make_job(owner: str = "local", *, post: str | None = None, title: str = "Ten tips", run: int = 1) -> Job:

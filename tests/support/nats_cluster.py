@@ -132,6 +132,17 @@ class NatsCluster:
 
         return eventually_sync(ask, what=f"{stream} has a leader", timeout_s=ELECTION_TIMEOUT_S)
 
+    def meta_leader(self) -> NatsServer:
+        """The server that leads JetStream itself: without it nobody answers what is there; waits for an election."""
+
+        def ask() -> NatsServer:
+            answers = [node.monitor("jsz").get("meta_cluster", {}) for node in self.nodes if node.process.running]
+            named = next((answer["leader"] for answer in answers if answer.get("leader")), None)
+            assert named, "nobody leads"
+            return self.node(named)
+
+        return eventually_sync(ask, what="JetStream has a leader", timeout_s=ELECTION_TIMEOUT_S)
+
     # -- the network between them ------------------------------------------------------------------------------
 
     def isolate(self, node: NatsServer) -> None:
