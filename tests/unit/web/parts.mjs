@@ -66,7 +66,10 @@ test("a title is as long as the API counts it", () => {
 
 /** What is drawn, with a clock that stands where it is put. */
 function progressView() {
-  const node = () => ({ dataset: {}, textContent: "", style: {}, setAttribute() {} });
+  const node = () => ({
+    dataset: {}, textContent: "", style: {}, attributes: {},
+    setAttribute(name, value) { this.attributes[name] = value; },
+  });
   const nodes = { status: node(), message: node(), percent: node(), bar: { ...node(), firstElementChild: node() } };
   const clock = { ms: 10_000 };
   return { nodes, clock, view: new ProgressView(nodes, () => clock.ms) };
@@ -103,4 +106,42 @@ test("before the first per cent the bar moves instead of saying 0 %", () => {
   assert.deepEqual([nodes.percent.textContent, nodes.bar.dataset.waiting], ["", "true"]);
   view.draw({ status: "generating", progress: { percent: 10, message: "Outline ready" } });
   assert.deepEqual([nodes.percent.textContent, nodes.bar.dataset.waiting], ["10 %", "false"]);
+});
+
+test("a retry counts down to now, is announced once, and is gone when text flows", () => {
+  const { nodes, clock, view } = progressView();
+  const retry = { code: "provider_rate_limited", delay_ms: 7_000, time: new Date(clock.ms).toISOString() };
+  const snapshot = { status: "retrying", progress: { percent: 40, message: "" }, retry };
+  const seen = () => (view.draw(snapshot), [nodes.message.textContent, nodes.message.attributes["aria-live"]]);
+  assert.deepEqual(seen(), ["Retrying in 7 s (rate limited)", "polite"]);
+  clock.ms += 1_200;
+  assert.deepEqual(seen(), ["Retrying in 6 s (rate limited)", "off"]);
+  assert.equal(nodes.bar.attributes["aria-valuetext"], "40 %, Retrying (rate limited)");
+  clock.ms += 60_000;
+  assert.deepEqual(seen(), ["Retrying now (rate limited)", "off"]);
+  view.draw({ status: "generating", progress: { percent: 40, message: "Writing section 2 of 9" }, retry: null });
+  assert.deepEqual([nodes.message.textContent, nodes.message.attributes["aria-live"]], ["Writing section 2 of 9", "polite"]);
+});
+
+test("who joins in the middle of a wait sees what is left of it, whatever his clock says at most the whole", () => {
+  for (const [passedMs, words] of [[5_000, "in 2 s"], [-3_600_000, "in 7 s"], [3_600_000, "now"]]) {
+    const { nodes, clock, view } = progressView();
+    const time = new Date(clock.ms - passedMs).toISOString();
+    const retry = { code: "provider_cut", delay_ms: 7_000, time };
+    view.draw({ status: "retrying", progress: { percent: 40, message: "" }, retry });
+    assert.equal(nodes.message.textContent, `Retrying ${words} (connection cut)`);
+  }
+});
+
+test("waiting for a turn at the provider counts down too, and is no silence", () => {
+  const { nodes, clock, view } = progressView();
+  const until = new Date(clock.ms + 9_000).toISOString();
+  const progress = { percent: 12, code: "waiting_for_provider", params: { delay_s: 9, until }, message: "" };
+  const snapshot = { status: "generating", progress, retry: null };
+  view.quietSince(clock.ms);
+  view.draw(snapshot);
+  assert.equal(nodes.message.textContent, "The model provider is asked in 9 s (rate limited)");
+  clock.ms += 8_100;
+  view.draw(snapshot);
+  assert.equal(nodes.message.textContent, "The model provider is asked in 1 s (rate limited)");
 });

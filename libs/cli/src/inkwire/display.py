@@ -3,14 +3,16 @@
 import json
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text as RichText
 
+from inkwire.countdown import countdown
 from inkwire.exits import program
 from inkwire.following import Update
 from inkwire.transcript import Superseded, Text, Transcript
@@ -200,17 +202,25 @@ class TerminalDisplay:
         self._console.print(RichText(line, style="dim"))
 
 
+class _MessageColumn(ProgressColumn):
+    """What happens now; drawn again and again, so that a wait counts down."""
+
+    def render(self, task: Task) -> RichText:
+        snapshot = task.fields.get("snapshot")
+        return RichText(countdown(snapshot, datetime.now(UTC)) or _message(snapshot) if snapshot else task.description)
+
+
 class Bar:
     """A progress bar of a run."""
 
     def __init__(self, console: Console) -> None:
-        columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}", markup=False))
+        columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), _MessageColumn())
         self.progress = Progress(*columns, console=console, transient=True, refresh_per_second=REFRESH_PER_S)
         self._task: TaskID = self.progress.add_task("Waiting for a writer...", total=100)
 
     def show(self, snapshot: Snapshot) -> None:
         """Where the run is."""
-        self.progress.update(self._task, completed=snapshot.progress.percent, description=_message(snapshot))
+        self.progress.update(self._task, completed=snapshot.progress.percent, snapshot=snapshot)
 
 
 def _message(snapshot: Snapshot) -> str:

@@ -178,7 +178,7 @@ MESSAGES: Mapping[str, str] = {
     "finishing": "Finishing...",
     "published": "Published",
     "retrying": "Retrying in {delay_s} s ({reason})",
-    "waiting_for_provider": "Waiting {delay_s} s for the model provider (rate limited)",
+    "waiting_for_provider": "The model provider is asked in {delay_s} s (rate limited)",
 }
 
 REASONS: Mapping[str, str] = {

@@ -25,13 +25,17 @@ const ALONE = {
 
 const LOST = "Connection lost; trying again. You will miss nothing.";
 
+// Short, as contracts' errors.py has them.
 const REASONS = {
-  provider_rate_limited: "The model provider is rate limiting",
-  provider_unavailable: "The model provider is not available",
-  provider_timeout: "The model provider is silent",
-  provider_cut: "The model's answer was cut off",
-  provider_invalid_output: "The model's answer could not be used",
+  provider_auth: "key refused",
+  provider_quota: "quota used up",
+  provider_rate_limited: "rate limited",
+  provider_unavailable: "provider unavailable",
+  provider_timeout: "provider silent",
+  provider_cut: "connection cut",
+  provider_invalid_output: "unusable answer",
 };
+const WAITING = "waiting_for_provider";
 
 const ENDED_EARLY = new Set(["failed", "cancelled", "deleted", "unknown"]);
 const QUIET_AFTER_MS = 4_000;
@@ -41,8 +45,7 @@ const UNFINISHED = new Set(["unknown", "queued", "generating", "recovering", "re
 export class ProgressView {
   #nodes;
   #now;
-  #retry = null;
-  #retryUntilMs = 0;
+  #wait = null;
   #quietSinceMs = null;
   #lostSinceMs = null;
 
@@ -75,13 +78,16 @@ export class ProgressView {
     setText(percent, ENDED_EARLY.has(shown) || waiting ? "" : `${value} %`);
     bar.dataset.status = shown;
     bar.dataset.waiting = String(waiting && !lost);
-    message.dataset.wrap = String(lost || shown === "retrying" || shown === "recovering");
+    const wait = lost ? null : this.#waiting(snapshot, shown);
+    message.dataset.wrap = String(lost || wait !== null || shown === "recovering");
     if (lost) message.dataset.lost = "true";
     else delete message.dataset.lost;
     bar.firstElementChild.style.inlineSize = `${value}%`;
     bar.setAttribute("aria-valuenow", String(value));
-    setText(message, this.#words(snapshot, shown));
-    bar.setAttribute("aria-valuetext", `${value} %, ${message.textContent}`);
+    // A wait is announced once, when it begins; its seconds are for the eye.
+    message.setAttribute("aria-live", wait?.told ? "off" : "polite");
+    setText(message, wait?.text ?? this.#words(snapshot, shown));
+    bar.setAttribute("aria-valuetext", `${value} %, ${wait?.why ?? message.textContent}`);
   }
 
   #isLost(shown) {
@@ -90,7 +96,6 @@ export class ProgressView {
 
   #words(snapshot, shown) {
     if (this.#isLost(shown)) return LOST;
-    if (shown === "retrying" && snapshot.retry) return this.#countdown(snapshot.retry);
     if (shown === "published") {
       const words = snapshot.metrics ? ` · ${snapshot.metrics.words.toLocaleString("en")} words` : "";
       return `Done${words}`;
@@ -103,15 +108,30 @@ export class ProgressView {
     return ALONE[shown] ?? snapshot.progress.message;
   }
 
-  // From the moment this page heard of it: the reader's clock may differ from the server's.
-  #countdown(retry) {
-    if (this.#retry?.time !== retry.time) {
-      this.#retry = retry;
-      const passedMs = Math.min(retry.delay_ms, Math.max(0, this.#now() - Date.parse(retry.time)));
-      this.#retryUntilMs = this.#now() + retry.delay_ms - passedMs;
+  // While the provider is waited for: the words, whether they were said before, and the part of them that stays.
+  #waiting({ retry, progress }, shown) {
+    if (shown === "retrying" && retry) {
+      const why = `(${REASONS[retry.code] ?? "the model provider failed"})`;
+      return this.#countdown(retry.time, retry.delay_ms, Date.parse(retry.time) + retry.delay_ms, "Retrying", why);
     }
-    const seconds = Math.ceil((this.#retryUntilMs - this.#now()) / 1000);
-    const reason = REASONS[retry.code] ?? "The model provider failed";
-    return `${reason}; trying again ${seconds > 0 ? `in ${seconds} s` : "now"}.`;
+    if (shown === "generating" && progress.code === WAITING) {
+      const { until, delay_s } = progress.params;
+      const why = "(rate limited)";
+      return this.#countdown(until, delay_s * 1000, Date.parse(until), "The model provider is asked", why);
+    }
+    this.#wait = null;
+    return null;
+  }
+
+  // `endMs` is the server's time. The reader's clock may differ, so what is left is never more than the whole, and once
+  // this page has begun to count it goes on by its own clock.
+  #countdown(id, wholeMs, endMs, what, why) {
+    const told = this.#wait?.id === id;
+    if (!told) {
+      const leftMs = Math.min(wholeMs, Math.max(0, endMs - this.#now()));
+      this.#wait = { id, untilMs: this.#now() + leftMs };
+    }
+    const seconds = Math.ceil((this.#wait.untilMs - this.#now()) / 1000);
+    return { told, why: `${what} ${why}`, text: `${what} ${seconds > 0 ? `in ${seconds} s` : "now"} ${why}` };
   }
 }
