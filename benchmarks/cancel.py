@@ -34,10 +34,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from benchmarks import rig as rigs
+from inkwire.following import PostFold
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.nats_connection import connected
 from inkwire_contracts import subjects
+from inkwire_contracts.client_frames import SERVER_FRAME
 from tests.support.wait import eventually
 
 GOAL_MS = 100.0
@@ -140,7 +142,7 @@ class Person:
             return str((await answer.json())["id"])
 
     async def follow(self, post: str) -> None:
-        """Subscribe; what comes is read by :meth:`frames`."""
+        """Subscribe; :meth:`frames` reads what comes."""
         await self.socket.send(json.dumps({"type": "subscribe", "channel": f"post:{post}"}))
 
     async def leave(self, post: str) -> None:
@@ -148,21 +150,30 @@ class Person:
         await self.socket.send(json.dumps({"type": "unsubscribe", "channel": f"post:{post}"}))
         await self.until(post, "unsubscribed")
 
-    async def until(self, post: str, kind: str, name: str | None = None, end: int = 0) -> dict[str, Any]:
-        """Read until a frame of the post comes: of that type, of that event, of a text that reaches so far."""
+    async def frames(self, post: str) -> AsyncIterator[bytes]:
+        """What comes of the post, for ever."""
         while True:
-            frame: dict[str, Any] = json.loads(await self.socket.recv())
+            message = await self.socket.recv(decode=False)
+            frame = json.loads(message)
             if frame["type"] == "error":
                 raise RuntimeError(frame)
-            if frame.get("channel") != f"post:{post}" or frame["type"] != kind:
-                continue
-            if name is None or (frame["name"] == name and _reaches(frame["event"], end)):
-                return frame
+            if frame.get("channel") == f"post:{post}":
+                yield message
+
+    async def until(self, post: str, kind: str) -> None:
+        """Read until a frame of that type comes."""
+        async for message in self.frames(post):
+            if json.loads(message)["type"] == kind:
+                return
 
     async def mid_stream(self, post: str) -> None:
-        """The article's words are coming."""
-        await self.until(post, "event", "post.planned")
-        await self.until(post, "event", "chunk.produced", MID_STREAM_CHARS)
+        """Read until the article's words are coming, however much of it was there before."""
+        folded = PostFold(post)
+        async for message in self.frames(post):
+            update = folded.receive(SERVER_FRAME.validate_json(message))
+            section = update.snapshot.section(update.snapshot.open_section or "") if update else None
+            if section is not None and section.in_document and section.length >= MID_STREAM_CHARS:
+                return
 
     async def post_cancel(self, post: str) -> None:
         """Over HTTP."""
@@ -173,10 +184,6 @@ class Person:
     async def frame_cancel(self, post: str) -> None:
         """Over the socket; the answer is read by who follows."""
         await self.socket.send(json.dumps({"type": "cancel", "channel": f"post:{post}", "id": 1}))
-
-
-def _reaches(event: dict[str, Any], end: int) -> bool:
-    return end == 0 or int(event["data"]["end"]) >= end
 
 
 class Bench:
@@ -242,17 +249,14 @@ class Bench:
 
     async def _see_the_end(self, post: str, sample: Sample, *, with_answer: bool) -> None:
         """The end may be told before the answer is."""
-        while sample.end_ms is None or (with_answer and sample.answer_ms is None):
-            frame = json.loads(await self._person.socket.recv())
-            after_ms = now_ms() - sample.sent_ms
-            if frame["type"] == "error":
-                raise RuntimeError(frame)
-            if frame.get("channel") != f"post:{post}":
-                continue
+        async for message in self._person.frames(post):
+            frame, after_ms = json.loads(message), now_ms() - sample.sent_ms
             if frame["type"] == "cancelling":
                 sample.answer_ms = after_ms
             elif frame.get("name") == "post.cancelled":
                 sample.end_ms = after_ms
+            if sample.end_ms is not None and (sample.answer_ms is not None or not with_answer):
+                return
 
     async def _bare(self, phase: Phase) -> Sample:
         """A connection of its own for each, as the worker's is closed with its stream."""

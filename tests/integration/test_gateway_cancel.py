@@ -11,6 +11,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from inkwire_contracts.errors import ERROR_CODES
+from inkwire_contracts.fold import document
 from inkwire_contracts.topology import EVENTS
 from inkwire_gateway.app import Running
 from tests.integration.gateway_support import Reader, World, reader, running_gateway, settings, world
@@ -88,7 +89,7 @@ async def test_the_one_who_follows_sees_the_end(api: Api, gateway: Running, nats
             job = make_job("ana", post=post)
             async with reader(gateway.port, token()) as r:
                 await r.follow(f"post:{post}")
-                await r.until("event", name="chunk.produced")
+                await until(api.log, job, "the introduction grows", lambda state: len(document(state)) > 60)
                 assert (await asked(r, post, id=1))["accepted"] is True
                 shown = await r.read_to_end(f"post:{post}")
                 assert r.exact

@@ -161,6 +161,12 @@ class FakeRuns:
         known = self.snapshot
         return known.model_copy(deep=True) if known is not None and (known.owner, known.post) == (owner, post) else None
 
+    async def running(self, owner: str, post: str) -> int | None:
+        await self._meet("running")
+        found = self.snapshot
+        known = found is not None and (owner, post) == (found.owner, found.post)
+        return found.run if found is not None and known and not found.is_final else None
+
     async def wish_cancel(self, intent: CancelIntent) -> None:
         await self._meet("wish_cancel")
         self.intents.append(intent)

@@ -4,6 +4,7 @@ import pytest
 
 from inkwire_api.ports import BrokerUnavailable, Damaged
 from inkwire_api.steering import Steering
+from inkwire_contracts.commands import CancelIntent
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.ids import idempotent_post_id
@@ -46,6 +47,48 @@ async def test_a_workers_run_is_left_to_it() -> None:
     assert [wish.run for wish in log.intents] == [2]
 
 
+async def test_the_wish_does_not_wait_until_the_post_is_read() -> None:
+    """One read names the run; that the rest cannot be read at the moment is told, but the spending stops."""
+    log = runs("generating", run=2)
+    log.trouble["current"] = StoreUnavailable("away")
+    with pytest.raises(StoreUnavailable):
+        await steering(log).cancel("ana", POST, by="ana")
+    assert [(wish.run, wish.by) for wish in log.intents] == [(2, "ana")]
+
+
+@pytest.mark.parametrize(("status", "accepted"), [("cancelled", True), ("published", False)])
+async def test_an_end_that_comes_between(status: str, accepted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that obeys before we have read the post did what was asked; a run that was faster was not stopped."""
+    log = runs("generating")
+    wish = log.wish_cancel
+
+    async def wish_and_end(intent: CancelIntent) -> None:
+        await wish(intent)
+        assert log.snapshot is not None
+        log.snapshot.status = status  # type: ignore[assignment]
+
+    monkeypatch.setattr(log, "wish_cancel", wish_and_end)
+    steered = await steering(log).cancel("ana", POST, by="ana")
+    assert (steered.status, steered.accepted) == (status, accepted)
+
+
+@pytest.mark.parametrize(("meant", "code"), [(1, None), (3, "not_found")])
+async def test_a_run_that_is_named_is_the_only_one(meant: int, code: str | None) -> None:
+    """Neither an earlier nor a later run than the one that is written is wished to stop."""
+    log = runs("generating", run=2)
+    log.held_by_worker = True
+    if code is None:
+        steered = await steering(log).cancel("ana", POST, by="ana", run=meant)
+        assert (steered.run, steered.status, steered.accepted) == (2, "generating", False)
+    else:
+        with pytest.raises(InkwireError) as caught:
+            await steering(log).cancel("ana", POST, by="ana", run=meant)
+        assert caught.value.code == code
+    assert log.intents == []
+    assert (await steering(log).cancel("ana", POST, by="ana", run=2)).accepted
+    assert [wish.run for wish in log.intents] == [2]
+
+
 @pytest.mark.parametrize("status", ["published", "failed", "cancelled", "paused"])
 async def test_after_the_end_nothing_is_stored(status: str) -> None:
     """No wish, no event: the answer is the state."""
@@ -65,7 +108,7 @@ async def test_who_has_no_such_post_is_told_so() -> None:
     assert await refusal(log) == "corrupt"
 
 
-@pytest.mark.parametrize("where", ["current", "wish_cancel"])
+@pytest.mark.parametrize("where", ["running", "wish_cancel"])
 async def test_without_the_stored_wish_nothing_is_promised(where: str) -> None:
     """A broker that gives no verdict in time means 503."""
     log = runs()

@@ -133,6 +133,13 @@ class RunLog(Protocol):
         """
         ...
 
+    async def running(self, owner: str, post: str) -> int | None:
+        """The run that the newest event at the log's leader belongs to, if it does not end it; one read.
+
+        None says nothing: the run has ended, the log has nothing of the post (any more), or its end is unreadable.
+        """
+        ...
+
     async def deliveries(self, post: str, run: int) -> int:
         """How often the job of a run had been delivered when it was last claimed; 0 if it never was."""
         ...

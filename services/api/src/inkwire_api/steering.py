@@ -60,12 +60,16 @@ class Steering:
         """
         try:
             async with asyncio.timeout(self._commit_timeout_s):
+                wished_run = await self._wish_at_once(owner, post, run, by)
                 snapshot = await self._current(owner, post)
                 if run is not None and run > snapshot.run:
                     raise InkwireError("not_found")
                 if snapshot.is_final or run not in (None, snapshot.run):
-                    return _steered(snapshot, accepted=False)
-                await self._wish(snapshot, by)
+                    # A worker may have been so quick that the end is read here already.
+                    done = snapshot.status == "cancelled" and wished_run == snapshot.run
+                    return _steered(snapshot, accepted=done)
+                if wished_run != snapshot.run:
+                    await self._wish(owner, post, snapshot.run, by)
         except TimeoutError:
             raise InkwireError("broker_unavailable") from None
         ended = await self._end_unclaimed(snapshot)
@@ -115,7 +119,7 @@ class Steering:
                         if await self._write_deleted(snapshot):
                             return
                     elif wished_run < snapshot.run:
-                        await self._wish(snapshot, by)
+                        await self._wish(owner, post, snapshot.run, by)
                         wished_run = snapshot.run
                         await self._end_unclaimed(snapshot)
                         continue
@@ -193,9 +197,20 @@ class Steering:
             get_logger().error("a post that cannot be steered", post=post, error=str(error))
             raise InkwireError("corrupt") from None
 
-    async def _wish(self, snapshot: Snapshot, by: str) -> None:
-        time = rfc3339(self._clock.now())
-        intent = CancelIntent(post=snapshot.post, owner=snapshot.owner, run=snapshot.run, by=by, time=time)
+    async def _wish_at_once(self, owner: str, post: str, run: int | None, by: str) -> int:
+        """Store the wish before the post is read as a whole, which asks a busy broker half a dozen times.
+
+        The newest event names the latest run. If that ends meanwhile, a wish for it is read by nobody. Returns the run,
+        or 0 where nothing was stored.
+        """
+        running = await answered(lambda: self._log.running(owner, post))
+        if running is None or run not in (None, running):
+            return 0
+        await self._wish(owner, post, running, by)
+        return running
+
+    async def _wish(self, owner: str, post: str, run: int, by: str) -> None:
+        intent = CancelIntent(post=post, owner=owner, run=run, by=by, time=rfc3339(self._clock.now()))
         await answered(lambda: self._log.wish_cancel(intent))
 
     async def _end_unclaimed(self, snapshot: Snapshot) -> Snapshot | None:

@@ -6,10 +6,12 @@ from inkwire_api.ports import BrokerUnavailable, Compose, Damaged
 from inkwire_chassis.event_log import EventLog, Fenced
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import CancelIntent
+from inkwire_contracts.events import TERMINAL_TYPES, parse_event
 from inkwire_contracts.fold import Outcome, Snapshot, fold
 from inkwire_contracts.topology import EVENTS
 from inkwire_stores.ports import PostStore, StoreUnavailable
 
+ENDS = TERMINAL_TYPES | {"deleted"}
 HOLDER = "api"
 NO_DELIVERY = 0
 """Of the api's claims: a worker's claim of the same run counts more, so it always wins."""
@@ -27,6 +29,15 @@ class JetStreamRuns:
         with asking():
             newest = await self._log.jetstream.leader_last(EVENTS, subjects.post_events(owner, post))
         return await self._folded(owner, post, 0 if newest is None else newest.seq)
+
+    async def running(self, owner: str, post: str) -> int | None:
+        with asking():
+            newest = await self._log.jetstream.leader_last(EVENTS, subjects.post_events(owner, post))
+        try:
+            event = None if newest is None else parse_event(newest.payload)
+        except (ValueError, TypeError):
+            return None
+        return None if event is None or event.type in ENDS else event.run
 
     async def deliveries(self, post: str, run: int) -> int:
         with asking():
