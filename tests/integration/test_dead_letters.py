@@ -249,7 +249,7 @@ async def test_the_commands(api: Api, data: Path, capsys: pytest.CaptureFixture[
     where = ("--data", str(data), "--url", api.base_url)
     assert await command("dlq", "list", *where) == 0
     lines = printed(capsys).splitlines()
-    assert lines[0].split() == ["ID", "TIME", "REASON", "POST", "RUN", "OWNER", "TITLE"]
+    assert lines[0].split() == ["ID", "TIME", "(UTC)", "REASON", "POST", "RUN", "OWNER", "TITLE"]
     assert [line.split()[0] for line in lines[1:]] == [three, two, one]
     assert await command("dlq", "list", "--limit", "1", *where) == 0
     assert "larger --limit" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from inkwire.writing import exit_code
 PAGE = 100
 
 SHOWN = ("reason", "message", "detail", "advice", "time", "title", "post", "run", "owner", "recipe", "priority", "pool")
-COLUMNS = (("ID", 6), ("TIME", 20), ("REASON", 13), ("POST", 26), ("RUN", 3), ("OWNER", 12), ("TITLE", 0))
+COLUMNS = (("ID", 6), ("TIME (UTC)", 19), ("REASON", 13), ("POST", 26), ("RUN", 3), ("OWNER", 12), ("TITLE", 0))
 
 
 async def collect(

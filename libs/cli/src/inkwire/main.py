@@ -38,6 +38,7 @@ from inkwire.options import (
     address_for,
     ask,
     check_post,
+    check_somebody_is_there,
     ops_token,
     signing_keys,
 )
@@ -245,6 +246,7 @@ def delete(
         check_post(post)
     where = address(url, data)
     if not yes:
+        check_somebody_is_there()
         ask(asyncio.run(steering.question(Client(where, token=token), posts)), yes=False)
     raise typer.Exit(asyncio.run(steering.delete(Client(where, token=token), posts)))
 

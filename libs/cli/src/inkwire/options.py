@@ -69,12 +69,17 @@ def ops_token(token: str | None, data: Path) -> str:
     return signing_keys(data).mint("operator", now=now, lifetime_s=OPS_LIFETIME_S, jti=new_id(), scopes=("ops",))
 
 
+def check_somebody_is_there() -> None:
+    """Refuse to ask where nobody can answer."""
+    if not sys.stdin.isatty():
+        fail("nobody can be asked here: give --yes", EX_USAGE)
+
+
 def ask(question: str, *, yes: bool) -> None:
     """Go on only with a yes; where nobody can be asked it has to be given beforehand."""
     if yes:
         return
-    if not sys.stdin.isatty():
-        fail("nobody can be asked here: give --yes", EX_USAGE)
+    check_somebody_is_there()
     if not typer.confirm(question, err=True):
         _nothing_done()
 

@@ -50,6 +50,9 @@ async def question(client: Client, posts: Sequence[str]) -> str:
             try:
                 found = await client.get_post(post)
             except ClientError as error:
+                if error.code == "gone":
+                    lines.append(f"  ({post} was deleted before)\n")
+                    continue
                 raise CommandError(f"{post}: {error}", exit_code(error)) from None
             title = "".join(character if character.isprintable() else "?" for character in found["title"])
             running = "" if found["status"] in FINAL else ", being written: that is stopped"
