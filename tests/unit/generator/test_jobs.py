@@ -1,11 +1,13 @@
 """What a worker asks the work queue before it takes from it."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from inkwire_chassis.jetstream import BrokerError
-from inkwire_generator.adapters.jobs import JobQueue
+from inkwire_generator.adapters.jobs import SLOW_POLL_S, JobQueue
 
 
 class FlakyBroker:
@@ -35,3 +37,43 @@ async def test_the_wait_for_the_lease_has_an_end() -> None:
     with pytest.raises(BrokerError):
         await JobQueue(broker, ["general"]).lease_s(timeout_s=0.0)
     assert len(broker.asked) == 1
+
+
+class SlowBroker:
+    """Answers each question for a job with "none", after the clock has moved by ``answer_s``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answer_s: float) -> None:
+        self.now_s, self.asked = 100.0, 0
+        self.client: Any = self
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now_s)
+        self._answer_s = answer_s
+
+    def new_inbox(self) -> str:
+        return "inbox"
+
+    async def subscribe(self, subject: str) -> Any:
+        self.subject = subject
+        return self
+
+    async def publish(self, _subject: str, _payload: bytes, reply: str) -> None:
+        assert reply == self.subject
+        self.asked += 1
+        self.now_s += self._answer_s
+
+    async def next_msg(self, **_: Any) -> Any:
+        return SimpleNamespace(headers={"Status": "404"})
+
+
+async def test_a_slow_broker_is_left_alone_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where asking all lanes takes longer than the pause between two looks, the pause is still kept."""
+    with monkeypatch.context() as patch:
+        broker: Any = SlowBroker(patch, answer_s=0.1)
+        queue = JobQueue(broker, ["general"])
+        assert await queue.take() is None
+        lanes = broker.asked
+        assert lanes == len(queue.durables)
+        assert await queue.take() is None
+        assert broker.asked == lanes
+        broker.now_s += SLOW_POLL_S
+        assert await queue.take() is None
+        assert broker.asked == 2 * lanes

@@ -82,6 +82,7 @@ class JobQueue:
         self._bell = asyncio.Event()
         self._inbox: Subscription | None = None
         self._look_at_s = 0.0
+        self._looking = False
 
     @property
     def durables(self) -> tuple[str, ...]:
@@ -136,7 +137,14 @@ class JobQueue:
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + SLOW_POLL_S
+            self._looking = True
             self._order.ring_all()
+
+    def _looked_around(self) -> None:
+        """The pause begins when the last lane was asked: a slow broker is not asked all the time."""
+        if self._looking:
+            self._looking = False
+            self._look_at_s = asyncio.get_running_loop().time() + SLOW_POLL_S
 
     async def take(self) -> TakenJob | None:
         """One job by weighted credit, or ``None`` once every lane that might hold one is known to be empty."""
@@ -152,6 +160,7 @@ class JobQueue:
                 await self._set_aside(msg, f"unreadable: {error.errors()[0]['msg']}")
                 continue
             return TakenJob(self._jetstream, lane, job, msg, self._worker)
+        self._looked_around()
         return None
 
     async def _pull(self, lane: Lane) -> Msg | None:
