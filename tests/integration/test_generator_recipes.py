@@ -13,6 +13,7 @@ from inkwire_contracts.events import PlannedData, PlannedSection, RequestedData
 from inkwire_contracts.fold import document
 from inkwire_generator import app
 from inkwire_recipes.course import SECTIONS
+from inkwire_recipes.platforms import PLATFORMS, violations
 from inkwire_recipes.recipe import BaseRecipe, Composed, Inputs, Prompt, Renderer, Step, Work
 from inkwire_recipes.rendering import BodyRenderer
 from tests.support.generator import (
@@ -69,6 +70,26 @@ async def test_an_invalid_answer_is_repaired(nats_url: str, tmp_path: Path) -> N
     assert sum("cannot be used" in prompt for prompt in asked) == 1
     retries = [one.event for one in stored if one.event.type == "retrying"]
     assert [json.loads(e.model_dump_json())["data"]["code"] for e in retries] == ["provider_invalid_output"]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_a_social_post_and_what_led_to_it(nats_url: str, tmp_path: Path, platform: str) -> None:
+    """Every step is an artifact; the document is the last draft, and its check says whether the platform takes it."""
+    with SimServer() as sim:
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = await commit(log, "social", platform=platform.lower(), query="Make it reassuring")
+            await until_final(log, job)
+            snapshot, stored = await read_folded(log, job)
+    assert_exact(snapshot, stored)
+    metadata = snapshot.metadata
+    assert metadata["platform"] == platform
+    assert set(metadata["strategy"]) == {"angle", "tone", "key_messages", "call_to_action"}
+    steps = [section for section in snapshot.sections if not section.in_document]
+    assert [step.section for step in steps][:4] == ["keywords", "strategy", "content_generation", "compliance_check"]
+    last = steps[-2]
+    assert last.data is not None and document(snapshot).startswith(last.text)
+    assert list(violations(last.data, PLATFORMS[platform])) == []
+    assert metadata["compliance"]["status"] in ("passed", "failed")
 
 
 class NoteInputs(Inputs):

@@ -16,8 +16,8 @@ from inkwire_recipes.blog import (
     TOTAL_WORDS,
     BlogInputs,
     allot,
-    tagged,
 )
+from inkwire_recipes.prompting import tagged
 from inkwire_recipes.recipe import MAX_CONTEXT_CHARS, Step, Work
 
 SECTIONS = [

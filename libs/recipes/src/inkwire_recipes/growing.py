@@ -35,6 +35,13 @@ class Node:
         value, growing = self._at(key)
         yield from _line(before, value, after, growing=growing, limit=limit)
 
+    def text(self, before: str, key: str, after: str = "") -> Iterator[str]:
+        """As :meth:`line`, with the text's own line breaks, less the white space around it."""
+        value, growing = self._at(key)
+        yield from _piece(
+            before, _text(value).replace("\r\n", "\n").replace("\r", "\n").strip(), after, growing=growing
+        )
+
     def known(self, key: str) -> Any:
         """A field's value once it is whole; ``None`` where it is missing.
 
@@ -75,7 +82,10 @@ class Node:
 def _line(before: str, value: Any, after: str, *, growing: bool, limit: int) -> Iterator[str]:
     if growing and not isinstance(value, str):
         raise NotYet  # half a number is another number
-    text = one_line(_text(value), limit)
+    yield from _piece(before, one_line(_text(value), limit), after, growing=growing)
+
+
+def _piece(before: str, text: str, after: str, *, growing: bool) -> Iterator[str]:
     if text:
         yield before + text
         if not growing:

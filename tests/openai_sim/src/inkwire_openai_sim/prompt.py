@@ -14,7 +14,7 @@ _QUOTED = r"[“\"«'](?P<q>[^\n]{2,160}?)[”\"»'](?=[\s,.;:!?)]|$)"
 _TITLE_PATTERNS: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     for pattern in (
-        r"<(title|post_title|article_title)>\s*(?P<q>[^\n]{1,600}?)\s*</\1>",
+        r"<(title|post_title|article_title|request|topic)>\s*(?P<q>[^\n]{1,600}?)\s*</\1>",
         r"^[ \t>*#-]{0,20}(?:(?:article|post|blog|course|working|document)(?:'s)?[ _]*)?(?:title|topic)"
         r"(?:\*\*)?\s*[:=]\s*(?P<q>.+?)\s*$",
         rf"\b(?:titled|entitled|called|title|title is|article|post|course|about|on)\s+{_QUOTED}",
@@ -38,6 +38,7 @@ _WORDS_CLEAR: Final = re.compile(  # a wish, or a range
     re.IGNORECASE,
 )
 _WORDS_VAGUE: Final = re.compile(rf"\b(?P<n>{_NUMBER})[ -]words?\b", re.IGNORECASE)
+_TEXT_CHARS: Final = re.compile(r"\btext of at most (?P<n>\d{2,4}) characters", re.IGNORECASE)
 _POINTS: Final = re.compile(
     r"(?:points|cover|covering|key ideas|topics)[^\n:]{0,40}:\s*\n?(?P<list>(?:\s*(?:[-*•]|\d+[.)])\s+[^\n]+\n?)+)",
     re.IGNORECASE,
@@ -54,6 +55,8 @@ class Brief:
     target_words: int | None = None
     points: tuple[str, ...] = ()
     explicit_title: bool = False
+    text_max_chars: int | None = None
+    """Of a field that is called text, where the request names a bound."""
 
 
 def message_text(message: dict[str, Any]) -> str:
@@ -84,6 +87,7 @@ def read_brief(messages: list[dict[str, Any]]) -> Brief:
         target_words=_target_words(newest_first),
         points=_points(last_user),
         explicit_title=title is not None,
+        text_max_chars=next((int(m["n"]) for m in map(_TEXT_CHARS.search, newest_first) if m), None),
     )
 
 

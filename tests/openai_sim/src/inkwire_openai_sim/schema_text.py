@@ -20,6 +20,9 @@ DEFAULT_ITEMS: Final = (3, 5)
 
 Schema = dict[str, Any]
 TITLE_NAMES: Final = frozenset(("title", "post_title", "article_title", "course_title"))
+MOSTLY_EMPTY: Final = 0.7
+"""Share of the lists that may be empty by their description and are: findings, warnings."""
+
 OUTLINE_NAMES: Final = frozenset(("sections", "outline", "chapters", "items", "tips", "parts"))
 
 
@@ -128,6 +131,12 @@ class _Generator:
         if low > high:
             raise UnsupportedSchema(f"{name or 'array'}: between {low} and {high} items cannot be made")
         items = self._resolve(schema.get("items", {}) or {}, depth) if schema.get("items") is not False else {}
+        if (
+            low == 0
+            and "empty where" in str(schema.get("description", "")).lower()
+            and self.rng.random() < MOSTLY_EMPTY
+        ):
+            return []
         if depth > MAX_DEPTH // 2:
             planned: list[OutlineSection] = []
             count = low
@@ -187,6 +196,8 @@ class _Generator:
         if pattern := schema.get("pattern"):
             return _matching(str(pattern), name, text, self.rng)
         low, high = int(schema.get("minLength", 0)), schema.get("maxLength")
+        if name == "text" and high is None:
+            high = self.brief.text_max_chars
         while len(text) < low:
             text += " " + field_text.sentence(self.topic, self.rng)
         return text if high is None or len(text) <= high else _shortened(text, low, int(high))
