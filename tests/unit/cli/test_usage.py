@@ -69,8 +69,8 @@ def test_the_table() -> None:
         "  wasted        40,000  1.0 % for text given up",
         "  estimated      4,000  0.1 % not reported",
         "Cost          $12.3457  2 posts without a known price left out",
-        "First text       0.3 s  half of the newest 1,000 published are as fast; 95 %: 1.2 s",
-        "Duration        62.0 s  half of the newest 1,000 published are as fast; 95 %: 3,600.0 s",
+        "First text       0.3 s  median of the newest 1,000 published; 95 %: 1.2 s",
+        "Duration        62.0 s  median of the newest 1,000 published; 95 %: 3,600.0 s",
         "",
         "Model     Posts  Tokens in  Tokens out  Wasted      Cost",
         "gpt?[31m  1,232  3,000,000     999,990  40,000  $12.3457",
@@ -81,7 +81,7 @@ def test_the_table() -> None:
 def test_nothing_was_written_yet() -> None:
     """No division by zero, no empty table, no times that nobody measured."""
     lines = table(NOTHING).split("\n")
-    assert lines[0] == "Posts of all owners, all there are"
+    assert lines[0] == "Posts of all owners, of all time"
     assert [line.split() for line in lines[2:]] == [
         ["Posts", "0"],
         ["Words", "0"],

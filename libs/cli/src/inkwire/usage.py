@@ -36,7 +36,7 @@ def _headline(found: Mapping[str, Any]) -> str:
     whose = "Posts of all owners" if found["owner"] == "all" else f"Posts of {found['owner']}"
     since, until = found["from"], found["to"]
     when = " and ".join(filter(None, [since and f"from {since} on", until and f"before {until}"]))
-    return f"{whose}, created {when}" if when else f"{whose}, all there are"
+    return f"{whose}, created {when}" if when else f"{whose}, of all time"
 
 
 def _rows(found: Mapping[str, Any]) -> Iterator[Row]:
@@ -49,9 +49,8 @@ def _rows(found: Mapping[str, Any]) -> Iterator[Row]:
     yield "Cost", _dollars(found["cost_usd"]), _price_note(found["posts_without_price"])
     for name, times in (("First text", found["time_to_first_token_ms"]), ("Duration", found["duration_ms"])):
         if times["p50"] is not None:
-            note = (
-                f"half of the newest {found['sampled_posts']:,} published are as fast; 95 %: {_seconds(times['p95'])}"
-            )
+            sampled = f"{found['sampled_posts']:,} published"
+            note = f"median of the newest {sampled}; 95 %: {_seconds(times['p95'])}"
             yield name, _seconds(times["p50"]), note
 
 
