@@ -5,8 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -49,25 +49,23 @@ class System:
         )
         return Client(self.api_url, token=token, websocket_url=f"ws://{LOOPBACK}:{self._ports['gateway']}/ws")
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Start everything and wait until it is ready."""
         self.nats.start()
         self.sim.start()
         self.services = {name: self._service(name) for name in SERVICES}
         for service in self.services.values():
             service.start()
-        await self.provision()
-        await self.ready()
+        self.provision()
+        for service in self.services.values():
+            service.wait_ready(timeout_s=READY_S)
 
     async def ready(self) -> None:
         """Wait until every service is ready."""
         await asyncio.gather(*(service.ready(timeout_s=READY_S) for service in self.services.values()))
 
-    async def provision(self) -> str:
+    def provision(self) -> str:
         """`inkwire provision`, as an operator runs it; what it said."""
-        return await asyncio.to_thread(self._provision)
-
-    def _provision(self) -> str:
         argv = [sys.executable, "-m", "inkwire", "provision", "--nats-url", self.nats.url]
         argv += ["--events-max-bytes", str(256 * 1024**2), "--conversations-max-bytes", str(1024**2)]
         environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -84,6 +82,7 @@ class System:
         alive, body = http_status(service.ready_url.replace("/readyz", "/livez"))
         assert alive == 200, f"/livez of {name} answers {alive}: {body}"
         status, body = http_status(service.ready_url)
+        assert status in (200, 503), f"/readyz of {name} answers {status}: {body}"
         return status, json.loads(body)["checks"]
 
     def metric(self, name: str) -> int:
@@ -115,15 +114,15 @@ class System:
         return ServiceProcess(name, env=environment, ready_url=f"http://{LOOPBACK}:{port}/readyz", cwd=ROOT)
 
 
-@asynccontextmanager
-async def running_system(folder: Path, store_url: str, *, tokens_per_s: float = 200) -> AsyncIterator[System]:
+@contextmanager
+def running_system(folder: Path, store_url: str, *, tokens_per_s: float = 200) -> Iterator[System]:
     """The whole system for the length of a block; logs are printed if it fails, and no process outlives it."""
     system = System(folder, store_url, tokens_per_s=tokens_per_s)
     try:
-        await system.start()
+        system.start()
         yield system
         for service in system.services.values():
-            assert await service.terminated() == 0, service.tail()
+            assert service.term() == 0, service.tail()
     except BaseException:
         for process in system.processes():
             print(process.tail(30))

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-PROBE_TIMEOUT_S = 2.0
+PROBE_TIMEOUT_S = 1.5
+"""All probes are asked at once, so an answer takes no longer; who asks should wait 2 s or more."""
 
 
 class Unready(Exception):

@@ -47,7 +47,9 @@ def connection_options(
         await on_reconnect()
 
     async def failed(error: Exception) -> None:
-        get_logger().warning("nats error", error=str(error) or type(error).__name__)
+        # Ten times a second while the server is away; that it is away was told.
+        told = get_logger().debug if isinstance(error, ConnectionRefusedError) else get_logger().warning
+        told("nats error", error=str(error) or type(error).__name__)
         if on_error is not None:
             await on_error(error)
 
