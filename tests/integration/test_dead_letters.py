@@ -12,12 +12,13 @@ import pytest_asyncio
 
 from inkwire.client import Client, ClientError
 from inkwire.main import run
+from inkwire_api.dead_letters import REPLAY_LEAP
 from inkwire_chassis.jetstream import H_MSG_ID
 from inkwire_contracts import events, subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.dead_letters import header_fields
 from inkwire_contracts.events import Started
-from inkwire_contracts.topology import DLQ, JOBS, topology
+from inkwire_contracts.topology import DLQ, topology
 from tests.support.api import KEYS, Answer, Api, open_api, token
 from tests.support.generator import (
     assert_exact,
@@ -166,22 +167,29 @@ async def test_pages_over_a_stream_with_holes(api: Api) -> None:
 
 
 async def test_a_run_that_was_given_up_goes_on(api: Api, nats_url: str, tmp_path: Path) -> None:
-    """A job set aside in mid-run is taken at its first delivery, though the claim knows of twenty; the end is exact."""
+    """Two letters of a run in its middle are replayed while the claim knows of twenty deliveries: the first copy is
+    taken at once, the second takes over for good, and the end is exact.
+    """
+    async with open_log(nats_url, QUICK_LEASE):
+        pass
     job = make_job("ana", title="Top 5 Laravel tips")
     await api.log.ensure_requested(job)
     await api.log.claim(job.post, run=1, deliveries=20, holder="broke")
-    letter = await set_aside(api, job, "broken")
-    answer = await ops(api, "POST", f"/dead-letters/{letter}/replay")
-    assert (answer.status, answer.json["run"]) == (202, 1)
-    stored = await api.log.jetstream.leader_last(JOBS, subjects.job("general", "normal", "ana"))
-    assert stored is not None and Job.model_validate_json(stored.payload).delivered == 20
-    with SimServer() as sim:
-        async with running_generator(generator_settings(nats_url, sim, tmp_path)):
+    letters = [await set_aside(api, job, "broken"), await set_aside(api, job, "reject")]
+    with SimServer(tokens_per_s=300, ttft_ms=5) as sim:
+        async with running_generator(generator_settings(nats_url, sim, tmp_path, posts=2)):
+            answer = await ops(api, "POST", f"/dead-letters/{letters[0]}/replay")
+            assert (answer.status, answer.json["run"]) == (202, 1)
+            await until(api.log, job, "the first copy writes", lambda post: len(post.sections) > 1)
+            assert (await ops(api, "POST", f"/dead-letters/{letters[1]}/replay")).json["run"] == 1
+            await until(api.log, job, "the second has taken over", lambda post: post.attempt == 3)
+            sim.set_speed(tokens_per_s=0, ttft_ms=0)
             await until_final(api.log, job)
             await until_idle(api.log)
-    assert_exact(*await read_folded(api.log, job))
+    snapshot, stored = await read_folded(api.log, job)
+    assert_exact(snapshot, stored)
     claim, _ = await api.log.read_claim(job.post)
-    assert claim is not None and claim.deliveries == 21
+    assert claim is not None and claim.deliveries == 2 * REPLAY_LEAP + 20 + 1 + 1
 
 
 async def test_what_cannot_be_replayed_says_what_to_do(api: Api) -> None:

@@ -25,7 +25,7 @@ class Job(_Body):
     request: RequestedData
     traceparent: str | None = None
     delivered: int = Field(0, ge=0)
-    """Deliveries of earlier copies of this job: its claims count on from there, so that they are not taken for late."""
+    """Where the count of this copy's deliveries begins: beyond earlier copies', so that its claims are not late ones."""
 
     @property
     def priority(self) -> Priority:

@@ -19,6 +19,10 @@ from inkwire_contracts.commands import Job
 from inkwire_contracts.dead_letters import DeadLetter, LetterKind, dead_letter, job_of
 from inkwire_contracts.errors import InkwireError
 
+REPLAY_LEAP = 1_000_000
+"""A replayed job's deliveries begin so far beyond those of every earlier copy that none of these can claim the run
+again: copies that took turns would fence each other for ever."""
+
 MAX_SCANNED = 500
 """Letters looked at for one page. Where a filter leaves out more, the page is short, and its cursor goes on."""
 
@@ -114,7 +118,7 @@ class DeadLetters:
         way = step(job, snapshot)
         if way is Step.RETRY:
             return await self._steering.retry(owner, post, after_run=job.run, traceparent=traceparent)
-        delivered = await answered(lambda: self._runs.deliveries(post, job.run))
+        delivered = REPLAY_LEAP + await answered(lambda: self._runs.deliveries(post, job.run))
         # Not the job's own Msg-Id: the broker may still remember it, and would store nothing.
         copy = job.model_copy(update={"delivered": delivered})
         await self._steering.publish(copy, msg_id=f"{job.msg_id}.replay.{letter.stream_seq}")
