@@ -353,16 +353,20 @@ async def publish_job(log: EventLog, job: Job) -> None:
 async def test_an_unfinished_post_that_lost_its_job_is_taken_up_again(
     lost: str, nats_url: str, sqlite_url: str, keep: Keep
 ) -> None:
-    """Whichever stream is lost: once, with what was asked for, and no post that has its job or its end."""
+    """Whichever stream is lost: once, with what was asked for, and none that has its job, its end or its letter."""
     async with open_log(nats_url) as log, open_store(sqlite_url) as store:
         process = persister(keep, nats_url, sqlite_url)
         await process.start().ready()
-        open_post, queued, ended = [await ScriptedWriter.begin(log, make_job(title=f"Post {n}")) for n in range(3)]
+        writers = [await ScriptedWriter.begin(log, make_job(title=f"Post {n}")) for n in range(4)]
+        open_post, queued, ended, aside = writers
+        letter = aside.job
+        dead = subjects.dead_job(subjects.job(letter.request.pool, letter.priority, letter.owner))
+        await log.jetstream.publish(dead, letter.model_dump_json().encode(), {"Nats-Msg-Id": letter.msg_id})
         await publish_job(log, open_post.job)
         await publish_job(log, queued.job)
         await open_post.section("s1", "kept")
         await write_whole(ended)
-        for writer in (open_post, queued, ended):
+        for writer in writers:
             await until_stored(store, log, writer)
         if lost != "jobs":
             await log.jetstream.api(f"STREAM.DELETE.{EVENTS}")

@@ -58,7 +58,7 @@ class Queue(Protocol):
         ...
 
     async def waiting_runs(self, pool: str, priority: str, owner: str) -> Mapping[str, int]:
-        """The latest run of each post of which a job is in the queue, one that is being worked on included."""
+        """The latest run of each post of which a job is there: queued, being worked on, or put aside for a person."""
         ...
 
     async def claimed_deliveries(self, post: str, run: int) -> int:

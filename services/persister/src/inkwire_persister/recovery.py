@@ -24,7 +24,7 @@ def open_run(snapshot: Snapshot, newest: Event | None) -> int | None:
 
 
 def has_job(snapshot: Snapshot, run: int, waiting: Mapping[str, int]) -> bool:
-    """Whether a job for this run, or a later one, is in the queue. ``waiting``: the latest run of each post there."""
+    """Whether a job for this run, or a later one, is there. ``waiting``: the latest run of each post that has one."""
     return waiting.get(snapshot.post, 0) >= run
 
 

@@ -81,6 +81,7 @@ class JobQueue:
         self._order = TakeOrder(pools)
         self._bell = asyncio.Event()
         self._inbox: Subscription | None = None
+        self._missing: set[str] = set()
         self._look_at_s = 0.0
         self._looking = False
 
@@ -179,8 +180,11 @@ class JobQueue:
         status = (msg.headers or {}).get("Status")
         if status is None:
             return msg
-        if status == "503":
-            get_logger().warning("a consumer of JOBS is missing", durable=durable)
+        if status == "503" and durable not in self._missing:  # asked every half second: told once
+            self._missing.add(durable)
+            get_logger().warning("a consumer of JOBS is missing: run `inkwire provision`", durable=durable)
+        elif status != "503":
+            self._missing.discard(durable)
         return None
 
     async def _forget_inbox(self) -> None:

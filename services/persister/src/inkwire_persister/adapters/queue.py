@@ -11,7 +11,7 @@ from inkwire_chassis.logs import get_logger
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Event, parse_event
-from inkwire_contracts.topology import EVENTS, JOBS
+from inkwire_contracts.topology import DLQ, EVENTS, JOBS
 from inkwire_persister.ports import LogUnavailable, LogUnreadable
 
 MAX_JOBS = 2_000
@@ -41,20 +41,25 @@ class JobsQueue:
         """See :class:`inkwire_persister.ports.Queue`."""
         subject = f"jobs.{pool}.{priority}.{subjects.bucket_of(owner)}.{owner}"
         runs: dict[str, int] = {}
+        # In this order: a job is put aside before it is acknowledged, so it is in one of the two all the time.
+        for stream, filtered in ((JOBS, subject), (DLQ, subjects.dead_job(subject))):
+            async for job in self._jobs(stream, filtered):
+                runs[job.post] = max(job.run, runs.get(job.post, 0))
+        return runs
+
+    async def _jobs(self, stream: str, subject: str) -> AsyncIterator[Job]:
         after = 0
         for _ in range(MAX_JOBS):
             async with _answered():
-                stored = await self._jetstream.leader_next(JOBS, subject, after + 1)
+                stored = await self._jetstream.leader_next(stream, subject, after + 1)
             if stored is None:
-                return runs
+                return
             after = stored.seq
             try:
-                job = Job.model_validate_json(stored.payload)
+                yield Job.model_validate_json(stored.payload)
             except ValidationError:
-                get_logger().debug("not a job; a worker will put it aside", stream_seq=stored.seq)
-                continue
-            runs[job.post] = max(job.run, runs.get(job.post, 0))
-        raise LogUnreadable(f"more than {MAX_JOBS} jobs of one owner are waiting")
+                get_logger().debug("not a job", stream=stream, stream_seq=stored.seq)
+        raise LogUnreadable(f"more than {MAX_JOBS} jobs of one owner are in {stream}")
 
     async def claimed_deliveries(self, post: str, run: int) -> int:
         """See :class:`inkwire_persister.ports.Queue`."""
