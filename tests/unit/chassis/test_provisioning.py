@@ -8,7 +8,7 @@ import pytest
 
 from inkwire_chassis import provisioning
 from inkwire_chassis.jetstream import BrokerError, JetStream
-from inkwire_chassis.provisioning import Drift, Missing, stream_config, wait_until_provisioned
+from inkwire_chassis.provisioning import Drift, Missing, stream_config, verify, wait_until_provisioned
 from inkwire_contracts.topology import StreamSpec, Topology
 
 STREAM = StreamSpec("JOBS", ("jobs.>",))
@@ -28,7 +28,7 @@ class Broker:
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, BrokerError):
             raise answer
-        return {"config": answer}
+        return answer if "config" in answer else {"config": answer}
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +61,13 @@ async def test_a_difference_is_an_error_at_once() -> None:
 async def test_a_silent_broker_is_waited_for() -> None:
     """It is no fault of its provisioning, so its silence uses up no patience and ends no process."""
     await wait(Broker(SILENCE, SILENCE, SILENCE, stream_config(STREAM, 1)), timeout_s=0)
+
+
+async def test_a_cluster_without_a_leader_is_no_broker() -> None:
+    """What is left of a cluster tells its configuration still, but nothing can be stored there; alone it need not."""
+    config = stream_config(STREAM, 3)
+    leaderless = Broker({"config": config, "cluster": {"name": "c", "replicas": []}})
+    with pytest.raises(BrokerError, match="JOBS has no leader"):
+        await verify(cast(JetStream, leaderless), PLAN)
+    for cluster in ({}, {"cluster": {"name": "c", "leader": "n1"}}):
+        await verify(cast(JetStream, Broker({"config": config, **cluster})), PLAN)

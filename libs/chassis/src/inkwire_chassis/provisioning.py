@@ -58,6 +58,7 @@ async def verify(jetstream: JetStream, topology: Topology, *, consumers: tuple[s
 
     Raises:
         Drift: something is missing or different.
+        BrokerError: no answer, or no server of the cluster leads a stream or consumer.
     """
     for stream in topology.streams:
         want = stream_config(stream, topology.replicas)
@@ -109,11 +110,15 @@ def _require(what: str, want: dict[str, Any], have: dict[str, Any] | None) -> No
 
 async def _config(jetstream: JetStream, path: str) -> dict[str, Any] | None:
     try:
-        config: dict[str, Any] = (await jetstream.api(path))["config"]
+        info = await jetstream.api(path)
     except BrokerError as error:
         if error.code in _MISSING:
             return None
         raise
+    # What is left of a cluster that lost its quorum still answers, and can do nothing.
+    if "leader" not in info.get("cluster", {"leader": ""}):
+        raise BrokerError(f"{path.rpartition('.')[2]} has no leader: too few servers of the cluster are up")
+    config: dict[str, Any] = info["config"]
     return config
 
 
