@@ -177,9 +177,9 @@ class Reader:
         """Send one frame."""
         await self.socket.send(json.dumps(frame))
 
-    async def next(self) -> dict[str, Any]:
+    async def next(self, *, timeout_s: float = 10.0) -> dict[str, Any]:
         """Receive and apply one frame."""
-        async with asyncio.timeout(scaled_s(10)):
+        async with asyncio.timeout(scaled_s(timeout_s)):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
         self.apply(frame)
         return frame

@@ -147,7 +147,7 @@ async def test_retries_race_a_worker(api: Api, nats_url: str, tmp_path: Path) ->
                 await writer.write(events.Failed, code="provider_auth")
                 answer = await retry(api, writer.job.post)
                 assert (answer.status, answer.json["run"]) == (202, 2)
-                newest = await api.log.newest("ana", writer.job.post)
+                newest = await api.log.newest_now("ana", writer.job.post)
                 assert newest is not None and newest.event.run == 2
                 after = await until_final(api.log, next_run(writer.job))
                 assert after.status == "published"

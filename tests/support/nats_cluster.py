@@ -94,7 +94,13 @@ class NatsCluster:
         for node in self.nodes:
             node.start_process()
         self.wait_healthy()
+        eventually_sync(self._is_complete, what="the servers know each other", timeout_s=ELECTION_TIMEOUT_S)
         return self
+
+    def _is_complete(self) -> bool:
+        """Whether JetStream's leader has heard of all: before, it finds no place for three copies."""
+        known = self.meta_leader().monitor("jsz")["meta_cluster"].get("replicas", [])
+        return len(known) == len(self.nodes) - 1 and not any(replica.get("offline") for replica in known)
 
     def wait_healthy(self, nodes: Iterable[NatsServer] | None = None) -> None:
         """Wait until these (all) servers say that they are whole: caught up in every stream and consumer."""
