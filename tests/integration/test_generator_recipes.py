@@ -51,6 +51,7 @@ async def test_a_course_is_structured_data_and_a_syllabus(nats_url: str, tmp_pat
     assert list(data) == list(SECTIONS)
     assert set(data["overview"]) == {"title", "description", "duration_estimate", "difficulty_level"}
     assert data["overview"]["difficulty_level"] in ("Beginner", "Intermediate", "Advanced")
+    assert len(data["modules"]["modules"]) == 3
     assert set(data["modules"]["modules"][0]) == {"order", "title", "description", "duration", "topics"}
     assert {a["type"] for a in data["assessments"]["assessments"]} <= {"quiz", "assignment", "project"}
     assert document(snapshot).startswith(f"# {data['overview']['title']}\n")

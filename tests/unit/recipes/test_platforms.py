@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from inkwire_recipes.platforms import PLATFORMS, hashtag, platform_named, violations, weight
+from inkwire_recipes.platforms import PLATFORMS, distinct_hashtags, hashtag, platform_named, violations, weight
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,8 @@ def test_names_are_known_in_any_case() -> None:
 def test_hashtags_are_one_word(text: str, tag: str) -> None:
     """Whatever the model called a hashtag."""
     assert hashtag(text) == tag
+
+
+def test_each_hashtag_stands_once() -> None:
+    """The first spelling stays, in the order of the list."""
+    assert distinct_hashtags(["#Botox", "skin care", "BOTOX", "#", "#Skincare"]) == ["#Botox", "#skincare"]

@@ -11,7 +11,7 @@ from inkwire_recipes.growing import Node, Render
 from inkwire_recipes.prompting import SYSTEM, tagged
 from inkwire_recipes.recipe import BaseRecipe, Inputs, Prompt, Renderer, Step, Work
 from inkwire_recipes.rendering import one_line
-from inkwire_recipes.structured import Form, form_renderer, strict_schema
+from inkwire_recipes.structured import Form, bounded_schema, form_renderer, strict_schema
 
 OVERVIEW, OBJECTIVES, MODULES, ASSESSMENTS = "overview", "objectives", "modules", "assessments"
 LEVELS = ("Beginner", "Intermediate", "Advanced")
@@ -162,6 +162,7 @@ class Course(BaseRecipe):
     def prompt(self, work: Work, step: Step) -> Prompt:
         """One structured answer, in sight of the sections before it."""
         _, form, _, words = SECTIONS[step.section]
+        wanted = _inputs(work).modules
         parts = ["Design a course.", _brief(work)]
         if work.document:
             parts.append("What is already written:\n" + tagged("course", work.document))
@@ -170,7 +171,7 @@ class Course(BaseRecipe):
         return Prompt(
             SYSTEM,
             "\n\n".join(part for part in parts if part),
-            schema=strict_schema(form),
+            schema=bounded_schema(Modules, "modules", wanted, wanted) if form is Modules else strict_schema(form),
             schema_name=step.section,
             target_words=words,
         )

@@ -141,3 +141,9 @@ def hashtag(text: str) -> str:
     """A word or several as one hashtag; empty where nothing is left of it."""
     word = re.sub(r"\W+", "", text)
     return f"#{word}" if word else ""
+
+
+def distinct_hashtags(texts: list[str]) -> list[str]:
+    """Words or several as hashtags, each once whatever its case."""
+    tags = {tag.lower(): tag for text in reversed(texts) if (tag := hashtag(text))}
+    return list(reversed(tags.values()))

@@ -11,11 +11,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from inkwire_contracts.events import PlannedData, PlannedSection
 from inkwire_recipes.growing import Node, Render, rendered
-from inkwire_recipes.platforms import Platform, hashtag, platform_named, violations
+from inkwire_recipes.platforms import Platform, distinct_hashtags, platform_named, violations
 from inkwire_recipes.prompting import SYSTEM, tagged
 from inkwire_recipes.recipe import BaseRecipe, Composed, Inputs, Prompt, Renderer, Step, Work
 from inkwire_recipes.rendering import JsonRenderer, one_line
-from inkwire_recipes.structured import Form, form_renderer, parse_form, strict_schema
+from inkwire_recipes.structured import Form, bounded_schema, form_renderer, parse_form, strict_schema
 
 KEYWORDS, STRATEGY, CONTENT, COMPLIANCE, POST = "keywords", "strategy", "content_generation", "compliance_check", "post"
 MAX_DRAFTS = 3
@@ -40,14 +40,14 @@ class SocialInputs(Inputs):
 
 
 Line = Annotated[str, AfterValidator(lambda text: one_line(text, 500))]
-Tag = Annotated[str, AfterValidator(hashtag)]
+Tags = Annotated[list[str], AfterValidator(distinct_hashtags)]
 
 
 class Keywords(Form):
     """What people look for."""
 
     keywords: list[Line] = Field(min_length=1, max_length=20, description="Five to ten search words or phrases")
-    hashtags: list[Tag] = Field(max_length=20, description="Up to five hashtags")
+    hashtags: Tags = Field(max_length=20, description="Up to five hashtags")
     audience: Line = Field(description="Who should be reached")
 
 
@@ -72,7 +72,7 @@ class Draft(Form):
 
     parts: list[Part] = Field(min_length=1, max_length=40)
     caption: str
-    hashtags: list[Tag] = Field(max_length=40)
+    hashtags: Tags = Field(max_length=40)
 
 
 class Finding(Form):
@@ -116,7 +116,7 @@ def _draft(platform: Platform, node: Node) -> Iterator[str]:
             part.known("title")
         yield from part.text("", "text", "\n\n")
     yield from node.text("# Caption\n\n", "caption", "\n\n")
-    yield " ".join(filter(None, (hashtag(str(tag)) for tag in node.known("hashtags") or ())))
+    yield " ".join(distinct_hashtags([str(tag) for tag in node.known("hashtags") or ()]))
 
 
 def _review(node: Node) -> Iterator[str]:
@@ -193,7 +193,8 @@ class Social(BaseRecipe):
             parts.append(tagged("draft", work.texts[_numbered(CONTENT, number)]))
         parts.append(task)
         parts.append("Answer with one JSON object and nothing else. Write every text in the language named above.")
-        schema = _draft_schema(_platform(work)) if kind == CONTENT else strict_schema(form)
+        draft = bounded_schema(Draft, "parts", *_platform(work).parts)
+        schema = draft if kind == CONTENT else strict_schema(form)
         return Prompt(SYSTEM, "\n\n".join(parts), schema, kind, target_words=200)
 
     def renderer(self, work: Work, step: Step) -> Renderer:
@@ -249,14 +250,6 @@ def _brief(work: Work) -> str:
             tagged("language", inputs.language),
         )
     )
-
-
-def _draft_schema(platform: Platform) -> Mapping[str, Any]:
-    """The draft's schema with as many parts as the platform takes."""
-    schema = strict_schema(Draft)
-    least, most = platform.parts
-    parts = {**schema["properties"]["parts"], "minItems": least, "maxItems": most}
-    return {**schema, "properties": {**schema["properties"], "parts": parts}}
 
 
 def _broken_limits(work: Work, number: int) -> list[dict[str, Any]]:

@@ -26,6 +26,13 @@ def strict_schema(form: type[Form]) -> Mapping[str, Any]:
     return schema
 
 
+def bounded_schema(form: type[Form], field: str, least: int, most: int) -> Mapping[str, Any]:
+    """:func:`strict_schema`, with a number of items for one of its lists that only the request knows."""
+    schema = strict_schema(form)
+    items = {**schema["properties"][field], "minItems": least, "maxItems": most}
+    return {**schema, "properties": {**schema["properties"], field: items}}
+
+
 def _closed(schema: Any) -> Any:
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
