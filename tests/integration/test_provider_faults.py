@@ -52,6 +52,7 @@ RETRIED: list[tuple[str, dict[str, Any], str]] = [
     ("429", {"retry_after_date": "Thu, 01 Jan 2026 00:00:00 GMT"}, "provider_rate_limited"),
     ("stall", {**MIDWAY, "seconds": 60}, "provider_timeout"),
     ("stall", {**MIDWAY, "seconds": 60, "comments_every_s": 0.05}, "provider_timeout"),
+    ("stall", {"after_chunks": 0, "seconds": 60, "comments_every_s": 0.05}, "provider_timeout"),
     ("hang", {"seconds": 60}, "provider_timeout"),
 ]
 UNANSWERED = frozenset({"429", "500", "reset", "hang"})
@@ -69,7 +70,9 @@ TOLERATED: list[tuple[str, dict[str, Any]]] = [
 
 ENDED: list[tuple[str, dict[str, Any], str]] = [
     ("429", {"code": "insufficient_quota"}, "provider_quota"),
-    ("429", {"retry_after_s": 3_600}, "provider_rate_limited"),
+    ("429", {"retry_after_s": 200}, "provider_rate_limited"),
+    ("429", {"should_retry": False}, "provider_rate_limited"),
+    ("500", {"status": 503, "retry_after_s": 200}, "provider_unavailable"),
     ("500", {"status": 401}, "provider_auth"),
     ("500", {"status": 403}, "provider_auth"),
     ("500", {"status": 404}, "provider_rejected"),
@@ -140,6 +143,23 @@ async def test_ends_the_run(nats_url: str, tmp_path: Path, kind: str, params: di
     first = snapshot.section("s0")
     assert first is not None and first.text.startswith("# ")
     assert snapshot.metrics is not None and snapshot.metrics.tokens_in > 0
+
+
+async def test_a_second_refusal_is_waited_out_too(nats_url: str, tmp_path: Path) -> None:
+    """Each Retry-After is honoured, and readers are told of each."""
+    with SimServer() as sim:
+        add_fault(sim, "429", {"retry_after_s": 1}, count=2)
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path, **HURRIED)):
+            job = make_job(title="Why small tests win")
+            await commit_job(log, job)
+            await until_final(log, job)
+            snapshot, stored = await read_folded(log, job)
+        _outline, first, second, third = sim.requests()[:4]
+    assert_exact(snapshot, stored)
+    assert [one.event.data.retry for one in stored if isinstance(one.event, Retrying)] == [1, 2]
+    assert (first["status"], second["status"], third["status"]) == (429, 429, 200)
+    for refused, again in ((first, second), (second, third)):
+        assert again["received_at_ms"] >= refused["finished_at_ms"] + 990
 
 
 async def test_a_provider_that_cannot_be_reached(nats_url: str, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ class SimServer:
         self.control("PUT", "speed", {name: value for name, value in wanted.items() if value is not None})
 
     def set_limits(self, **limits: Any) -> None:
-        """requests_per_min, tokens_per_min, window_s, enforce; for each key, full at first."""
+        """requests_per_min, tokens_per_min, window_s, enforce, headers; for each key, full at first."""
         self.control("PUT", "limits", limits)
 
     def add_fault(
@@ -143,7 +143,7 @@ class SimServer:
         """Back to the state after the start, the log emptied."""
         self.clear_faults()
         self.set_speed()
-        self.set_limits(requests_per_min=10_000, tokens_per_min=2_000_000, window_s=60, enforce=False)
+        self.set_limits(requests_per_min=10_000, tokens_per_min=2_000_000, window_s=60, enforce=False, headers=True)
         self.clear_requests()
 
     def environment(self, model: str = "gpt-4o-mini") -> dict[str, str]:

@@ -37,6 +37,22 @@ def test_statuses(status: int, body: Any, code: str, retryable: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "advice", "body", "retryable"),
+    [
+        (429, "false", None, False),
+        (500, "FALSE", None, False),
+        (400, "true", None, True),
+        (500, "perhaps", None, True),
+        (401, "true", None, False),
+        (429, "true", {"code": "insufficient_quota"}, False),
+    ],
+)
+def test_the_provider_s_own_advice(status: int, advice: str, body: Any, retryable: bool) -> None:
+    """x-should-retry decides, but no advice mends a key or a quota."""
+    assert from_status(status, {"x-should-retry": advice}, body, NOW).retryable is retryable
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"retry-after": "7"}, 7.0),

@@ -63,3 +63,13 @@ def test_a_window_may_be_shorter_than_a_minute() -> None:
     headers = window.headers(0.5)
     assert headers["x-ratelimit-limit-requests"] == "10"
     assert headers["x-ratelimit-reset-requests"] == "9.500s"
+
+
+def test_headers_may_be_silent() -> None:
+    """A server that tells nothing of its limits enforces them all the same."""
+    window = RateWindow(Limits(requests_per_min=1, enforce=True, headers=False), 0.0)
+    window.take(1, 0.0)
+    assert window.headers(0.0) == {}
+    with pytest.raises(ApiError) as caught:
+        window.take(1, 0.0)
+    assert caught.value.headers["retry-after"] == "60"

@@ -12,7 +12,18 @@ _QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "quota_exceeded")
 
 
 def from_status(status: int, headers: Mapping[str, str], body: Any, now: datetime) -> ProviderError:
-    """The error of an HTTP answer that is no stream. ``body`` is decoded JSON, text, or ``None``."""
+    """The error of an HTTP answer that is no stream. ``body`` is decoded JSON, text, or ``None``.
+
+    Where the provider says itself whether asking again helps, it knows better, but for keys and quotas.
+    """
+    error = _of_status(status, headers, body, now)
+    advice = headers.get("x-should-retry", "").lower()
+    if advice in ("true", "false") and error.code not in ("provider_auth", "provider_quota"):
+        error.retryable = advice == "true"
+    return error
+
+
+def _of_status(status: int, headers: Mapping[str, str], body: Any, now: datetime) -> ProviderError:
     detail = f"HTTP {status} {_message(body)}"[:MAX_DETAIL_CHARS]
     wait_s = retry_after_s(headers, now)
     if status == 429:

@@ -75,16 +75,16 @@ async def get_limits(request: web.Request) -> web.Response:
 async def put_limits(request: web.Request) -> web.Response:
     """Change the limits and start with full budgets."""
     simulator = request.app[SIMULATOR]
-    body = await _object(request, "requests_per_min", "tokens_per_min", "window_s", "enforce")
+    body = await _object(request, "requests_per_min", "tokens_per_min", "window_s", "enforce", "headers")
     changed: dict[str, Any] = {
         name: int(_number(body, name, 1, 1e9)) for name in ("requests_per_min", "tokens_per_min") if name in body
     }
     if "window_s" in body:
         changed["window_s"] = _number(body, "window_s", 1, MAX_WINDOW_S)
-    if "enforce" in body:
-        if not isinstance(body["enforce"], bool):
-            raise ApiError(400, "enforce must be true or false.", param="enforce")
-        changed["enforce"] = body["enforce"]
+    for name in {"enforce", "headers"} & set(body):
+        if not isinstance(body[name], bool):
+            raise ApiError(400, f"{name} must be true or false.", param=name)
+        changed[name] = body[name]
     simulator.windows = RateWindows(replace(simulator.windows.limits, **changed))
     return web.json_response(asdict(simulator.windows.limits))
 

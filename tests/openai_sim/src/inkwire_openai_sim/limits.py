@@ -17,13 +17,15 @@ MAX_KEYS: Final = 1_000
 class Limits:
     """Per minute. With `enforce` false they are reported and never refuse anything.
 
-    `window_s` is how much time's worth may be used at once, and what limit and reset in the headers speak of.
+    `window_s` is how much time's worth may be used at once, and what limit and reset in the headers speak of. With
+    `headers` false nothing is told of limits but Retry-After, as most servers of one's own do.
     """
 
     requests_per_min: int = 10_000
     tokens_per_min: int = 2_000_000
     window_s: float = MINUTE_S
     enforce: bool = False
+    headers: bool = True
 
 
 class _Bucket:
@@ -74,7 +76,9 @@ class RateWindow:
         )
 
     def headers(self, now_s: float) -> dict[str, str]:
-        """The six x-ratelimit headers as OpenAI writes them."""
+        """The six x-ratelimit headers as OpenAI writes them, if they are told."""
+        if not self.limits.headers:
+            return {}
         self._refill(now_s)
         result = {}
         for name, bucket in (("requests", self._requests), ("tokens", self._tokens)):
