@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from inkwire.client import Client
+from inkwire.client import Client, ClientError
 from inkwire.following import Update
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog, StoredEvent
@@ -151,7 +152,9 @@ async def test_everybody_goes_on_from_what_was_saved(stack: Stack, client: Clien
         before = await saved(store, post, 1)
         await eventually(lambda: len(reader.text) > len(document(before.snapshot)) + 20, what="more is shown")
         pids = {name: stack.pid_of(f"inkwire_{name}.main") for name in SERVICES}
+        lost, losing = await accepted_unsaved(stack, client)
         stack.lose_broker_volume()
+        os.kill(pids["persister"], signal.SIGCONT)
 
         def all_say_so() -> bool:
             answers = readiness(stack)
@@ -164,6 +167,9 @@ async def test_everybody_goes_on_from_what_was_saved(stack: Stack, client: Clien
         assert "created stream EVENTS" in provision(stack)
         await asyncio.wait_for(following, scaled_s(LATE_S))
         await waiting.follow(client, post)
+        with pytest.raises(ClientError) as told:
+            await asyncio.wait_for(losing, scaled_s(LATE_S))
+        assert told.value.code == "not_found" and await store.get(lost) is None
 
     log, epoch = await log_of(stack, post)
     assert_never_mixed(reader, base, log, epoch)
@@ -186,6 +192,16 @@ async def test_everybody_goes_on_from_what_was_saved(stack: Stack, client: Clien
     again = await client.retry_post(stopped)
     assert again["run"] == 2
     await ended(client, stopped, "published")
+
+
+async def accepted_unsaved(stack: Stack, client: Client) -> tuple[str, asyncio.Future[None]]:
+    """A post that is being read and that the store has not heard of: the persister stands still. And its reader."""
+    os.kill(stack.pid_of("inkwire_persister.main"), signal.SIGSTOP)
+    post = (await client.create_post("A post that nobody saved"))["id"]
+    reader = Reader()
+    following = asyncio.ensure_future(reader.follow(client, post))
+    await eventually(lambda: reader.last is not None, what="it is read", timeout_s=LATE_S)
+    return post, following
 
 
 async def _is(store: PostStore, post: str, status: str) -> bool:
