@@ -55,6 +55,7 @@ LONGEST_PAUSE_S = 0.25
 """Before a cancel, at random: it meets the heartbeats and the stream at any moment."""
 
 STEP_TIMEOUT_S = 60.0
+WARM_UP_CANCELS = 2
 
 Way = Literal["POST", "frame", "bare client"]
 Phase = Literal["waiting", "streaming"]
@@ -189,18 +190,17 @@ class Person:
 class Bench:
     """Cells of a run: so many cancels of one way, phase and load."""
 
-    def __init__(self, person: Person, simulator: Simulator, cancels: int, chance: random.Random) -> None:
+    def __init__(self, person: Person, simulator: Simulator, chance: random.Random) -> None:
         self._person = person
         self._simulator = simulator
-        self._cancels = cancels
         self._chance = chance
         self._titles = 0
 
-    async def cell(self, way: Way, phase: Phase, others: int, number: int) -> list[Sample]:
+    async def cell(self, way: Way, phase: Phase, others: int, number: int, cancels: int) -> list[Sample]:
         """Cancels one after the other; each is paired with the one connection that its client closed."""
         await self._simulator.control("DELETE", "requests")
         taken: list[Sample] = []
-        for _ in range(self._cancels):
+        for _ in range(cancels):
             async with asyncio.timeout(STEP_TIMEOUT_S):
                 one = self._bare(phase) if way == "bare client" else self._ours(way, phase)
                 taken.append(await one)
@@ -326,11 +326,15 @@ async def _run(rig: rigs.Rig, given: argparse.Namespace) -> list[Sample]:
     async with aiohttp.ClientSession() as session, _person(rig, session) as person:
         simulator = Simulator(session, rig.provider_url)
         await simulator.prepare()
-        bench = Bench(person, simulator, given.cancels, random.Random(given.seed))
+        bench = Bench(person, simulator, random.Random(given.seed))
+        end_s = time.monotonic() + 60 * given.minutes
         for number in range(given.rounds + 1):
+            if time.monotonic() > end_s:
+                print(f"round {number} and those after it are left out: {given.minutes:.0f} minutes are over")
+                break
             for others in (0, given.others):
                 used_s, ours_s, begin_s = rigs.machine_busy_s(), sum(rig.cpu_s().values()), time.monotonic()
-                taken = await _round(bench, person, others, number)
+                taken = await _round(bench, person, others, number, given.cancels if number else WARM_UP_CANCELS)
                 wall_s = time.monotonic() - begin_s
                 ours_s = sum(rig.cpu_s().values()) - ours_s
                 strangers_s = max(0.0, rigs.machine_busy_s() - used_s - ours_s)
@@ -344,12 +348,12 @@ async def _run(rig: rigs.Rig, given: argparse.Namespace) -> list[Sample]:
     return found
 
 
-async def _round(bench: Bench, person: Person, others: int, number: int) -> list[Sample]:
+async def _round(bench: Bench, person: Person, others: int, number: int, cancels: int) -> list[Sample]:
     taken: list[Sample] = []
     async with _streaming(bench, person, others) if others else contextlib.nullcontext():
         for phase in PHASES:
             for way in WAYS if number % 2 else reversed(WAYS):
-                taken += await bench.cell(way, phase, others, number)
+                taken += await bench.cell(way, phase, others, number, cancels)
     return taken
 
 
@@ -364,7 +368,7 @@ def _figures(values: Sequence[float]) -> str:
     return f"n {len(ordered):4}  median {median:6.1f}  p90 {p90:6.1f}  p99 {p99:6.1f}  max {ordered[-1]:6.1f} ms"
 
 
-def summarise(found: list[Sample], rounds: int) -> bool:
+def summarise(found: list[Sample]) -> bool:
     """Print all; whether every way of ours is within the goal."""
     print("\ncancel sent -> provider's socket closed, all rounds that count:")
     reached = True
@@ -373,7 +377,7 @@ def summarise(found: list[Sample], rounds: int) -> bool:
         print(f"  {way:<12} {_figures(values)}")
         each = [
             percentile(sorted(s.closed_ms for s in found if s.way == way and s.round == n), 0.99)
-            for n in range(1, rounds + 1)
+            for n in sorted({s.round for s in found})
         ]
         print(f"  {'':<12} p99 of each round: {', '.join(f'{value:.1f}' for value in each)} ms")
         for phase in PHASES:
@@ -405,6 +409,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--others", type=int, default=20, help="posts that stream beside, half of the time (default 20)"
     )
+    parser.add_argument("--minutes", type=float, default=30, help="then no other round begins (default 30)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments at which cancels are sent (default 1)")
     parser.add_argument("--folder", type=Path, help="where broker and store write (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="write all samples to this file")
@@ -424,7 +429,7 @@ def main() -> int:
         found = runner.run(_run(rig, given))
     if given.json:
         given.json.write_text(json.dumps([asdict(sample) for sample in found]))
-    return int(not summarise(found, given.rounds))
+    return int(not summarise(found))
 
 
 if __name__ == "__main__":

@@ -199,8 +199,13 @@ async def test_a_cancel_of_a_run_never_touches_the_next(api: Api, nats_url: str,
     second = make_job("ana", post=first.post, run=2)
     with SimServer() as sim:
         async with running_generator(generator_settings(nats_url, sim, tmp_path)):
+            sim.add_fault("speed", tokens_per_s=SLOW, ttft_ms=0)
             await commit_job(api.log, second)
-            await api.log.jetstream.client.publish(subjects.cancel_signal(first.post), b"")
+            await until(api.log, second, "run 2 is on", lambda post: post.run == 2 and post.open_section is not None)
+            for late in (b"1", b"", b"one", b"9" * 50):
+                await api.log.jetstream.client.publish(subjects.cancel_signal(first.post), late)
+            sim.set_speed()
+            sim.clear_faults()
             snapshot = await until_final(api.log, second)
             await until_idle(api.log)
     assert (snapshot.status, snapshot.run) == ("published", 2)

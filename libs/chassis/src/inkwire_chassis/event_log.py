@@ -227,7 +227,7 @@ class EventLog:
             return
 
     async def store_cancel_intent(self, intent: CancelIntent) -> None:
-        """Store the wish to cancel a run, once for each run, and tell the workers at once.
+        """Store the wish to cancel a run, once for each run, and then tell the workers which run it is.
 
         Raises:
             BrokerError: no verdict; it may or may not be stored.
@@ -237,7 +237,7 @@ class EventLog:
         with contextlib.suppress(WrongLastSequence):  # somebody wished it before
             await self.jetstream.publish(subject, intent.model_dump_json().encode(), headers)
         try:
-            await self.jetstream.client.publish(subjects.cancel_signal(intent.post), b"")
+            await self.jetstream.client.publish(subjects.cancel_signal(intent.post), str(intent.run).encode())
         except NatsError as error:  # the next heartbeat reads the intent
             get_logger().debug("cancel signal not sent", post=intent.post, error=type(error).__name__)
 

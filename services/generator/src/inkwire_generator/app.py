@@ -198,9 +198,13 @@ def _bound(whole: Topology) -> Topology:
     return Topology(streams, whole.consumers, whole.replicas)
 
 
+MAX_RUN_DIGITS = 9
+
+
 async def _listen_for_cancels(jetstream: JetStream, worker: Worker) -> None:
     async def on_signal(msg: Msg) -> None:
-        worker.look_for_cancel(msg.subject.rpartition(".")[2])
+        run = int(msg.data) if msg.data.isdigit() and len(msg.data) <= MAX_RUN_DIGITS else None
+        worker.cancel_told(msg.subject.rpartition(".")[2], run)
 
     await jetstream.client.subscribe(subjects.cancel_signal("*"), cb=on_signal)
 

@@ -60,6 +60,15 @@ class WorkerLimits:
     stall_limit_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A job under way; ``wake`` has its wish to cancel read at once."""
+
+    job: Job
+    runner: Runner
+    wake: asyncio.Event
+
+
 class Worker:
     """The take loop and its posts."""
 
@@ -71,7 +80,7 @@ class Worker:
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.posts)
         self._posts: set[asyncio.Task[None]] = set()
-        self._wakes: dict[str, asyncio.Event] = {}
+        self._served: dict[str, _Served] = {}
         self._stopping = asyncio.Event()
         self._loop_over = asyncio.Event()
         self._loop_over.set()
@@ -145,17 +154,27 @@ class Worker:
         if self._posts:  # taken in the very moment of the stop; its task releases it at its first look
             await asyncio.wait(set(self._posts))
 
-    def look_for_cancel(self, post: str) -> None:
-        """Somebody says that a cancel intent was stored for the post: its task reads the log now."""
-        if post in self._wakes:
-            self._wakes[post].set()
+    def cancel_told(self, post: str, run: int | None) -> None:
+        """Somebody stored the wish to cancel a post's run, and says so afterwards: that is as good as reading it.
+
+        A log that is busy with many posts' events would keep us waiting for the read. Without ``run`` the post's task
+        reads the log now.
+        """
+        served = self._served.get(post)
+        if served is None:
+            return
+        if run is None:
+            served.wake.set()
+        elif run == served.job.run:
+            served.runner.cancel()
 
     async def _serve(self, taken: TakenJob) -> None:
         job = taken.job
         with bound_contextvars(post=job.post, run=job.run):
             pulse = Pulse(self._clock.monotonic_s(), self._limits.stall_limit_s)
             runner = self._make_runner(job, taken.deliveries, pulse)
-            wake = self._wakes[job.post] = asyncio.Event()
+            wake = asyncio.Event()
+            served = self._served[job.post] = _Served(job, runner, wake)
             work = spawn(f"run {job.post}.{job.run}", runner.run())
             try:
                 end = await self._keep_lease(taken, runner, work, pulse, wake)
@@ -170,8 +189,8 @@ class Worker:
                 get_logger().info("attempt over", outcome=outcome, attempt=runner.held.attempt if runner.held else None)
             finally:
                 await _abandon(work)
-                if self._wakes.get(job.post) is wake:
-                    del self._wakes[job.post]
+                if self._served.get(job.post) is served:
+                    del self._served[job.post]
 
     async def _keep_lease(
         self, taken: TakenJob, runner: Runner, work: asyncio.Task[Ending], pulse: Pulse, wake: asyncio.Event
