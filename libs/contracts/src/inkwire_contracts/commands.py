@@ -25,7 +25,7 @@ class Job(_Body):
     request: RequestedData
     traceparent: str | None = None
     delivered: int = Field(0, ge=0)
-    """Where the count of this copy's deliveries begins: beyond earlier copies', so that its claims are not late ones."""
+    """Where the count of this copy's deliveries begins: beyond earlier copies', so that no claim of it is late."""
 
     @property
     def priority(self) -> Priority:
