@@ -9,21 +9,18 @@ import pytest_asyncio
 from tests.integration.test_cancel import test_cancels_race_the_claims_of_workers as test_cancels_race_claims
 from tests.integration.test_delete import test_a_retry_and_a_delete_at_once as test_retry_and_delete_at_once
 from tests.integration.test_generator_take_over import (
-    test_a_frozen_worker_is_replaced_and_wakes_up_to_silence as test_a_frozen_worker,
-)
-from tests.integration.test_generator_take_over import (
     test_a_killed_workers_post_is_finished_by_another as test_a_killed_worker,
 )
-from tests.integration.test_retry import test_retries_race_a_worker as test_retries_race_a_worker
 from tests.support.api import Api, open_api
 
 __all__ = [
-    "test_a_frozen_worker",
     "test_a_killed_worker",
     "test_cancels_race_claims",
-    "test_retries_race_a_worker",
     "test_retry_and_delete_at_once",
 ]
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
