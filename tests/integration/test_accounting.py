@@ -117,6 +117,37 @@ async def test_failed_calls_and_a_killed_worker(nats_url: str, tmp_path: Path, k
     assert metrics.cost_usd is None, "the simulator has no price"
 
 
+async def test_a_dead_workers_run_is_cancelled(nats_url: str, tmp_path: Path, keep: Keep) -> None:
+    """Who finds a wish instead of work to do writes down what the dead worker's text had cost, and keeps both."""
+    with SimServer() as sim:
+        stall_in_mid_section(sim)
+        async with open_log(nats_url, QUICK_LEASE) as log:
+            first = generator_process(nats_url, sim, tmp_path, "first")
+            keep(first)
+            first.start()
+            await first.ready()
+            job = make_job(title=TITLE)
+            await commit_job(log, job)
+            await until_stalled(sim)
+            left = await until(log, job, "the stalled text is in the log", _has_answer)
+            first.kill9()
+            await commit_cancel(log, job)
+            async with running_generator(generator_settings(nats_url, sim, tmp_path)):
+                await until_final(log, job)
+            snapshot, stored = await read_folded(log, job)
+        assert_adds_up(snapshot, stored, sim)
+        (stalled,) = [record for record in sim.requests() if record["close_reason"] != "done"]
+    last = stored[-1].event
+    assert isinstance(last, Cancelled)
+    assert_estimates(last.data.usage, stalled)
+    assert [one.event.data.usage for one in stored if isinstance(one.event, Started)] == [None]
+    open_section = snapshot.section(snapshot.open_section or "")
+    assert open_section is not None and open_section.usage == last.data.usage
+    before = left.section(left.open_section or "")
+    assert before is not None and open_section.text.startswith(before.text)
+    assert snapshot.spent.tokens_wasted == 0 == last.data.metrics.tokens_wasted
+
+
 async def test_a_cancelled_run_and_the_one_after_it(nats_url: str, tmp_path: Path) -> None:
     """A cancelled run keeps its cost with its text; once the next run begins that text anew, its cost is waste."""
     with SimServer() as sim:

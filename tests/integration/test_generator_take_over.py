@@ -85,7 +85,8 @@ async def test_a_killed_workers_post_is_finished_by_another(nats_url: str, tmp_p
             await until_idle(log)
     assert_exact(snapshot, stored)
     last = last_of_first_attempt(stored)
-    assert snapshot.metrics is not None and (snapshot.metrics.tokens_wasted > 0) is (last == "chunk")
+    # A kill between two sections wastes nothing, and a heading alone is no answer (see test_accounting.py).
+    assert snapshot.metrics is not None and (snapshot.metrics.tokens_wasted == 0 or last == "chunk")
     assert holders(stored) == ["first", "second"]
     for section in before.sections:
         if section.status == "done":

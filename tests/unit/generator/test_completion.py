@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from inkwire_contracts.events import MAX_USAGE_TOKENS
 from inkwire_generator.completion import CompletionStream
 from inkwire_generator.errors import ProviderError
 from inkwire_generator.ports import Finish
@@ -41,6 +42,30 @@ def test_usage_may_come_in_any_chunk() -> None:
     usage = {"prompt_tokens": 9, "completion_tokens": 3}
     _, finish = read(chunk("a", usage={"prompt_tokens": 9, "completion_tokens": 1}), chunk(finish="stop", usage=usage))
     assert (finish.usage.tokens_in, finish.usage.tokens_out) == (9, 3)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {},
+        {"total_tokens": 12},
+        {"prompt_tokens": 5},
+        {"prompt_tokens": None, "completion_tokens": 4},
+        {"prompt_tokens": -1, "completion_tokens": 4},
+        {"prompt_tokens": "5", "completion_tokens": 4},
+    ],
+)
+def test_a_count_that_is_none_is_estimated(usage: dict[str, Any]) -> None:
+    """Half a report would make the post look free, and exact."""
+    _, finish = read(chunk("x" * 9), chunk(finish="stop", usage=usage), DONE)
+    assert (finish.usage.tokens_in, finish.usage.tokens_out, finish.usage.source) == (10, 3, "estimated")
+
+
+def test_absurd_counts_are_bounded() -> None:
+    """A server's mistake must not make an event that nobody can read."""
+    usage = {"prompt_tokens": 2**60, "completion_tokens": 4}
+    _, finish = read(chunk("x"), chunk(finish="stop", usage=usage), DONE)
+    assert (finish.usage.tokens_in, finish.usage.tokens_out) == (MAX_USAGE_TOKENS, 4)
 
 
 def test_missing_usage_is_estimated_and_says_so() -> None:

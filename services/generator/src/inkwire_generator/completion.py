@@ -85,7 +85,7 @@ class CompletionStream:
         if chunk.get("error"):
             raise from_stream(chunk)
         if isinstance(usage := chunk.get("usage"), dict):
-            self._usage = _reported(usage)
+            self._usage = _reported(usage) or self._usage
         if isinstance(model := chunk.get("model"), str) and model:
             self._model = model
         choices = chunk.get("choices")
@@ -117,10 +117,11 @@ def estimated_usage(prompt_chars: int, text_chars: int) -> Usage:
     )
 
 
-def _reported(usage: dict[str, Any]) -> Usage:
+def _reported(usage: dict[str, Any]) -> Usage | None:
+    """The provider's own count, bounded; nothing where it counts one direction only, or not in whole numbers."""
     counts = [usage.get(key) for key in ("prompt_tokens", "completion_tokens")]
-    tokens_in, tokens_out = (min(max(0, n), MAX_USAGE_TOKENS) if isinstance(n, int) else 0 for n in counts)
-    return Usage(tokens_in=tokens_in, tokens_out=tokens_out, source="reported")
+    known = [min(n, MAX_USAGE_TOKENS) for n in counts if isinstance(n, int) and n >= 0]
+    return Usage(tokens_in=known[0], tokens_out=known[1], source="reported") if len(known) == 2 else None
 
 
 def _decode(data: bytes) -> Any:
