@@ -45,6 +45,9 @@ class Keeper:
             verdict = await self._decide(stored, deliveries, epoch)
             match verdict:
                 case Duplicate():
+                    if stored is not None and stored.purged:
+                        # Late copies of what was purged: let the janitor come once more.
+                        await self._store.mark_purge(event.post, seq=stored.snapshot.seq, done=False)
                     return
                 case Lost():
                     raise HistoryLost(f"post {event.post}: {verdict.reason}")
