@@ -178,6 +178,7 @@ async def test_everybody_goes_on_from_what_was_saved(stack: Stack, client: Clien
     assert stored == reader.text == waiting.text
     await expect(page.locator("#notice")).to_contain_text("The broker's log was lost")
     await eventually(lambda: _shows(page, stored), what="the page has the whole text", timeout_s=LATE_S)
+    await expect(page.get_by_test_id("post-list")).not_to_contain_text("A post that nobody saved")
     await expect(page.get_by_test_id("digest")).to_have_attribute("data-state", "verified")
 
     def all_ready() -> bool:

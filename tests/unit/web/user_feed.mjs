@@ -95,3 +95,12 @@ test("events that mean nothing to a list are heard and change no state", () => {
   it.receive({ type: "subscribed" });
   assert.deepEqual([it.posts[0].status, it.posts[0].seq], ["generating", 4]);
 });
+
+test("after a lost log the list is what is saved, however far a post had come before", () => {
+  const { it } = feed(summary("a", 60), summary("bb", 9));
+  it.receive(event("deleted", "ccc", 5));
+  it.startOver();
+  assert.deepEqual(it.posts, []);
+  it.receive({ type: "posts", items: [summary("a", 41), summary("ccc", 3)] });
+  assert.deepEqual(it.posts.map((post) => [post.id, post.seq]), [["ccc", 3], ["a", 41]]);
+});

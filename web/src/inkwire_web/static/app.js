@@ -171,11 +171,18 @@ function openPost(post) {
     post,
     (event) => feed === postFeed && changed(feed, event),
     (code, message) => feed === postFeed && postEnded(code, message),
-    () => feed === postFeed && notice(...LOG_LOST),
+    () => feed === postFeed && logLost(),
   );
   postFeed = feed;
   postView.show(feed);
   connection.follow(feed);
+}
+
+function logLost() {
+  notice(...LOG_LOST);
+  if (!userFeed) return;
+  userFeed.startOver();
+  connection.follow(userFeed);
 }
 
 function closePost() {

@@ -29,6 +29,13 @@ export class UserFeed {
     else if (frame.type === "event") this.#event(frame.event);
   }
 
+  /** The log was lost: what was known of posts may be gone, and its `seq` means nothing. Follow again for the list. */
+  startOver() {
+    this.#posts.clear();
+    this.#deleted.clear();
+    this.#onChange();
+  }
+
   /** Merge summaries from a list; what is known to be newer stays. */
   add(items) {
     for (const item of items) {
