@@ -62,7 +62,7 @@ PART_OF = {"pydantic_core": "pydantic", "starlette": "fastapi"}
 # --- numbers and their units ------------------------------------------------------------------------------------------
 UNIT_ENDINGS = (
     "_s", "_ms", "_us", "_bytes", "_kib", "_mib", "_chars", "_words", "_tokens", "_ratio", "_percent", "_usd",
-    "_count", "_port", "_per_s", "_factor", "_hours", "_days", "_version",
+    "_count", "_port", "_per_s", "_per_minute", "_factor", "_hours", "_days", "_version",
 )  # fmt: skip
 QUANTITY_WORDS = frozenset(
     "age backoff body buffer delay deadline duration grace interval lease length memory period size timeout ttl wait "
