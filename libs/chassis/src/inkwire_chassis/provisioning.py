@@ -21,6 +21,10 @@ class Drift(Unready):
     """The broker's configuration is not the one in contracts; the message says what to run."""
 
 
+class NoLeader(BrokerError, Unready):
+    """The servers that are up cannot store anything there, for the length of an election or until more are up."""
+
+
 class Missing(Drift):
     """Something is not there, perhaps only not yet."""
 
@@ -117,7 +121,9 @@ async def _config(jetstream: JetStream, path: str) -> dict[str, Any] | None:
         raise
     # What is left of a cluster that lost its quorum still answers, and can do nothing.
     if "leader" not in info.get("cluster", {"leader": ""}):
-        raise BrokerError(f"{path.rpartition('.')[2]} has no leader: too few servers of the cluster are up")
+        raise NoLeader(
+            f"{path.rpartition('.')[2]} has no leader: too few servers of the cluster are up, or an election"
+        )
     config: dict[str, Any] = info["config"]
     return config
 
