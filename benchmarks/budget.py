@@ -43,7 +43,7 @@ WAYS = (
     Way("each for itself; limit configured, no headers", shared=False, configured=True, headers=False),
     Way("shared; limit configured, headers", shared=True, configured=True, headers=True),
     Way("shared; headers alone", shared=True, configured=False, headers=True),
-    Way("each for itself; headers alone", shared=False, configured=False, headers=True),
+    Way("each for itself; limit configured, headers", shared=False, configured=True, headers=True),
 )
 
 
