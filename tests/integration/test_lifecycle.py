@@ -296,10 +296,10 @@ async def hung(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
     """A post's task that makes no step loses its job while its process lives."""
     append = EventLog.append
 
-    async def never(log: EventLog, event: Event, held: Any) -> int:
+    async def never(log: EventLog, event: Event, held: Any, **more: Any) -> int:
         if held.attempt == 1 and isinstance(event, Started):
             await asyncio.Event().wait()
-        return await append(log, event, held)
+        return await append(log, event, held, **more)
 
     world.fast()
     with monkeypatch.context() as patch:
