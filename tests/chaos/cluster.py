@@ -187,7 +187,11 @@ class Cluster:
         own = {
             "api": {"INKWIRE_API_PORT": str(port), "INKWIRE_API_PUBLIC_URL": self.api_url},
             "gateway": {"INKWIRE_GATEWAY_PORT": str(port), "INKWIRE_GATEWAY_LINGER_S": "2"},
-            "persister": {"INKWIRE_PERSISTER_HEALTH_PORT": str(port), **self._persister_settings},
+            "persister": {
+                "INKWIRE_PERSISTER_HEALTH_PORT": str(port),
+                "INKWIRE_PERSISTER_PURGE_ENABLED": "false",  # the oracle reads logs from their beginning
+                **self._persister_settings,
+            },
             "generator": {
                 "INKWIRE_GENERATOR_HEALTH_PORT": str(port),
                 "INKWIRE_GENERATOR_NAME": name,

@@ -349,6 +349,8 @@ async def test_a_full_log_lets_writers_wait_and_loses_nothing(nats_url: str, tmp
                 assert [(a.status, a.code) for a in refused] == [(503, "log_full")] * 2
                 assert all(int(a.headers["Retry-After"]) > 0 for a in refused)
                 assert (await api.ask("POST", f"/posts/{old.job.post}/cancel")).status == 200
+                ready = await api.ask("GET", "/readyz", subject=None)
+                assert ready.status == 200 and "new posts are refused" in ready.json["checks"]["log"]
                 assert [await ended(api.store, job) for job in jobs] == [None] * 3
                 async with running_persister(nats_url, store_url, purge_after_s=3600.0, purge_pressed_after_s=0.0):
                     for job in jobs:

@@ -57,3 +57,15 @@ async def test_other_addresses_are_not_found() -> None:
     """There is nothing else to see."""
     status, _ = await health_answer(Health("thing"), "/secrets")
     assert status == 404
+
+
+async def test_a_note_is_told_and_makes_nobody_unready() -> None:
+    """What does not count is said by its own words beside the dependencies."""
+    health = Health("test")
+    health.add("nats", good)
+    health.add_note("log", _full)
+    assert await health.ready() == (True, {"log": "83% full", "nats": "ok"})
+
+
+async def _full() -> None:
+    raise Unready("83% full")

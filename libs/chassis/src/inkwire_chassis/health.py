@@ -21,6 +21,8 @@ class Health:
 
     service: str
     probes: dict[str, Probe] = field(default_factory=dict)
+    notes: dict[str, Probe] = field(default_factory=dict)
+    """What is told beside them and makes nobody unready."""
     draining: bool = False
     """Set while stopping: not ready, so that nobody new is sent here."""
     draining_reason: str = ""
@@ -30,14 +32,19 @@ class Health:
         """Name a dependency; its probe raises when it is not usable."""
         self.probes[name] = probe
 
+    def add_note(self, name: str, probe: Probe) -> None:
+        """Name something whose state is told but does not count: without it the service still does most of its work."""
+        self.notes[name] = probe
+
     async def ready(self) -> tuple[bool, dict[str, str]]:
         """Ask every dependency at once; returns overall readiness and a word per dependency."""
-        names = list(self.probes)
-        words = await asyncio.gather(*(self._ask(self.probes[name]) for name in names))
-        checks = dict(zip(names, words, strict=True))
+        asked = {**self.notes, **self.probes}
+        words = await asyncio.gather(*(self._ask(probe) for probe in asked.values()))
+        checks = dict(zip(asked, words, strict=True))
+        is_ready = all(checks[name] == "ok" for name in self.probes) and not self.draining
         if self.draining:
             checks["process"] = f"draining: {self.draining_reason}" if self.draining_reason else "draining"
-        return all(word == "ok" for word in checks.values()), checks
+        return is_ready, checks
 
     async def _ask(self, probe: Probe) -> str:
         try:

@@ -16,7 +16,7 @@ from inkwire_api.adapters.middleware import BodyLimit, RequestContext
 from inkwire_api.adapters.publisher import FastStreamJobs
 from inkwire_api.adapters.run_log import JetStreamRuns
 from inkwire_api.dead_letters import DeadLetters
-from inkwire_api.posts import Limits, Posts
+from inkwire_api.posts import LOG_FULL_RATIO, Limits, Posts
 from inkwire_api.problems import Fault, Problem
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_api.reading import Reader
@@ -28,7 +28,7 @@ from inkwire_api.steering import Admit, Steering
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock, new_id
 from inkwire_chassis.event_log import EventLog
-from inkwire_chassis.health import Health
+from inkwire_chassis.health import Health, Unready
 from inkwire_chassis.http import serve_asgi
 from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
@@ -175,7 +175,7 @@ def compose(
         recipes=known,
         assets=load_assets(),
         config=_config(settings),
-        health=_health(jetstream, store, streams),
+        health=_health(jetstream, store, streams, log),
         clock=clock,
         new_id=new_id,
     )
@@ -190,12 +190,20 @@ def _config(settings: Settings) -> PublicConfig:
     )
 
 
-def _health(jetstream: JetStream, store: PostStore, streams: Topology) -> Health:
+def _health(jetstream: JetStream, store: PostStore, streams: Topology, log: JetStreamLog) -> Health:
     health = Health(SERVICE)
     health.add("nats", probe(jetstream.client))
     health.add("streams", lambda: verify(jetstream, _own(streams)))
     health.add("store", store.ping)
+    health.add_note("log", lambda: _has_room(log))
     return health
+
+
+async def _has_room(log: JetStreamLog) -> None:
+    """No reason to be unready: everything but new posts goes on."""
+    ratio = await log.fill_ratio()
+    if ratio >= LOG_FULL_RATIO:
+        raise Unready(f"{ratio:.0%} full: new posts are refused; see docs/operations.md, Retention")
 
 
 def _own(streams: Topology) -> Topology:

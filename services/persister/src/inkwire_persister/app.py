@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 
 from inkwire_chassis.clock import SystemClock, new_id
 from inkwire_chassis.event_log import EventLog
-from inkwire_chassis.health import Health
+from inkwire_chassis.health import Health, Unready
 from inkwire_chassis.http import AsgiApp, health_app, serve_asgi
 from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
@@ -69,6 +69,7 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[P
                 health.add("nats", probe(jetstream.client))
                 health.add("streams", lambda: verify(jetstream, _own(topology()), consumers=(PERSISTER_DURABLE,)))
                 health.add("store", store.ping)
+                health.add_note("log", lambda: _has_room(jetstream, settings))
                 health.add("writes", subscriber.storing)
                 get_logger().info("persister takes events", port=port)
                 yield persister
@@ -143,6 +144,12 @@ async def _keep_purging(janitor: Janitor, settings: Settings) -> None:
     while True:
         soon = await janitor.round()
         await asyncio.sleep(min(PURGE_SOON_S, settings.purge_interval_s) if soon else settings.purge_interval_s)
+
+
+async def _has_room(jetstream: JetStream, settings: Settings) -> None:
+    ratio = (await EventsPurge(EventLog(jetstream, new_id)).fill()).ratio
+    if ratio >= settings.purge_pressure_ratio:
+        raise Unready(f"{ratio:.0%} full: posts leave it {settings.purge_pressed_after_s:.0f} s after their end")
 
 
 def _own(streams: Topology) -> Topology:
