@@ -37,6 +37,7 @@ def connection_options(
 
     ``on_disconnect`` is called before the first try to come back, ``on_reconnect`` after all subscriptions are back.
     """
+    refused = False
 
     async def disconnected() -> None:
         get_logger().warning("nats disconnected")
@@ -47,9 +48,12 @@ def connection_options(
         await on_reconnect()
 
     async def failed(error: Exception) -> None:
-        # Ten times a second while the server is away; that it is away was told.
-        told = get_logger().debug if isinstance(error, ConnectionRefusedError) else get_logger().warning
-        told("nats error", error=str(error) or type(error).__name__)
+        nonlocal refused
+        repeated = refused and isinstance(error, ConnectionRefusedError)
+        refused = isinstance(error, ConnectionRefusedError)
+        # It is tried ten times a second while the server is away: told once.
+        tell = get_logger().debug if repeated else get_logger().warning
+        tell("nats error", error=str(error) or type(error).__name__)
         if on_error is not None:
             await on_error(error)
 
