@@ -296,7 +296,10 @@ async def test_readiness_names_what_is_missing(nats_factory: NatsFactory, tmp_pa
     server = nats_factory()
     async with open_api(server.url, tmp_path) as api:
         ready = await api.ask("GET", "/readyz", subject=None)
-        assert (ready.status, ready.json["checks"]) == (200, {"log": "ok", "nats": "ok", "streams": "ok", "store": "ok"})
+        assert (ready.status, ready.json["checks"]) == (
+            200,
+            {"log": "ok", "nats": "ok", "streams": "ok", "store": "ok"},
+        )
         server.kill9()
         broken = await api.ask("GET", "/readyz", subject=None)
         assert broken.status == 503
