@@ -168,10 +168,15 @@ class World:
                 except WrongLastSequence:
                     return
 
+    @property
+    def keys(self) -> list[Delivery]:
+        """All key events that the persister's consumer delivers, late copies included."""
+        stored = [self._delivery(m) for m in self.stream.stored if m.subject.startswith("posts.")]
+        return [delivery for delivery in stored if is_key(delivery.event)]
+
     async def persist(self) -> None:
         """Deliver the next key events, some of them twice, in batches."""
-        keys = [self._delivery(m) for m in self.stream.stored if m.subject.startswith("posts.")]
-        keys = [delivery for delivery in keys if is_key(delivery.event)]
+        keys = self.keys
         start = max(0, self.delivered - self.draw.randrange(3))
         batch = keys[start : self.delivered + self.draw.randrange(1, 6)]
         if batch:
@@ -242,7 +247,8 @@ async def until_still(world: World) -> None:
         await world.turns.play(spawn("work", world.work(max(1, world.newest.run))))
     for _ in range(ENOUGH):
         stored = world.store.posts.get(world.post)
-        if stored is not None and stored.purged and stored.snapshot.seq == world.newest.seq:
+        is_whole = stored is not None and stored.purged and stored.snapshot.seq == world.newest.seq
+        if is_whole and world.delivered == len(world.keys):
             break
         await world.turns.play(spawn("persist", world.persist()))
         await world.turns.play(spawn("purge", world.purge()))

@@ -51,6 +51,9 @@ class FakeLog:
         gone, self.posts[post] = len(self.posts[post]) - len(kept), kept
         return gone
 
+    async def purge_type(self, owner: str, post: str, event_type: str, *, up_to: int) -> int:
+        raise AssertionError("no post here was deleted")
+
     async def purge_wishes(self, owner: str, post: str, *, run: int, up_to: int) -> int:
         self._call("wishes")
         return 0

@@ -158,3 +158,6 @@ def test_of_a_deleted_post_the_last_event_and_its_claim_stay() -> None:
     events = placed(log)
     assert plan(stored_of(log), events, LastClaim(700, 2)) == Purge(events[-1].stream_seq - 1, 699)
     assert plan(stored_of(log), events[:-1], LastClaim(700, 2)) == Keep("missing")
+    late = Delivery(events[0].event, 690)
+    with_copy = plan(stored_of(log), [*events, late], LastClaim(700, 2))
+    assert with_copy == Purge(events[-1].stream_seq - 1, 699, (("requested", 690),))

@@ -61,6 +61,10 @@ class PurgeLog(Protocol):
         """Purge a post's events up to a place in the stream; returns how many."""
         ...
 
+    async def purge_type(self, owner: str, post: str, event_type: str, *, up_to: int) -> int:
+        """Purge a post's events of one type up to a place in the stream; returns how many."""
+        ...
+
     async def purge_wishes(self, owner: str, post: str, *, run: int, up_to: int) -> int:
         """Purge the wishes to cancel a run, and those of all runs up to a place in the stream; returns how many."""
         ...
@@ -168,6 +172,8 @@ class Janitor:
         snapshot = stored.snapshot
         post, owner = snapshot.post, snapshot.owner
         messages = await self._log.purge_events(owner, post, up_to=verdict.events_up_to)
+        for event_type, place in verdict.late_copies:
+            messages += await self._log.purge_type(owner, post, event_type, up_to=place)
         messages += await self._log.purge_wishes(owner, post, run=snapshot.run, up_to=verdict.events_up_to)
         messages += await self._log.purge_claims(post, up_to=verdict.claims_up_to)
         late = await self._log.last_claim(post)

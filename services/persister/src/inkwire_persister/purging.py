@@ -33,6 +33,8 @@ class Purge:
 
     events_up_to: int
     claims_up_to: int
+    late_copies: tuple[tuple[str, int], ...] = ()
+    """Type and place of events that came once more after a deletion: its own event lies before them, and stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,9 @@ def plan(stored: StoredPost, events: Sequence[Delivery], claim: LastClaim | None
         doubt = _doubt(stored, to_prove)
         if doubt is not None:
             return Keep(doubt)
-    return Purge(_events_up_to(snapshot, events), _claims_up_to(snapshot, claim))
+    up_to = _events_up_to(snapshot, events)
+    late = tuple((d.event.type, d.stream_seq) for d in events if d.stream_seq > up_to and d.event.type != "deleted")
+    return Purge(up_to, _claims_up_to(snapshot, claim), late)
 
 
 def _doubt(stored: StoredPost, events: Sequence[Delivery]) -> Reason | None:

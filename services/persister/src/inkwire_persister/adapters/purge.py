@@ -38,6 +38,9 @@ class EventsPurge:
     async def purge_events(self, owner: str, post: str, *, up_to: int) -> int:
         return await self._purge(subjects.post_events(owner, post), up_to)
 
+    async def purge_type(self, owner: str, post: str, event_type: str, *, up_to: int) -> int:
+        return await self._purge(subjects.post_event(owner, post, event_type), up_to)
+
     async def purge_wishes(self, owner: str, post: str, *, run: int, up_to: int) -> int:
         """The run has ended: a wish for it that came after its end stands for nothing."""
         with _asking():
