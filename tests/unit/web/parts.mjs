@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fieldOf, titleLength } from "../../../web/src/inkwire_web/static/compose.js";
+import { inOrder, titleLength } from "../../../web/src/inkwire_web/static/compose.js";
 import { ago } from "../../../web/src/inkwire_web/static/dom.js";
 import { tabTitle } from "../../../web/src/inkwire_web/static/post_view.js";
 import { ProgressView, STATUS } from "../../../web/src/inkwire_web/static/progress.js";
@@ -18,19 +18,10 @@ test("links lead to http, https and mailto only", () => {
   for (const url of bad) assert.equal(safeUrl(url), null, url);
 });
 
-test("a field of a schema becomes a control of its kind", () => {
-  assert.equal(fieldOf("length", { enum: ["short", "long"], default: "long", type: "string" }).kind, "choice");
-  assert.equal(fieldOf("tone", { type: "string", maxLength: 80 }).maxLength, 80);
-  assert.deepEqual([fieldOf("n", { type: "integer", minimum: 1 }).step, fieldOf("n", { type: "number" }).step], [1, "any"]);
-  assert.equal(fieldOf("faq", { type: "boolean" }).kind, "switch");
-  assert.equal(fieldOf("tags", { type: "array", items: {} }), null);
-});
-
-test("references and optional fields of a schema are looked through", () => {
-  const defs = { Tone: { enum: ["dry", "warm"], title: "Tone", type: "string" } };
-  assert.deepEqual(fieldOf("tone", { $ref: "#/$defs/Tone", default: "dry" }, defs).choices, ["dry", "warm"]);
-  const optional = fieldOf("topic", { anyOf: [{ type: "string", maxLength: 9 }, { type: "null" }], default: null });
-  assert.deepEqual([optional.kind, optional.maxLength], ["text", 9]);
+test("the blog comes first, the other kinds as the api lists them", () => {
+  const names = (...all) => inOrder(all.map((name) => ({ name }))).map(({ name }) => name);
+  assert.deepEqual(names("analysis", "blog", "course"), ["blog", "analysis", "course"]);
+  assert.deepEqual(names("course", "analysis"), ["course", "analysis"]);
 });
 
 test("times are told as people say them", () => {

@@ -4,13 +4,17 @@ const STORAGE_KEY = "inkwire.token";
 const RENEW_AT = 0.8; // of the token's lifetime
 const DEFAULT_LIFETIME_MS = 600_000;
 
-/** An answer that is an error. `message` says what happened and what to do; `signIn` asks for a token. */
+/**
+ * An answer that is an error. `message` says what happened and what to do, `errors` where in the request it is
+ * (`{ pointer, detail }`); `signIn` asks for a token.
+ */
 export class ApiError extends Error {
   constructor(status, problem) {
     super(problem.detail || problem.title || "Something went wrong. Try again.");
     this.status = status;
     this.code = problem.code || "unknown";
     this.title = problem.title || "Something went wrong";
+    this.errors = problem.errors ?? [];
     this.signIn = status === 401;
   }
 }

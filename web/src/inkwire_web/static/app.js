@@ -78,8 +78,35 @@ const postList = new PostList(
   loadMore,
   Date.now,
 );
+// A browser may forbid storage; then nothing is remembered.
+const remembered = {
+  get(name) {
+    try {
+      return localStorage.getItem(name);
+    } catch {
+      return null;
+    }
+  },
+  set(name, value) {
+    try {
+      localStorage.setItem(name, value);
+    } catch {}
+  },
+};
 const compose = new Compose(
-  { form: nodes.compose, title: nodes.title, fields: nodes.fields, error: nodes["compose-error"], count: nodes["compose-count"] },
+  {
+    form: nodes.compose,
+    recipes: nodes.recipes,
+    kinds: nodes.kinds,
+    title: nodes.title,
+    titleLabel: nodes["title-label"],
+    main: nodes["fields-main"],
+    options: nodes.options,
+    fields: nodes.fields,
+    error: nodes["compose-error"],
+    count: nodes["compose-count"],
+  },
+  remembered,
   createPost,
 );
 
@@ -266,8 +293,7 @@ async function describe() {
   try {
     const [config, recipes] = await Promise.all([api.config(), api.recipes()]);
     nodes.simulated.hidden = !config.simulated;
-    const recipe = recipes.items.find((item) => item.name === "blog") ?? recipes.items[0];
-    if (recipe) compose.offer(recipe);
+    compose.offer(recipes.items);
   } catch {
     setTimeout(describe, 2_000); // the form works without its options
   }

@@ -1,100 +1,21 @@
-// The form of a new post. Options come from the recipe's JSON Schema, so a recipe brings its own form.
+// The form of a new post: what kind, its title, and the options that the kind's JSON Schema asks for.
 
 import { el } from "./dom.js";
+import { Field, faultsByField, fieldsOf } from "./fields.js";
 
 const PRIORITIES = ["urgent", "high", "normal", "low"];
 const COUNT_FROM = 0.8; // of the limit, from where a reader is told how far it is
-const SUGGESTIONS = {
-  tone: ["friendly and precise", "dry and witty", "formal", "warm and encouraging", "journalistic"],
-  language: ["English", "Deutsch", "Español", "Français", "Italiano", "Polski", "Português", "日本語", "العربية"],
-  audience: ["curious practitioners", "beginners", "senior engineers", "decision makers"],
+const REMEMBERED = "inkwire.recipe";
+const FIRST = "blog";
+// What the title is to a kind of content, and one that could be written there. A kind that is new to the page has "Title".
+const TITLES = {
+  blog: ["Title", "Top 10 Laravel tips"],
+  course: ["Subject", "Create security training"],
+  social: ["Topic", "Botox safety"],
+  analysis: ["Title", "Review of the payment contract"],
 };
-
-/** One field of a JSON Schema as `{ name, kind, label, hint, fallback, choices, ... }`, or null where it has no form. */
-export function fieldOf(name, schema, defs = {}) {
-  const resolved = resolve(schema, defs);
-  const field = {
-    name,
-    label: resolved.title || name,
-    hint: resolved.description || "",
-    fallback: resolved.default,
-    min: resolved.minimum,
-    max: resolved.maximum,
-    maxLength: resolved.maxLength,
-  };
-  if (Array.isArray(resolved.enum)) return { ...field, kind: "choice", choices: resolved.enum };
-  switch (resolved.type) {
-    case "string":
-      return { ...field, kind: "text" };
-    case "integer":
-    case "number":
-      return { ...field, kind: "number", step: resolved.type === "integer" ? 1 : "any" };
-    case "boolean":
-      return { ...field, kind: "switch" };
-    default:
-      return null;
-  }
-}
-
-// Follow a reference, and take the part of an optional field that is not null.
-function resolve(schema, defs) {
-  let found = schema;
-  if (found.$ref) found = { ...defs[found.$ref.split("/").at(-1)], ...found };
-  const parts = found.anyOf ?? found.allOf;
-  if (parts) {
-    const part = parts.find((candidate) => candidate.type !== "null");
-    if (part) found = { ...resolve(part, defs), ...found };
-  }
-  return found;
-}
-
-function capitalised(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-function control(field) {
-  const id = `option-${field.name}`;
-  const common = { id, name: field.name };
-  if (field.kind === "choice") {
-    const options = field.choices.map((value) =>
-      el("option", { value, selected: value === field.fallback }, capitalised(String(value))),
-    );
-    return el("select", common, ...options);
-  }
-  if (field.kind === "switch") return el("input", { ...common, type: "checkbox", checked: field.fallback === true });
-  if (field.kind === "number") {
-    const { min, max, step } = field;
-    return el("input", { ...common, type: "number", min, max, step, value: field.fallback });
-  }
-  const suggestions = SUGGESTIONS[field.name];
-  return el("input", {
-    ...common,
-    type: "text",
-    maxlength: field.maxLength,
-    value: field.fallback,
-    placeholder: field.fallback,
-    list: suggestions ? `${id}-list` : null,
-    autocomplete: "off",
-  });
-}
-
-function row(field) {
-  const input = control(field);
-  const hint = field.hint ? el("small", { id: `${input.id}-hint` }, field.hint) : null;
-  if (hint) input.setAttribute("aria-describedby", hint.id);
-  const suggestions = SUGGESTIONS[field.name];
-  const list =
-    suggestions && field.kind === "text"
-      ? el("datalist", { id: `${input.id}-list` }, ...suggestions.map((value) => el("option", { value })))
-      : null;
-  return el("div", { class: `field ${field.kind}` }, el("label", { for: input.id }, field.label), input, hint, list);
-}
-
-function valueOf(field, input) {
-  if (field.kind === "switch") return input.checked;
-  if (field.kind === "number") return input.value === "" ? undefined : Number(input.value);
-  return input.value.trim() === "" ? undefined : input.value;
-}
+// Options without which a request says little; the others are behind "Options".
+const UP_FRONT = new Set(["platform", "query", "job_type", "prompt"]);
 
 /** Characters as the API counts them: code points of the title as it is sent. */
 export function titleLength(title) {
@@ -105,128 +26,183 @@ function oneLine(title) {
   return title.replace(/\s+/g, " ").trim();
 }
 
+/** The kinds in the order of the page: what a first visitor most likely wants, then as the API lists them. */
+export function inOrder(recipes) {
+  return [...recipes].sort((a, b) => Number(b.name === FIRST) - Number(a.name === FIRST));
+}
+
 export class Compose {
-  #form;
-  #title;
-  #fields;
-  #error;
-  #count;
+  #nodes;
+  #storage;
   #limit;
-  #schema = [];
-  #recipe = "blog";
+  #recipes = [];
+  #recipe = FIRST;
+  #fields = [];
+  #wanted = null;
   #key = null;
   #keyOf = "";
 
-  /** `nodes`: form, title, fields, error, count. `onSubmit(body, key)` creates the post; what it throws is shown. */
-  constructor(nodes, onSubmit) {
-    this.#form = nodes.form;
-    this.#title = nodes.title;
-    this.#fields = nodes.fields;
-    this.#error = nodes.error;
-    this.#count = nodes.count;
+  /**
+   * `nodes`: form, recipes, kinds, title, titleLabel, main, options, fields, error, count. `storage` remembers the kind.
+   * `onSubmit(body, key)` creates the post; what it throws is shown.
+   */
+  constructor(nodes, storage, onSubmit) {
+    this.#nodes = nodes;
+    this.#storage = storage;
     this.#limit = Number(nodes.title.dataset.limit);
-    this.#form.addEventListener("submit", (event) => {
+    nodes.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit(onSubmit);
     });
-    this.#title.addEventListener("keydown", (event) => {
+    nodes.title.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.isComposing) return;
       event.preventDefault(); // a title is one line
-      this.#form.requestSubmit();
+      nodes.form.requestSubmit();
     });
-    this.#title.addEventListener("input", () => {
-      this.fail("");
+    nodes.title.addEventListener("input", () => {
+      this.#failTitle("");
       this.#changed();
     });
-    this.#fields.replaceChildren(row(priorityField()));
+    nodes.kinds.addEventListener("change", (event) => {
+      this.#storage.set(REMEMBERED, event.target.value);
+      this.#choose(event.target.value);
+    });
+    this.#drawFields([]);
   }
 
-  /** Offer the options of a recipe. */
-  offer(recipe) {
-    this.#recipe = recipe.name;
-    const { properties = {}, $defs = {} } = recipe.inputs;
-    this.#schema = Object.entries(properties)
-      .map(([name, schema]) => fieldOf(name, schema, $defs))
-      .filter((field) => field !== null);
-    this.#fields.replaceChildren(...this.#schema.map(row), row(priorityField()));
+  /** Offer these kinds of content; the one that was used last is chosen. */
+  offer(recipes) {
+    this.#recipes = inOrder(recipes);
+    const chosen = this.#known(this.#storage.get(REMEMBERED)) ?? this.#recipes[0];
+    this.#nodes.kinds.replaceChildren(...this.#recipes.map(card));
+    this.#nodes.recipes.hidden = this.#recipes.length < 2;
+    if (chosen) this.#choose(chosen.name);
+    if (this.#wanted) this.fill(this.#wanted);
   }
 
   /** Fill the form from an earlier request. */
   fill(snapshot) {
-    this.#title.value = snapshot.title;
-    for (const field of this.#schema) {
-      const value = snapshot.options[field.name];
-      const input = this.#input(field.name);
-      if (value === undefined || !input) continue;
-      if (field.kind === "switch") input.checked = value === true;
-      else input.value = String(value);
+    this.#wanted = this.#recipes.length === 0 ? snapshot : null;
+    if (this.#known(snapshot.recipe)) this.#choose(snapshot.recipe);
+    this.#nodes.title.value = snapshot.title;
+    for (const field of this.#fields) {
+      const value = field.name === "priority" ? undefined : snapshot.options[field.name];
+      if (value !== undefined) field.value = value;
     }
     this.#changed();
   }
 
   focus() {
-    this.#title.focus({ preventScroll: true });
+    this.#nodes.title.focus({ preventScroll: true });
   }
 
   clear() {
-    this.#title.value = "";
-    this.fail("");
+    this.#nodes.title.value = "";
+    this.#failTitle("");
     this.#changed();
   }
 
-  fail(message) {
-    this.#error.textContent = message;
-    this.#error.hidden = message === "";
-    if (message) this.#title.setAttribute("aria-invalid", "true");
-    else this.#title.removeAttribute("aria-invalid");
+  #known(name) {
+    return this.#recipes.find((recipe) => recipe.name === name);
+  }
+
+  #choose(name) {
+    const { kinds, title, titleLabel } = this.#nodes;
+    this.#recipe = name;
+    for (const radio of kinds.querySelectorAll("input")) radio.checked = radio.value === name;
+    const [label, example] = TITLES[name] ?? ["Title", ""];
+    titleLabel.textContent = label;
+    title.placeholder = example;
+    this.#failTitle("");
+    this.#drawFields(fieldsOf(this.#known(name).inputs));
+  }
+
+  // What two kinds have in common stays as it was typed.
+  #drawFields(schemas) {
+    const typed = new Map(this.#fields.map((field) => [field.name, field.value]));
+    this.#fields = [...schemas, priorityField()].map((schema) => new Field(schema));
+    const { main, fields } = this.#nodes;
+    const [first, others] = [this.#fields.filter(isUpFront), this.#fields.filter((field) => !isUpFront(field))];
+    for (const field of others) {
+      const value = typed.get(field.name);
+      if (value !== undefined) field.value = value;
+    }
+    main.replaceChildren(...first.map((field) => field.node));
+    main.hidden = first.length === 0;
+    fields.replaceChildren(...others.map((field) => field.node));
+  }
+
+  #failTitle(message) {
+    const { error, title } = this.#nodes;
+    error.textContent = message;
+    error.hidden = message === "";
+    if (message) title.setAttribute("aria-invalid", "true");
+    else title.removeAttribute("aria-invalid");
   }
 
   // A title is never cut: one that is too long is shown whole, with what to do.
   #changed() {
-    grow(this.#title);
-    const length = titleLength(this.#title.value);
-    this.#count.hidden = length < this.#limit * COUNT_FROM;
-    this.#count.textContent = `${length.toLocaleString("en")} of ${this.#limit} characters`;
-    this.#count.dataset.over = String(length > this.#limit);
-  }
-
-  #input(name) {
-    return this.#form.elements.namedItem(name);
+    const { title, count } = this.#nodes;
+    grow(title);
+    const length = titleLength(title.value);
+    count.hidden = length < this.#limit * COUNT_FROM;
+    count.textContent = `${length.toLocaleString("en")} of ${this.#limit} characters`;
+    count.dataset.over = String(length > this.#limit);
   }
 
   #body() {
-    const options = {};
-    for (const field of this.#schema) {
-      const value = valueOf(field, this.#input(field.name));
-      if (value !== undefined && value !== field.fallback) options[field.name] = value;
-    }
-    return { title: oneLine(this.#title.value), recipe: this.#recipe, options, priority: this.#input("priority").value };
+    const all = this.#fields.map((field) => [field.name, field.value]).filter(([, value]) => value !== undefined);
+    const { priority = "normal", ...options } = Object.fromEntries(all);
+    return { title: oneLine(this.#nodes.title.value), recipe: this.#recipe, options, priority };
+  }
+
+  // Whether all is as the page itself can tell; what is not is shown where it stands.
+  #sound(body) {
+    for (const field of this.#fields) field.fail(field.unreadable);
+    this.#failTitle("");
+    if (body.title === "") this.#failTitle(`Type a ${this.#nodes.titleLabel.textContent.toLowerCase()} first.`);
+    if (titleLength(body.title) > this.#limit) this.#failTitle(`Shorten it to ${this.#limit} characters first.`);
+    return this.#nodes.error.hidden && !this.#fields.some((field) => field.failed);
   }
 
   async #submit(onSubmit) {
     const body = this.#body();
-    if (body.title === "") {
-      this.fail("Type a title first.");
-      this.focus();
+    if (!this.#sound(body)) {
+      this.#focusFault();
       return;
     }
-    if (titleLength(body.title) > this.#limit) {
-      this.fail(`Shorten the title to ${this.#limit} characters first.`);
-      this.focus();
-      return;
-    }
-    const button = this.#form.querySelector("button[type=submit]");
+    const button = this.#nodes.form.querySelector("button[type=submit]");
     button.disabled = true;
-    this.fail("");
     try {
       await onSubmit(body, this.#keyFor(body));
       this.#key = null;
       this.clear();
     } catch (error) {
-      this.fail(error.message);
+      this.#objected(error);
     } finally {
       button.disabled = false;
     }
+  }
+
+  // The api's own words at the fields they belong to, and under the title what belongs to none.
+  #objected(error) {
+    const names = this.#fields.map((field) => field.name);
+    const faults = faultsByField(error.errors, names);
+    for (const field of this.#fields) field.fail(faults.options.get(field.name) ?? "");
+    if (faults.title) this.#failTitle(faults.title);
+    else if (faults.options.size === 0 || faults.rest.length > 0) this.#failTitle(faults.rest[0] ?? error.message);
+    this.#focusFault();
+  }
+
+  #focusFault() {
+    const { error, options } = this.#nodes;
+    const fault = this.#fields.find((field) => field.failed);
+    if (!error.hidden || !fault) {
+      this.focus();
+      return;
+    }
+    if (options.contains(fault.node)) options.open = true;
+    fault.focus();
   }
 
   // The same request keeps its key until it was accepted, so that trying again never writes it twice.
@@ -241,11 +217,27 @@ export class Compose {
   }
 }
 
+function card({ name, title, description }) {
+  const id = `recipe-${name}`;
+  const radio = el("input", { type: "radio", name: "recipe", id, value: name, "aria-describedby": `${id}-about` });
+  return el(
+    "div",
+    { class: "kind" },
+    radio,
+    el("label", { for: id }, el("span", { class: "kind-title" }, title)),
+    el("p", { class: "kind-about", id: `${id}-about` }, description),
+  );
+}
+
 // Browsers without `field-sizing` get the same by hand.
 function grow(area) {
   if (CSS.supports("field-sizing", "content")) return;
   area.style.blockSize = "auto";
   area.style.blockSize = `${area.scrollHeight}px`;
+}
+
+function isUpFront(field) {
+  return UP_FRONT.has(field.name);
 }
 
 function priorityField() {
