@@ -15,7 +15,10 @@ from inkwire_contracts.events import Started
 from inkwire_contracts.fold import Snapshot, document
 from inkwire_contracts.topology import DLQ, topology
 from inkwire_generator.adapters import jobs as jobs_adapter
+from inkwire_generator.adapters import worker as worker_adapter
 from inkwire_generator.adapters.jobs import JobQueue, TakenJob
+from inkwire_stores.ports import StoredPost, StoreUnavailable
+from inkwire_stores.sqlite import SqlitePostStore
 from tests.support.generator import (
     assert_exact,
     commit_job,
@@ -324,6 +327,34 @@ async def test_workers_that_stop_are_no_sign_of_poison(nats_url: str, tmp_path: 
                 await until_idle(log)
     assert_exact(snapshot, stored)
     assert snapshot.attempt == 7
+
+
+async def test_a_store_that_is_away_is_no_sign_of_poison(
+    nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A post that waited in the queue is asked for again and again while the store is down, and is written after."""
+    get, asked = SqlitePostStore.get, [0]
+
+    async def late(store: SqlitePostStore, post: str) -> StoredPost | None:
+        asked[0] += 1
+        if asked[0] <= 7:
+            raise StoreUnavailable("down")
+        return await get(store, post)
+
+    monkeypatch.setattr(SqlitePostStore, "get", late)
+    monkeypatch.setattr(worker_adapter, "AWAY_MAX_S", 0.05)
+    with SimServer() as sim:
+        async with open_log(nats_url) as log:
+            job = make_job(title=TITLE)  # of long ago: so the store is asked whether it was purged meanwhile
+            await log.ensure_requested(job)
+            await commit_job(log, job)
+            async with running_generator(generator_settings(nats_url, sim, tmp_path)):
+                await until_final(log, job)
+                snapshot, stored = await read_folded(log, job)
+                await until_idle(log)
+    assert asked[0] > 7
+    assert_exact(snapshot, stored)
+    assert snapshot.attempt == 1, "nobody claims what cannot be read"
 
 
 async def redeliver(log: EventLog, job: Job, *, times: int) -> None:

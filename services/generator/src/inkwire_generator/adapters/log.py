@@ -41,7 +41,10 @@ class PostLog:
         self._holder = holder
 
     async def open(self, job: Job) -> bool:
-        if await self._events.newest(job.owner, job.post) is not None:
+        newest = await self._events.newest(job.owner, job.post)
+        if newest is not None:
+            if await self._needs_store(job, newest.event.seq):
+                await self._store.get(job.post)  # one that is away is met before the claim, which counts as an attempt
             return True
         # It may have been written, published and purged long ago; then the store has it, and nothing is begun anew.
         stored = await self._store.get(job.post)
@@ -50,6 +53,13 @@ class PostLog:
         if job.run == 1:
             await self._events.ensure_requested(job)
         return True
+
+    async def _needs_store(self, job: Job, newest_seq: int) -> bool:
+        """Whether the log alone may not tell the post: see :meth:`_joined`."""
+        if newest_seq == 1:
+            return self._is_old(job)
+        first = await self._events.jetstream.leader_next(EVENTS, subjects.post_events(job.owner, job.post), 1)
+        return first is None or parse_event(first.payload).seq > 1
 
     async def claim(self, job: Job, deliveries: int) -> Held:
         return await self._events.claim(
