@@ -1,6 +1,6 @@
 """A provisioned log on a real broker, and a writer that plays a worker by script."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -51,9 +51,16 @@ async def read_now(log: EventLog, job: Job) -> list[StoredEvent]:
     return await eventually(whole, what=f"a replica has post {job.post}")
 
 
-def make_job(owner: str = "local", *, post: str | None = None, title: str = "Ten tips", run: int = 1) -> Job:
+def make_job(
+    owner: str = "local",
+    *,
+    post: str | None = None,
+    title: str = "Ten tips",
+    run: int = 1,
+    options: Mapping[str, object] | None = None,
+) -> Job:
     """A job as the api would commit it."""
-    data = RequestedData(title=title, recipe="blog", fingerprint="f" * 64)
+    data = RequestedData(title=title, recipe="blog", fingerprint="f" * 64, options=dict(options or {}))
     return Job(post=post or new_id(), owner=owner, run=run, time=TIME, request=data)
 
 

@@ -40,6 +40,7 @@ def test_every_operation_of_the_design_is_there(openapi: dict[str, Any]) -> None
         "GET /posts/{post}",
         "GET /posts/{post}/markdown",
         "POST /posts/{post}/cancel",
+        "POST /posts/{post}/approve",
         "POST /posts/{post}/retry",
         "DELETE /posts/{post}",
         "GET /analytics",

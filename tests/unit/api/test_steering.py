@@ -2,12 +2,14 @@
 
 import pytest
 
+from inkwire_api.approving import OptionsOf, approval
 from inkwire_api.ports import BrokerUnavailable, Damaged
 from inkwire_api.steering import Steering
 from inkwire_contracts.commands import CancelIntent
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.ids import idempotent_post_id
+from inkwire_recipes.blog import BLOG
 from inkwire_stores.ports import StoreUnavailable
 from tests.support.api_fakes import FakeRuns
 from tests.support.clock import ManualClock
@@ -217,3 +219,62 @@ async def test_a_delete_that_the_broker_does_not_decide() -> None:
     with pytest.raises(InkwireError) as caught:
         await steering(log, commit_timeout_s=0.1).delete("ana", POST, by="ana")
     assert caught.value.code == "broker_unavailable"
+
+
+def approving(outline: str) -> OptionsOf:
+    return lambda snapshot: {**snapshot.options, "outline": outline}
+
+
+async def test_an_approved_post_begins_its_next_run_with_the_new_options() -> None:
+    """The job carries them, and so does the beginning; everything else is the first request's."""
+    log = runs("paused", title="Ten tips", recipe="blog", options={"review": True}, fingerprint="f")
+    steered = await steering(log).approve("ana", POST, approving("mine"), after_run=1)
+    assert (steered.run, steered.status, steered.accepted) == (2, "queued", True)
+    [job] = log.queue.jobs.values()
+    assert job.request.options == {"review": True, "outline": "mine"}
+    assert (job.msg_id, job.request.title, job.request.fingerprint) == (f"{POST}.2", "Ten tips", "f")
+    assert log.snapshot is not None and log.snapshot.options == job.request.options
+    assert log.admitted == ["ana"]
+
+
+async def test_the_options_of_an_approved_run_stay_when_it_is_tried_again() -> None:
+    """A retry is the latest run's request again, and the approval before it is still answered."""
+    log = runs("paused", recipe="blog", options={"review": True})
+    await steering(log).approve("ana", POST, approving("mine"))
+    assert log.snapshot is not None
+    log.snapshot.status = "failed"
+    assert (await steering(log).retry("ana", POST, after_run=2)).run == 3
+    assert [job.request.options["outline"] for job in log.queue.jobs.values()] == ["mine", "mine"]
+    assert (await steering(log).approve("ana", POST, approving("mine"), after_run=1)).run == 3
+
+
+async def test_an_approval_that_came_second_is_told_so() -> None:
+    """Its outline is not the one that is written; nothing more is stored."""
+    log = runs("paused", recipe="blog")
+    await steering(log).approve("ana", POST, approving("mine"), after_run=1)
+    with pytest.raises(InkwireError) as caught:
+        await steering(log).approve("ana", POST, approving("other"), after_run=1)
+    assert (caught.value.code, caught.value.params) == ("approved_otherwise", {"run": 2})
+    assert len(log.queue.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "after_run"), [("queued", None), ("generating", 1), ("published", None), ("failed", 1), ("paused", 2)]
+)
+async def test_only_what_waits_is_approved(status: str, after_run: int | None) -> None:
+    """And only the latest run; nothing is stored otherwise."""
+    log = runs(status)
+    with pytest.raises(InkwireError) as caught:
+        await steering(log).approve("ana", POST, approving("mine"), after_run=after_run)
+    assert caught.value.code == "not_approvable"
+    assert not log.queue.jobs and log.admitted == []
+
+
+async def test_an_approval_that_the_recipe_refuses_stores_nothing() -> None:
+    """A kind that never waits, or one that this api does not know."""
+    log = runs("paused", recipe="blog", options={})
+    for recipes, code in (({"blog": BLOG}, "not_approvable"), ({}, "unknown_recipe")):
+        with pytest.raises(InkwireError) as caught:
+            await steering(log).approve("ana", POST, approval(recipes, None))
+        assert caught.value.code == code
+    assert not log.queue.jobs and log.admitted == []

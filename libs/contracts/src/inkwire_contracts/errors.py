@@ -76,6 +76,18 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "Nothing to try again",
         "The post is {status}; only a failed or a cancelled one can be tried again.",
     ),
+    (
+        "not_approvable",
+        409,
+        "Nothing to approve",
+        "The post is {status}; only one that waits for its author can be approved.",
+    ),
+    (
+        "approved_otherwise",
+        409,
+        "Another outline was approved",
+        "The post goes on with that one; yours was not used.",
+    ),
     ("not_replayable", 409, "This cannot be replayed", "{detail}"),
     ("too_many_posts", 429, "Too many unfinished posts", "Wait until one of your {limit} posts has ended."),
     ("rate_limited", 429, "Too many requests", "Try again in {retry_after_s} s."),

@@ -1,16 +1,29 @@
 """The blog article: an outline first, then introduction, sections and closing, each written in sight of the rest."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
 from inkwire_contracts.events import PlannedData, PlannedSection
 from inkwire_recipes.outline import Outline, OutlineRendering, parse_outline, schema_for
 from inkwire_recipes.prompting import SYSTEM, defused, tagged
-from inkwire_recipes.recipe import MAX_CONTEXT_CHARS, BaseRecipe, Inputs, Prompt, Renderer, Step, Work
+from inkwire_recipes.recipe import (
+    MAX_CONTEXT_CHARS,
+    BaseRecipe,
+    Composed,
+    Inputs,
+    NothingToApprove,
+    Prompt,
+    Renderer,
+    Step,
+    Work,
+)
 from inkwire_recipes.rendering import BodyRenderer, JsonRenderer, one_line
+from inkwire_recipes.review import ReviewedOutline, as_proposed, outline_text
 
 OUTLINE = "outline"
+APPROVED = "approved_outline"
 INTRODUCTION = "s0"
 CLOSING = "closing"
 TOTAL_WORDS = {"short": 500, "medium": 1_000, "long": 2_200}
@@ -28,6 +41,10 @@ class BlogInputs(Inputs):
     length: Literal["short", "medium", "long"] = Field(
         "medium", description="About 500, 1,000 or 2,200 words for the whole article"
     )
+    review: bool = Field(False, description="Wait for your approval of the outline before anything is written")
+    outline: ReviewedOutline | None = Field(
+        None, description="An outline of your own: nobody is asked for one, and each section has the length it names"
+    )
 
 
 class Blog(BaseRecipe):
@@ -38,14 +55,30 @@ class Blog(BaseRecipe):
     description = "An outline, an introduction, sections and a closing, as one Markdown article."
     inputs: type[BlogInputs] = BlogInputs
 
-    def steps(self, _work: Work) -> tuple[Step, ...]:
-        """One working step: the outline, which the reader watches and the document does not hold."""
-        return (Step(OUTLINE, "Outline", in_document=False, target_words=200),)
+    def steps(self, work: Work) -> tuple[Step, ...]:
+        """The outline, which the reader watches and the document does not hold; and what its author made of it."""
+        proposed = Step(OUTLINE, "Outline", in_document=False, target_words=200)
+        approved = Step(APPROVED, "Approved outline", in_document=False, progress="step")
+        if _inputs(work).outline is None:
+            return (proposed,)
+        return (proposed, approved) if OUTLINE in work.texts else (approved,)
+
+    def pause(self, work: Work) -> str | None:
+        """For a review, as long as nobody has approved an outline."""
+        inputs = _inputs(work)
+        return "review" if inputs.review and inputs.outline is None else None
+
+    def approved(self, work: Work, outline: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The same options with the approved outline among them, so that every later run has it too."""
+        if not _inputs(work).review or OUTLINE not in work.artifacts:
+            raise NothingToApprove
+        chosen = as_proposed(work.artifacts[OUTLINE]) if outline is None else ReviewedOutline.model_validate(outline)
+        return {**_inputs(work).model_dump(mode="json"), "outline": chosen.model_dump(mode="json")}
 
     def plan(self, work: Work) -> PlannedData:
         """Introduction, the outline's sections, closing; the length of the article shared out among them."""
         outline = _outline(work)
-        share = allot([section.target_words for section in outline.sections], TOTAL_WORDS[_inputs(work).length])
+        share = _targets(work, outline)
         edge = _edge_words(work)
         sections = [PlannedSection(section=INTRODUCTION, title="Introduction", target_words=edge)]
         for number, (section, words) in enumerate(zip(outline.sections, share, strict=True), 1):
@@ -54,8 +87,11 @@ class Blog(BaseRecipe):
         metadata = {"title": _title(work), "description": outline.description, "tags": list(outline.tags)}
         return PlannedData(sections=sections, metadata=metadata)
 
-    def prompt(self, work: Work, step: Step) -> Prompt:
+    def prompt(self, work: Work, step: Step) -> Prompt | Composed:
         """The outline's prompt, or a section's with the outline and what is written so far."""
+        approved = _inputs(work).outline
+        if step.section == APPROVED and approved is not None:
+            return Composed(outline_text(approved), approved.model_dump(mode="json"))
         return _outline_prompt(work, step) if step.section == OUTLINE else _section_prompt(work, step)
 
     def renderer(self, work: Work, step: Step) -> Renderer:
@@ -79,6 +115,15 @@ def allot(wished: list[int], total_words: int) -> list[int]:
     return [min(MAX_SECTION_WORDS, max(MIN_SECTION_WORDS, 10 * round(share / 10))) for share in shares]
 
 
+def _targets(work: Work, outline: Outline) -> list[int]:
+    """Words of each section: as its author said, else its share of the article's length."""
+    wished = [section.target_words for section in outline.sections]
+    share = allot(wished, TOTAL_WORDS[_inputs(work).length])
+    if APPROVED not in work.artifacts:
+        return share
+    return [said or usual for said, usual in zip(wished, share, strict=True)]
+
+
 def _edge_words(work: Work) -> int:
     return max(MIN_SECTION_WORDS, TOTAL_WORDS[_inputs(work).length] // 10)
 
@@ -89,11 +134,12 @@ def _inputs(work: Work) -> BlogInputs:
 
 
 def _outline(work: Work) -> Outline:
-    return Outline.model_validate(work.artifacts[OUTLINE])
+    """The approved one, else the proposed one."""
+    return Outline.model_validate(work.artifacts.get(APPROVED) or work.artifacts[OUTLINE])
 
 
 def _title(work: Work) -> str:
-    proposed = _outline(work).title if OUTLINE in work.artifacts else ""
+    proposed = _outline(work).title if work.artifacts.keys() & {OUTLINE, APPROVED} else ""
     return _heading(proposed or work.title)
 
 

@@ -42,6 +42,10 @@ class UnusableOutput(Exception):
     """The model's answer does not hold what the section needs; it should be asked again."""
 
 
+class NothingToApprove(Exception):
+    """The recipe waits for nobody, or has nothing to show yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A section to write. Working steps (an outline, keywords) have ``in_document`` false."""
@@ -174,6 +178,17 @@ class Recipe(Protocol):
         """Why the run must wait for its author before the plan is fixed; ``None`` to go on."""
         ...
 
+    def approved(self, work: Work, outline: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Options of the run that goes on after :meth:`pause`, and of all later ones.
+
+        ``outline`` is what the author made of what was shown, ``None`` where it stands as it is.
+
+        Raises:
+            NothingToApprove: this recipe never pauses, or there is nothing to approve yet.
+            pydantic.ValidationError: the outline does not fit.
+        """
+        ...
+
     def plan(self, work: Work) -> PlannedData:
         """The document's sections and metadata, from the request and the steps' data."""
         ...
@@ -197,3 +212,7 @@ class BaseRecipe:
     def pause(self, _work: Work) -> str | None:
         """See :meth:`Recipe.pause`."""
         return None
+
+    def approved(self, _work: Work, _outline: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """See :meth:`Recipe.approved`."""
+        raise NothingToApprove

@@ -153,6 +153,8 @@ _EXAMPLE_PARAMS: Mapping[str, dict[str, Any]] = {
     "forbidden_channel": {"channel": "post:aaaaaaaaaaaaaaaaaaaaaaaaaa"},
     "not_ready": {"status": "generating"},
     "not_retryable": {"status": "published"},
+    "not_approvable": {"status": "published"},
+    "approved_otherwise": {"run": 2},
     "not_replayable": {"detail": "The post is published; there is nothing to do again. Discard the letter."},
     "too_many_posts": {"limit": 100},
     "rate_limited": {"retry_after_s": 1},

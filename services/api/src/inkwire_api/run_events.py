@@ -1,5 +1,8 @@
 """The events that the api itself writes to a post's log under a claim: decided by the folded post alone. Pure."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Cancelled, CancelledData, Deleted, GenerateRequested, Metrics, RequestedData
 from inkwire_contracts.fold import RESTARTABLE, Snapshot, document
@@ -27,11 +30,10 @@ def cancelled(snapshot: Snapshot, run: int, attempt: int, time: str) -> Cancelle
     )
 
 
-def next_job(snapshot: Snapshot, time: str, traceparent: str | None) -> Job:
-    """The job of the run after the latest one: the same request again."""
-    request = RequestedData.model_validate(
-        {name: getattr(snapshot, name) for name in ("title", "recipe", "options", "priority", "pool", "fingerprint")}
-    )
+def next_job(snapshot: Snapshot, time: str, traceparent: str | None, options: Mapping[str, Any] | None = None) -> Job:
+    """The job of the run after the latest one: the same request again, or with other options."""
+    same = {name: getattr(snapshot, name) for name in ("title", "recipe", "options", "priority", "pool", "fingerprint")}
+    request = RequestedData.model_validate(same if options is None else {**same, "options": options})
     return Job(
         post=snapshot.post,
         owner=snapshot.owner,

@@ -13,6 +13,7 @@ from inkwire_contracts.events import Metrics, Priority
 from inkwire_contracts.fold import PostStatus, Snapshot
 from inkwire_contracts.fold import Problem as RunProblem
 from inkwire_contracts.views import PostSummary, UsageTotals, summary
+from inkwire_recipes.review import ReviewedOutline
 
 EXAMPLE_ID = "k3v5q7wz2m4n6bacbd2f4g6haj"
 
@@ -57,6 +58,14 @@ class SteeredPost(BaseModel):
     id: str = Field(examples=[EXAMPLE_ID])
     run: int
     status: PostStatus
+
+
+class ApprovePost(BaseModel):
+    """What the author made of the outline; without one it stands as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    outline: ReviewedOutline | None = None
 
 
 class PostList(BaseModel):

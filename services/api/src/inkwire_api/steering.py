@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from inkwire_api import run_events
+from inkwire_api.approving import OptionsOf
 from inkwire_api.asking import ASK_TRIES, answered, delay_s
 from inkwire_api.ports import BrokerUnavailable, Damaged, JobPublisher, NoRoom, RunLog
 from inkwire_api.posts import LOG_FULL_RETRY_AFTER_S
@@ -98,6 +99,40 @@ class Steering:
                 job = run_events.next_job(snapshot, rfc3339(self._clock.now()), traceparent)
                 await self.publish(job)
                 return _steered(await self.begun(job), accepted=True)
+        except TimeoutError:
+            raise InkwireError("broker_unavailable") from None
+
+    async def approve(
+        self,
+        owner: str,
+        post: str,
+        options_of: OptionsOf,
+        *,
+        after_run: int | None = None,
+        traceparent: str | None = None,
+    ) -> Steered:
+        """Begin the next run of a post that waits for its author, with what the author approved among its options.
+
+        ``after_run`` names the run that paused: said twice, the same begins only one. Two that approve different
+        things at once: the log has one of them, and the other is told.
+
+        Raises:
+            InkwireError: there is no such post, it does not wait, something else was approved, or nothing can be
+                promised at the moment.
+            StoreUnavailable: as :meth:`cancel`.
+        """
+        try:
+            async with asyncio.timeout(self._commit_timeout_s):
+                snapshot = await self._current(owner, post)
+                if _has_begun(snapshot, after_run):
+                    return _approved(snapshot, options_of)
+                if snapshot.status != "paused" or after_run not in (None, snapshot.run):
+                    raise InkwireError("not_approvable", status=snapshot.status)
+                options = options_of(snapshot)
+                await self._admit(owner)
+                job = run_events.next_job(snapshot, rfc3339(self._clock.now()), traceparent, options)
+                await self.publish(job)
+                return _approved(await self.begun(job), options_of)
         except TimeoutError:
             raise InkwireError("broker_unavailable") from None
 
@@ -236,6 +271,13 @@ def _has_begun(snapshot: Snapshot, after_run: int | None) -> bool:
     if after_run is not None:
         return snapshot.run > after_run
     return snapshot.run > 1 and not snapshot.is_final
+
+
+def _approved(snapshot: Snapshot, options_of: OptionsOf) -> Steered:
+    """A later run, if it is the one of this approval: what is approved stays among the options of all later runs."""
+    if options_of(snapshot) != snapshot.options:
+        raise InkwireError("approved_otherwise", run=snapshot.run)
+    return _steered(snapshot, accepted=True)
 
 
 def _steered(snapshot: Snapshot, *, accepted: bool) -> Steered:

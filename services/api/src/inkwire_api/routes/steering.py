@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from inkwire_api.approving import approval
 from inkwire_api.identity import require_steer
 from inkwire_api.problems import documented
 from inkwire_api.routes.posts import IDENTITY, PostPath, traceparent_of
 from inkwire_api.routes.services import Caller, Here
-from inkwire_api.schemas import SteeredPost
+from inkwire_api.schemas import ApprovePost, SteeredPost
 from inkwire_api.steering import Steered
 from inkwire_chassis.auth import Principal
 from inkwire_contracts.errors import InkwireError
@@ -76,6 +77,54 @@ async def retry_post(
     """
     steered = await here.steering.retry(
         caller.owner, _steerable(caller, post, "post:write"), after_run=run, traceparent=traceparent_of(request)
+    )
+    return _answer(steered, response)
+
+
+@router.post(
+    "/posts/{post}/approve",
+    status_code=202,
+    summary="Go on with a post that waits for its author",
+    responses={
+        202: {"description": "The next run is in the log, with the approved outline, and will end."},
+        **documented(
+            *_COMMON,
+            "malformed_body",
+            "body_too_large",
+            "unsupported_media_type",
+            "invalid_request",
+            "unknown_recipe",
+            "invalid_options",
+            "not_approvable",
+            "approved_otherwise",
+            "rate_limited",
+            "too_many_posts",
+            "log_full",
+        ),
+    },
+)
+async def approve_post(
+    post: PostPath,
+    caller: Caller,
+    here: Here,
+    request: Request,
+    response: Response,
+    body: ApprovePost | None = None,
+    run: Annotated[int | None, Query(ge=1, le=MAX_RUN, description="The run that paused. Repeat safely.")] = None,
+) -> SteeredPost:
+    """A post made with the option `review` is `paused` after its outline; the next run writes the article.
+
+    Without a body, or without `outline`, the outline stands as it was proposed. With `run`, the number of the run that
+    paused, a request that is sent twice begins one run; where another outline was approved meanwhile, it is told so
+    (`approved_otherwise`). What is approved stays for every later run.
+    """
+    outline = None if body is None or body.outline is None else body.outline.model_dump(mode="json")
+    steered = await here.steering.approve(
+        caller.owner,
+        _steerable(caller, post, "post:write"),
+        approval(here.recipes, outline),
+        after_run=run,
+        traceparent=traceparent_of(request),
     )
     return _answer(steered, response)
 
