@@ -16,6 +16,7 @@ from inkwire_contracts import events
 from inkwire_contracts.commands import Job
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.topology import EVENTS, JOBS
+from inkwire_recipes.analysis import MAX_MATERIAL_CHARS
 from inkwire_stores import StoredPost
 from tests.support.api import Api, make_settings, open_api, token
 from tests.support.log import ScriptedWriter, make_job, open_log
@@ -284,11 +285,33 @@ async def test_signing_in_is_off_where_it_is_not_asked_for(nats_url: str, tmp_pa
 
 
 async def test_what_can_be_written_is_listed(api: Api) -> None:
-    """With the JSON Schema of the options, without signing in; the page's own settings likewise."""
-    [blog] = [r for r in (await api.ask("GET", "/recipes", subject=None)).json["items"] if r["name"] == "blog"]
+    """With the JSON Schema of the options and the first steps, without signing in; the page's own settings likewise."""
+    kinds = {kind["name"]: kind for kind in (await api.ask("GET", "/recipes", subject=None)).json["items"]}
+    blog = kinds["blog"]
     assert blog["title"] and blog["description"] and blog["inputs"]["type"] == "object"
+    assert blog["steps"] == [{"section": "outline", "title": "Outline"}]
+    assert [step["section"] for step in kinds["social"]["steps"]] == [
+        "keywords", "strategy", "content_generation", "compliance_check",
+    ]  # fmt: skip
+    assert kinds["course"]["steps"] == []
     config = (await api.ask("GET", "/config", subject=None)).json
     assert (config["simulated"], config["dev_sign_in"]) == (False, True)
+
+
+async def test_an_operators_job_types_are_listed_and_taken(nats_url: str, tmp_path: Path) -> None:
+    """The options' schema has them to choose from; material as long as the recipe takes it comes through."""
+    own = '{"triage": {"title": "Triage", "task": "Sort."}}'
+    async with open_api(nats_url, tmp_path, job_types=own) as api:
+        listed = (await api.ask("GET", "/recipes", subject=None)).json["items"]
+        [inputs] = [recipe["inputs"] for recipe in listed if recipe["name"] == "analysis"]
+        assert inputs["properties"]["job_type"]["enum"][-2:] == ["gas_analysis", "triage"]
+        options = {"job_type": "triage", "material": "x" * MAX_MATERIAL_CHARS}
+        wish = {"title": "A long report", "recipe": "analysis", "options": options}
+        assert (await api.ask("POST", "/posts", json=wish)).status == 202
+        options["material"] += "x"
+        assert (await api.ask("POST", "/posts", json=wish)).code in ("invalid_request", "invalid_options")
+        unknown = {**wish, "options": {"job_type": "horoscope"}}
+        assert (await api.ask("POST", "/posts", json=unknown)).code == "invalid_options"
 
 
 async def test_readiness_names_what_is_missing(nats_factory: NatsFactory, tmp_path: Path) -> None:

@@ -166,13 +166,24 @@ class Token(BaseModel):
     channels: list[str]
 
 
+class RecipeStep(BaseModel):
+    """A working step before the document: a section of the post with `in_document` false."""
+
+    section: str
+    title: str
+
+
 class RecipeView(BaseModel):
-    """A kind of content. `inputs` is the JSON Schema of its options."""
+    """A kind of content. `inputs` is the JSON Schema of its options.
+
+    `steps` are its working steps as they stand at the beginning; what comes of one may bring further ones.
+    """
 
     name: str
     title: str
     description: str
     inputs: dict[str, Any]
+    steps: list[RecipeStep]
 
 
 class RecipeList(BaseModel):

@@ -3,14 +3,15 @@
 from fastapi import APIRouter
 
 from inkwire_api.routes.services import Here
-from inkwire_api.schemas import PublicConfig, RecipeList, RecipeView
+from inkwire_api.schemas import PublicConfig, RecipeList, RecipeStep, RecipeView
+from inkwire_recipes.recipe import Recipe, Work
 
 router = APIRouter(tags=["about"])
 
 
 @router.get("/recipes", summary="List what can be written")
 async def list_recipes(here: Here) -> RecipeList:
-    """Each kind of content with the JSON Schema of its options."""
+    """Each kind of content with the JSON Schema of its options, and its working steps."""
     return RecipeList(
         items=[
             RecipeView(
@@ -18,10 +19,17 @@ async def list_recipes(here: Here) -> RecipeList:
                 title=recipe.title,
                 description=recipe.description,
                 inputs=recipe.inputs.model_json_schema(),
+                steps=_first_steps(recipe),
             )
             for _, recipe in sorted(here.recipes.items())
         ]
     )
+
+
+def _first_steps(recipe: Recipe) -> list[RecipeStep]:
+    """Of a post with the usual options; a recipe has a default for each of them."""
+    steps = recipe.steps(Work("", recipe.inputs()))
+    return [RecipeStep(section=step.section, title=step.title) for step in steps]
 
 
 @router.get("/config", summary="What the page needs to know")
