@@ -11,12 +11,13 @@ import pytest
 
 from inkwire_chassis.event_log import EventLog, Fenced
 from inkwire_contracts.commands import Job
-from inkwire_contracts.events import Started
+from inkwire_contracts.events import TERMINAL_TYPES, Event, Started
 from inkwire_contracts.fold import Snapshot, document
 from inkwire_contracts.topology import DLQ, topology
 from inkwire_generator.adapters import jobs as jobs_adapter
 from inkwire_generator.adapters import worker as worker_adapter
 from inkwire_generator.adapters.jobs import JobQueue, TakenJob
+from inkwire_stores import open_store
 from inkwire_stores.ports import StoredPost, StoreUnavailable
 from inkwire_stores.sqlite import SqlitePostStore
 from tests.support.generator import (
@@ -355,6 +356,31 @@ async def test_a_store_that_is_away_is_no_sign_of_poison(
     assert asked[0] > 7
     assert_exact(snapshot, stored)
     assert snapshot.attempt == 1, "nobody claims what cannot be read"
+
+
+async def test_attempts_of_a_log_that_was_lost_are_no_sign_of_poison(nats_url: str, tmp_path: Path) -> None:
+    """A post of many take-overs is all that the store kept of a lost log; the next worker goes on and publishes it."""
+    job = make_job(title=TITLE)
+    settings = {name: getattr(job.request, name) for name in ("title", "recipe", "fingerprint")}
+    saved = Snapshot(
+        post=job.post, owner=job.owner, run=1, attempt=8, status="generating", seq=30, key_seq=30, **settings
+    )
+    with SimServer() as sim:
+        async with open_log(nats_url) as log:
+            config = generator_settings(nats_url, sim, tmp_path)
+            async with open_store(config.store_url) as store:
+                assert await store.put(StoredPost(saved, 999, "1999-01-01T00:00:00Z"), expected_seq=0)
+            await commit_job(log, job)
+            async with running_generator(config):
+                newest = await eventually(lambda: ended(log, job), what="the run ends", timeout_s=30.0)
+                await until_idle(log)
+    assert (newest.type, newest.attempt) == ("published", 9)
+
+
+async def ended(log: EventLog, job: Job) -> Event | None:
+    """The last event of a run, once it is there."""
+    newest = await log.newest(job.owner, job.post)
+    return newest.event if newest is not None and newest.event.type in TERMINAL_TYPES else None
 
 
 async def redeliver(log: EventLog, job: Job, *, times: int) -> None:

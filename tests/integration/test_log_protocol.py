@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from inkwire_chassis import event_log as event_log_module
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog, Fenced
 from inkwire_chassis.jetstream import H_EXPECTED_SUBJECT_SEQ, H_MSG_ID, BrokerError, TooLarge, WrongLastSequence
@@ -77,6 +78,18 @@ async def test_a_claim_given_back_is_remembered_and_ends_its_holders_right(eithe
         await log.release(writer.held)
         assert await log.released_attempts(writer.job.post, up_to=heir.token) == {1}
         assert (await log.read_claim(writer.job.post))[1] == heir.token, "somebody else's claim is left alone"
+
+
+async def test_claims_beyond_one_batch_are_counted_too(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A post of many claims is judged by all of them, up to the newest, and is not stuck for having so many."""
+    monkeypatch.setattr(event_log_module, "CLAIMS_BATCH", 2)
+    async with open_log(nats_url) as log:
+        post = make_job().post
+        for deliveries in range(1, 7):
+            held = await log.claim(post, run=1, deliveries=deliveries, holder="stops")
+            await log.release(held)
+        heir = await log.claim(post, run=1, deliveries=7, holder="heir")
+        assert await log.released_attempts(post, up_to=heir.token) == {1, 2, 3, 4, 5, 6}
 
 
 async def test_a_worker_that_stalled_before_its_first_event_is_fenced(either_nats_url: str) -> None:

@@ -35,8 +35,8 @@ MAX_BATCHES = 1_000
 """Bound on one history read: a million events."""
 
 CLAIM_TRIES = 50
-MAX_CLAIMS = 1_000
-"""Of one post, read at once: far beyond the bounds at which a post is given up."""
+CLAIMS_BATCH = 1_000
+"""Claims of one post read at once; READ_TRIES times as many is far beyond the bounds at which a post is given up."""
 
 READ_TRIES = 20
 RETRY_FIRST_S = 0.02
@@ -310,20 +310,26 @@ class EventLog:
             await self.jetstream.publish(subjects.claim(held.post), body.model_dump_json().encode(), headers)
 
     async def released_attempts(self, post: str, *, up_to: int) -> frozenset[int]:
-        """Numbers of a post's attempts that were given back on purpose, among the newest MAX_CLAIMS claims.
+        """Numbers of a post's attempts that say nothing about it.
 
-        ``up_to`` is a claim's token, which the answering replica must have reached.
+        They were given back on purpose, or come before the first claim that the log has: those were purged, or went
+        with a log that was lost. ``up_to`` is a claim's token, which the answering replica must have reached.
 
         Raises:
             BrokerError: the broker did not answer, or no replica has caught up.
         """
+        claims: list[Claim] = []
+        start = 1
         for attempt in range(READ_TRIES):
-            query = {"seq": 1, "next_by_subj": subjects.claim(post), "batch": MAX_CLAIMS}
+            query = {"seq": start, "next_by_subj": subjects.claim(post), "batch": CLAIMS_BATCH}
             messages, _, _ = await self.jetstream.direct_batch(EVENTS, query)
+            claims += [Claim.model_validate_json(message.payload) for message in messages]
             if messages and messages[-1].seq >= up_to:
-                claims = [Claim.model_validate_json(message.payload) for message in messages]
-                return frozenset(claim.attempt for claim in claims if claim.released)
-            await asyncio.sleep(_delay(attempt))
+                unknown = range(1, claims[0].attempt)
+                return frozenset(unknown).union(claim.attempt for claim in claims if claim.released)
+            start = messages[-1].seq + 1 if messages else start
+            if len(messages) < CLAIMS_BATCH:
+                await asyncio.sleep(_delay(attempt))
         raise BrokerError("no replica has caught up")
 
     async def append(self, event: Event, held: Held, *, waiting: Callable[[], None] | None = None) -> int:

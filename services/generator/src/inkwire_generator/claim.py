@@ -43,7 +43,7 @@ class Standing:
     wrote: int
     finished: int
     released: frozenset[int] = frozenset()
-    """Given back on purpose by a worker that stopped: they say nothing about the post."""
+    """Given back on purpose by a worker that stopped, or not known any more: they say nothing about the post."""
 
     def in_vain_since(self, attempt: int) -> int:
         """How many attempts between that one and ours ended by themselves."""
