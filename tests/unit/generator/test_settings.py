@@ -102,3 +102,14 @@ def test_a_fallback_without_its_key_file_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("INKWIRE_GENERATOR_FALLBACKS", SECOND % (tmp_path / "missing"))
     with pytest.raises(NoProvider, match="missing"):
         provider_configs(load(GeneratorSettings))
+
+
+def test_job_types_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """INKWIRE_JOB_TYPES_FILE names the operator's own; a wrong one is told in one line with job type and field."""
+    path = tmp_path / "job_types.json"
+    monkeypatch.setenv("INKWIRE_JOB_TYPES_FILE", str(path))
+    path.write_text('{"triage": {"title": "Triage", "task": "Sort."}}')
+    assert [job_type.name for job_type in load(GeneratorSettings).analysis_job_types] == ["triage"]
+    path.write_text('{"triage": {"title": "Triage"}}')
+    with pytest.raises(SettingsError, match=r"^INKWIRE_JOB_TYPES_FILE: triage: task: Field required$"):
+        load(GeneratorSettings)

@@ -79,8 +79,9 @@ def load(cls: type[S], **overrides: Any) -> S:
     Raises:
         SettingsError: a variable is missing or wrong.
     """
+    from_files = _secrets_from_files(cls)
     try:
-        return cls(**{**_secrets_from_files(cls), **overrides})
+        return cls(**{**from_files, **overrides})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else cls.__name__
@@ -89,6 +90,8 @@ def load(cls: type[S], **overrides: Any) -> S:
             name = variable_name(cls, name, field)
         elif not name.startswith(("INKWIRE_", "OPENAI_")):
             name = f"{cls.model_config.get('env_prefix', '')}{name}".upper()
+        if any(variable_name(cls, one, cls.model_fields[one]) == name for one in from_files):
+            name += "_FILE"
         raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
 
 

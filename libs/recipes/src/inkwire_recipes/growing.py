@@ -53,6 +53,15 @@ class Node:
             raise NotYet
         return value
 
+    def inner(self, key: str) -> "Node":
+        """The object of a field, which may be growing.
+
+        Raises:
+            NotYet: nothing of it is there.
+        """
+        value, growing = self._at(key)
+        return Node(value, growing=growing)
+
     def items(self, key: str) -> Iterator["Node"]:
         """The objects of a list, the last of which may be growing."""
         for value, growing in self._each(key):

@@ -36,6 +36,7 @@ from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import connection_options, probe, server_list
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import DLQ, EVENTS, JOBS, Topology, topology
+from inkwire_recipes.analysis import with_job_types
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_store
 from inkwire_stores.ports import PostStore
@@ -142,7 +143,7 @@ def compose(
     clock = SystemClock()
     events = EventLog(jetstream, new_id)
     log = JetStreamLog(events, clock)
-    known = load_recipes()
+    known = with_job_types(load_recipes(), settings.analysis_job_types)
     jobs = FastStreamJobs(broker)
     accepting = Posts(
         jobs=jobs,

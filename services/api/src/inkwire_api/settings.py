@@ -7,6 +7,8 @@ from pydantic_settings import SettingsConfigDict
 
 from inkwire_api.identity import is_loopback
 from inkwire_chassis.settings import TokenSettings
+from inkwire_recipes.analysis import operator_job_types
+from inkwire_recipes.job_types import JobType
 from inkwire_stores.settings import StoreSettings
 
 
@@ -42,6 +44,21 @@ class Settings(TokenSettings, StoreSettings):
     """The model is the built-in simulator; the page says so."""
     openai_model: str = Field("gpt-4o-mini", validation_alias="OPENAI_MODEL")
     """Shown on the page; the generator uses it."""
+
+    job_types: str = Field("", validation_alias="INKWIRE_JOB_TYPES")
+    """Further job types of the analysis recipe, the same as the generators': JSON, best in a file that
+    INKWIRE_JOB_TYPES_FILE names; docs/recipes.md has the form."""
+
+    @field_validator("job_types")
+    @classmethod
+    def _are_job_types(cls, value: str) -> str:
+        operator_job_types(value)
+        return value
+
+    @property
+    def analysis_job_types(self) -> tuple[JobType, ...]:
+        """``job_types``, taken apart."""
+        return operator_job_types(self.job_types)
 
     @field_validator("public_url")
     @classmethod

@@ -38,6 +38,7 @@ from inkwire_generator.pulse import Pulse
 from inkwire_generator.retry import RetryPolicy
 from inkwire_generator.runner import Runner, Tools
 from inkwire_generator.settings import OPENAI_URL, Fallback, GeneratorSettings
+from inkwire_recipes.analysis import with_job_types
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_store
 
@@ -114,7 +115,7 @@ def _tools(settings: GeneratorSettings, log: PostLog, provider: Providers, clock
         log=log,
         provider=provider,
         prices=BundledPrices(simulated=settings.simulated),
-        recipes=load_recipes(),
+        recipes=with_job_types(load_recipes(), settings.analysis_job_types),
         clock=clock,
         sleep=asyncio.sleep,
         jitter=random.random,

@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from inkwire_recipes.analysis import operator_job_types
+from inkwire_recipes.job_types import JobType
 from inkwire_stores.settings import StoreSettings
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -106,6 +108,21 @@ class GeneratorSettings(StoreSettings):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
+
+    job_types: str = Field("", validation_alias="INKWIRE_JOB_TYPES")
+    """Further job types of the analysis recipe, the same as the api's: JSON, best in a file that
+    INKWIRE_JOB_TYPES_FILE names; docs/recipes.md has the form."""
+
+    @field_validator("job_types")
+    @classmethod
+    def _are_job_types(cls, value: str) -> str:
+        operator_job_types(value)
+        return value
+
+    @property
+    def analysis_job_types(self) -> tuple[JobType, ...]:
+        """``job_types``, taken apart."""
+        return operator_job_types(self.job_types)
 
     @field_validator("fallbacks")
     @classmethod
