@@ -31,9 +31,13 @@ class FakeTaken:
         self.job = JOB
         self.deliveries = deliveries
         self.delays_s: list[float] = []
+        self.beats = self.releases = 0
 
     async def beat(self) -> None:
-        return None
+        self.beats += 1
+
+    async def release(self) -> None:
+        self.releases += 1
 
     async def later(self, delay_s: float) -> None:
         self.delays_s.append(delay_s)
@@ -88,3 +92,37 @@ async def test_an_outage_costs_a_job_seconds_however_often_it_was_delivered(
     await worker.stop()
     await taking
     assert taken.delays_s == [delay_s]
+
+
+class SilentRunner:
+    """An attempt that makes no step."""
+
+    held = None
+
+    async def run(self) -> Any:
+        await asyncio.Event().wait()
+
+    def cancel(self) -> None:
+        return None
+
+
+class NoWishes:
+    """A log in which nobody wants to cancel."""
+
+    async def cancel_wanted(self, _job: Job) -> bool:
+        return False
+
+
+async def test_heartbeats_are_as_many_within_a_lease_as_was_chosen() -> None:
+    """A lease of over an hour, of which each fifty-thousandth brings a heartbeat."""
+    taken = FakeTaken(1)
+    queue: Any = FakeQueue(taken)
+    log: Any = NoWishes()
+    runner: Any = SilentRunner()
+    limits = WorkerLimits(posts=1, lease_s=5_000.0, stall_limit_s=30.0, lease_beats_count=50_000)
+    worker = Worker(queue, log, lambda _job, _deliveries, _pulse: runner, ManualClock(), limits)
+    taking = asyncio.ensure_future(worker.take_loop())
+    await eventually(lambda: taken.beats >= 2, what="two heartbeats")
+    await worker.stop()
+    await taking
+    assert taken.releases == 1

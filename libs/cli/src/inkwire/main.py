@@ -322,6 +322,9 @@ def provision(
     replicas: Annotated[
         int | None, typer.Option(min=1, max=5, help="Copies of each stream. [default: as it is, or 1]")
     ] = None,
+    lease_s: Annotated[
+        float | None, typer.Option(min=1.0, max=600.0, help="A worker's lease on a job. [default: as it is, or 5]")
+    ] = None,
 ) -> None:
     """Create or update streams and consumers; safe to repeat.
 
@@ -348,7 +351,7 @@ def provision(
             return
         if make_keys:
             DataDir(data).prepare()
-        sizes = Sizes(events_max_bytes, conversations_max_bytes, replicas)
+        sizes = Sizes(events_max_bytes, conversations_max_bytes, replicas, lease_s)
         for line in _run(_bounded(provision_at(url, sizes))) or ["nothing to change"]:
             typer.echo(line)
     except TimeoutError:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from inkwire_chassis.jetstream import BrokerError, JetStream
 from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.provisioning import provision, verify
-from inkwire_contracts.topology import Topology, topology
+from inkwire_contracts.topology import ACK_WAIT_S, JOBS, Topology, topology
 
 _NO_STREAM = frozenset({404, 10059})
+_NO_CONSUMER = 10014
+_SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,8 @@ class Sizes:
     events_max_bytes: int | None = None
     conversations_max_bytes: int | None = None
     replicas: int | None = None
+    lease_s: float | None = None
+    """How long a worker may be silent before another takes its jobs; seconds."""
 
 
 LOCAL = Sizes(events_max_bytes=256 * 1024**2, conversations_max_bytes=32 * 1024**2, replicas=1)
@@ -58,7 +62,7 @@ async def verify_at(nats_url: str) -> None:
 
 async def _plan(jetstream: JetStream, sizes: Sizes) -> Topology:
     """The contracts' topology with the sizes that were chosen, now or before."""
-    plan = topology()
+    plan = topology(ack_wait_s=sizes.lease_s or await _lease_s(jetstream) or ACK_WAIT_S)
     chosen = {"EVENTS": sizes.events_max_bytes, "CONVERSATIONS": sizes.conversations_max_bytes}
     streams = []
     replicas = sizes.replicas
@@ -69,6 +73,18 @@ async def _plan(jetstream: JetStream, sizes: Sizes) -> Topology:
         replicas = replicas or have.get("num_replicas")
         streams.append(stream)
     return replace(plan, streams=tuple(streams), replicas=replicas or plan.replicas)
+
+
+async def _lease_s(jetstream: JetStream) -> float | None:
+    """The lease of jobs as it is at the broker; None where there are none yet."""
+    durable = next(consumer.durable for consumer in topology().consumers if consumer.stream == JOBS)
+    try:
+        config = (await jetstream.api(f"CONSUMER.INFO.{JOBS}.{durable}"))["config"]
+    except BrokerError as error:
+        if error.code in _NO_STREAM | {_NO_CONSUMER}:
+            return None
+        raise
+    return float(config["ack_wait"]) / _SECOND_NS
 
 
 async def _existing(jetstream: JetStream, stream: str) -> dict[str, int]:

@@ -166,7 +166,7 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
             return Runner(job, deliveries, tools, pulse)
 
         lease_s = await queue.lease_s(timeout_s=settings.provision_timeout_s)
-        limits = WorkerLimits(settings.posts, lease_s, settings.stall_timeout_s)
+        limits = WorkerLimits(settings.posts, lease_s, settings.stall_timeout_s, settings.lease_beats_count)
         worker = Worker(queue, log, make_runner, clock, limits)
         await queue.start()
         await _listen_for_cancels(jetstream, worker)

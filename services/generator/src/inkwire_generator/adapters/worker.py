@@ -22,7 +22,6 @@ from inkwire_generator.pulse import Pulse
 from inkwire_generator.runner import Ending, Runner
 from inkwire_stores.ports import StoreUnavailable
 
-BEATS_PER_LEASE = 5
 LATER_DELAY_S = 1.0
 HANDED_BACK_FIRST_S = 1.0
 HANDED_BACK_MAX_S = 30.0
@@ -58,6 +57,7 @@ class WorkerLimits:
     posts: int
     lease_s: float
     stall_limit_s: float
+    lease_beats_count: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class Worker:
         self, taken: TakenJob, runner: Runner, work: asyncio.Task[Ending], pulse: Pulse, wake: asyncio.Event
     ) -> "LeaseEnd":
         """Beat until the work is done or must be given up."""
-        interval_s = self._limits.lease_s / BEATS_PER_LEASE
+        interval_s = self._limits.lease_s / self._limits.lease_beats_count
         stop = spawn("stop wish", self._stopping.wait())
         try:
             while True:
