@@ -294,6 +294,7 @@ async function describe() {
     const [config, recipes] = await Promise.all([api.config(), api.recipes()]);
     nodes.simulated.hidden = !config.simulated;
     compose.offer(recipes.items);
+    postView.expect(new Map(recipes.items.map(({ name, steps }) => [name, steps])));
   } catch {
     setTimeout(describe, 2_000); // the form works without its options
   }

@@ -1,9 +1,11 @@
 // One post on the page: state, outline, text, end. Drawn at most once per frame, however fast the events come.
 
+import { ComplianceView } from "./compliance.js";
 import { ago, el, setText } from "./dom.js";
 import { documentText, isFinal } from "./fold.js";
 import { ProgressView, STATUS } from "./progress.js";
 import { DocumentView, Outline, countWords } from "./sections.js";
+import { StepsView } from "./steps.js";
 import { sha256, verify } from "./verify.js";
 
 const BOTTOM_PX = 90;
@@ -28,6 +30,9 @@ export class PostView {
   #progress;
   #outline;
   #document;
+  #steps;
+  #compliance;
+  #expected = new Map();
   #pending = false;
   #tick = null;
   #recoveringUntilMs = 0;
@@ -50,7 +55,10 @@ export class PostView {
     this.#onTrouble = onTrouble;
     const { status, message, percent, progress } = nodes;
     this.#progress = new ProgressView({ status, message, percent, bar: progress }, Date.now);
-    this.#document = new DocumentView(nodes.article, nodes.draft);
+    this.#document = new DocumentView(nodes.article);
+    const { steps, "steps-heading": heading, "steps-count": count, "steps-list": list } = nodes;
+    this.#steps = new StepsView({ steps, heading, count, list }, () => this.#look());
+    this.#compliance = new ComplianceView(nodes.compliance);
     this.#outline = new Outline(nodes.sections, nodes["outline-count"], (section) => this.#goTo(section));
     this.#listen();
   }
@@ -68,6 +76,12 @@ export class PostView {
     return this.#feed ? documentText(this.#feed.snapshot) : "";
   }
 
+  /** Working steps of each recipe, by name, to be shown before they begin. */
+  expect(steps) {
+    this.#expected = steps;
+    this.changed();
+  }
+
   /** Show the post of this feed, or none. */
   show(feed) {
     this.#feed = feed;
@@ -76,6 +90,7 @@ export class PostView {
     this.#recoveringUntilMs = 0;
     this.#progress.quietSince(null);
     this.#document.clear();
+    this.#steps.clear();
     this.#nodes.ended.hidden = this.#nodes.colophon.hidden = this.#nodes.proof.hidden = true;
     this.#nodes.digest.setAttribute("aria-expanded", "false");
     this.changed();
@@ -116,8 +131,10 @@ export class PostView {
     if (!isFinal(snapshot)) this.#tick = setTimeout(() => this.changed(), TICK_MS);
     this.#outline.draw(snapshot);
     this.#document.draw(snapshot);
+    this.#steps.draw(snapshot, this.#expected.get(snapshot.recipe));
+    this.#compliance.draw(snapshot);
     setText(asked, snapshot.title);
-    asked.hidden = article.childElementCount > 0 || snapshot.title === "";
+    asked.hidden = snapshot.title === "" || hasTitle(article);
     this.#kicker(snapshot);
     this.#stop(snapshot);
     this.#end(snapshot);
@@ -264,6 +281,12 @@ export class PostView {
     return window.innerHeight + window.scrollY >= scrollHeight - BOTTOM_PX;
   }
 
+  // Who looks at something else is not taken back to the writing.
+  #look() {
+    this.#following = false;
+    this.changed();
+  }
+
   #goTo(section) {
     this.#following = false;
     this.#document.element(section)?.scrollIntoView({ block: "start" });
@@ -331,6 +354,12 @@ export function tabTitle(snapshot) {
   const state = isFinal(snapshot) ? "" : `${snapshot.progress.percent} % · `;
   const end = snapshot.status === "failed" ? `${STATUS.failed} · ` : "";
   return `${state}${end}${snapshot.title} · Inkwire`;
+}
+
+// Whether a document begins with its title: slides and tweets have headings of that level too.
+function hasTitle(article) {
+  const begins = article.querySelector(":scope > section:first-child > h1:first-child") !== null;
+  return begins && article.querySelectorAll("h1").length === 1;
 }
 
 function factsOf({ metrics, spent }) {

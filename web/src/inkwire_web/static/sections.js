@@ -71,23 +71,16 @@ export class Outline {
 
 export class DocumentView {
   #article;
-  #draft;
   #caret = el("span", { class: "caret", "aria-hidden": "true" });
   #texts = new Map();
 
-  /** `draft` shows the working steps that are not part of the document. */
-  constructor(article, draft) {
+  constructor(article) {
     this.#article = article;
-    this.#draft = draft;
   }
 
   draw(snapshot) {
     const written = snapshot.sections.filter((section) => section.in_document && section.length > 0);
-    this.#fill(this.#article, written, snapshot);
-    const steps = snapshot.sections.filter((section) => !section.in_document && section.length > 0);
-    const planning = written.length === 0 && !isFinal(snapshot);
-    this.#fill(this.#draft, planning ? steps : [], snapshot);
-    this.#draft.hidden = !planning || steps.length === 0;
+    this.#fill(written, snapshot);
     if (snapshot.open_section === null || isFinal(snapshot)) this.#caret.remove();
     this.#article.setAttribute("aria-busy", String(!isFinal(snapshot)));
   }
@@ -100,10 +93,9 @@ export class DocumentView {
   clear() {
     this.#texts.clear();
     this.#article.replaceChildren();
-    this.#draft.replaceChildren();
   }
 
-  #fill(parent, sections, snapshot) {
+  #fill(sections, snapshot) {
     const nodes = sections.map((section) => {
       let text = this.#texts.get(section.section);
       if (!text) {
@@ -114,6 +106,6 @@ export class DocumentView {
       text.view.update(section.text, section.status === "writing" && !isFinal(snapshot));
       return text.node;
     });
-    arrange(parent, nodes);
+    arrange(this.#article, nodes);
   }
 }
