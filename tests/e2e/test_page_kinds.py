@@ -48,7 +48,8 @@ async def test_the_kinds_are_chosen_by_keyboard_and_remembered(page: Page, stack
     await expect(title).to_have_attribute("placeholder", "Create security training")
     await expect(page.get_by_label("Difficulty level")).to_be_attached()
 
-    await kinds.locator(".kind", has=page.locator("[value=social]")).click()  # the card, beside its button and its words
+    card = kinds.locator(".kind", has=page.locator("[value=social]"))
+    await card.click()  # beside its button and its words
     await expect(social).to_be_checked()
     await expect(page.get_by_label("Topic")).to_have_attribute("placeholder", "Botox safety")
     await expect(page.get_by_label("Platform").locator("option")).to_have_text(

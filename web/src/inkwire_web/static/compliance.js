@@ -1,6 +1,6 @@
 // What a compliance check has found, as a recipe stores it in the metadata: a status, findings and disclaimers.
 
-import { el } from "./dom.js";
+import { el, setText } from "./dom.js";
 
 const HEADINGS = { passed: "Compliance check passed", failed: "Compliance check not passed" };
 
@@ -28,11 +28,12 @@ export function verdict({ status, findings }) {
 }
 
 export class ComplianceView {
-  #root;
+  #nodes;
   #shown = "";
 
-  constructor(root) {
-    this.#root = root;
+  /** `nodes`: panel, heading, text. */
+  constructor(nodes) {
+    this.#nodes = nodes;
   }
 
   draw(snapshot) {
@@ -40,15 +41,16 @@ export class ComplianceView {
     const key = JSON.stringify(found);
     if (key === this.#shown) return;
     this.#shown = key;
-    this.#root.hidden = found === null;
-    this.#root.replaceChildren();
+    const { panel, heading, text } = this.#nodes;
+    panel.hidden = found === null;
     if (found === null) return;
-    this.#root.dataset.status = found.status;
-    this.#root.append(el("h2", { id: "compliance-heading" }, HEADINGS[found.status]), el("p", {}, verdict(found)));
-    if (found.findings.length > 0) this.#root.append(el("ul", { class: "findings" }, ...found.findings.map(finding)));
+    panel.dataset.status = found.status;
+    setText(heading, HEADINGS[found.status]);
+    text.replaceChildren(el("p", {}, verdict(found)));
+    if (found.findings.length > 0) text.append(el("ul", { class: "findings" }, ...found.findings.map(finding)));
     if (found.disclaimers.length === 0) return;
     const lines = found.disclaimers.map((line) => el("li", { dir: "auto" }, line));
-    this.#root.append(el("h3", {}, "Disclaimers"), el("ul", { class: "disclaimers" }, ...lines));
+    text.append(el("h3", {}, "Disclaimers"), el("ul", { class: "disclaimers" }, ...lines));
   }
 }
 

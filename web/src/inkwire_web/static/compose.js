@@ -12,10 +12,10 @@ const TITLES = {
   blog: ["Title", "Top 10 Laravel tips"],
   course: ["Subject", "Create security training"],
   social: ["Topic", "Botox safety"],
-  analysis: ["Title", "Review of the payment contract"],
+  analysis: ["Title", "Is our login safe?"],
 };
 // Options without which a request says little; the others are behind "Options".
-const UP_FRONT = new Set(["platform", "query", "job_type", "prompt"]);
+const UP_FRONT = new Set(["platform", "query", "job_type", "material"]);
 
 /** Characters as the API counts them: code points of the title as it is sent. */
 export function titleLength(title) {

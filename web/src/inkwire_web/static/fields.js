@@ -166,7 +166,7 @@ function control(field) {
   const common = { id: `option-${field.name}`, name: field.name };
   if (kind === "choice") {
     const options = field.choices.map((value) =>
-      el("option", { value, selected: value === fallback }, capitalised(String(value))),
+      el("option", { value, selected: value === fallback }, capitalised(String(value).replaceAll("_", " "))),
     );
     return el("select", common, ...options);
   }

@@ -58,7 +58,11 @@ export class PostView {
     this.#document = new DocumentView(nodes.article);
     const { steps, "steps-heading": heading, "steps-count": count, "steps-list": list } = nodes;
     this.#steps = new StepsView({ steps, heading, count, list }, () => this.#look());
-    this.#compliance = new ComplianceView(nodes.compliance);
+    this.#compliance = new ComplianceView({
+      panel: nodes.compliance,
+      heading: nodes["compliance-heading"],
+      text: nodes["compliance-text"],
+    });
     this.#outline = new Outline(nodes.sections, nodes["outline-count"], (section) => this.#goTo(section));
     this.#listen();
   }
