@@ -38,6 +38,7 @@ def test_every_operation_of_the_design_is_there(openapi: dict[str, Any]) -> None
         "POST /posts",
         "GET /posts",
         "GET /posts/{post}",
+        "GET /posts/{post}/export",
         "GET /posts/{post}/markdown",
         "POST /posts/{post}/cancel",
         "POST /posts/{post}/approve",

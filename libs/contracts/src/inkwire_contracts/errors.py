@@ -71,6 +71,12 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ),
     ("not_ready", 409, "Not finished yet", "The post is {status}; try again when it is published."),
     (
+        "too_long_to_render",
+        422,
+        "Too long for this format",
+        "It takes texts of up to {limit} characters; take the post as markdown or json.",
+    ),
+    (
         "not_retryable",
         409,
         "Nothing to try again",

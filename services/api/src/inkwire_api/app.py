@@ -11,6 +11,7 @@ from faststream.nats import NatsBroker
 from inkwire_api import __version__
 from inkwire_api.adapters.assets import load_assets
 from inkwire_api.adapters.dead_letters import JetStreamDeadLetters
+from inkwire_api.adapters.exports import Exports
 from inkwire_api.adapters.log import JetStreamLog
 from inkwire_api.adapters.middleware import BodyLimit, RequestContext
 from inkwire_api.adapters.publisher import FastStreamJobs
@@ -20,7 +21,18 @@ from inkwire_api.posts import LOG_FULL_RATIO, Limits, Posts
 from inkwire_api.problems import Fault, Problem
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_api.reading import Reader
-from inkwire_api.routes import analytics, dead_letters, error_handlers, health, page, posts, recipes, steering, tokens
+from inkwire_api.routes import (
+    analytics,
+    dead_letters,
+    error_handlers,
+    exports,
+    health,
+    page,
+    posts,
+    recipes,
+    steering,
+    tokens,
+)
 from inkwire_api.routes.services import Services
 from inkwire_api.schemas import PublicConfig
 from inkwire_api.settings import Settings
@@ -57,7 +69,7 @@ def bare_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (posts, steering, analytics, dead_letters, tokens, recipes, health, page):
+    for module in (posts, exports, steering, analytics, dead_letters, tokens, recipes, health, page):
         app.include_router(module.router)
     error_handlers.install(app)
     generate = app.openapi
@@ -172,6 +184,7 @@ def compose(
             timeout_s=settings.commit_timeout_s,
         ),
         reader=Reader(log=log, store=store, timeout_s=settings.read_timeout_s),
+        exports=Exports(),
         keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),
         recipes=known,
         assets=load_assets(),

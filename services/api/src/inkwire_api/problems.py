@@ -153,6 +153,7 @@ _EXAMPLE_PARAMS: Mapping[str, dict[str, Any]] = {
     "forbidden_channel": {"channel": "post:aaaaaaaaaaaaaaaaaaaaaaaaaa"},
     "not_ready": {"status": "generating"},
     "not_retryable": {"status": "published"},
+    "too_long_to_render": {"limit": 400_000},
     "not_approvable": {"status": "published"},
     "approved_otherwise": {"run": 2},
     "not_replayable": {"detail": "The post is published; there is nothing to do again. Discard the letter."},

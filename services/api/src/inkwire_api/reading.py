@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from inkwire_api import pagination
+from inkwire_api.articles import Article, article
 from inkwire_api.joining import joined, kept
 from inkwire_api.ports import BrokerUnavailable, Damaged, Folded, PostLog
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.errors import InkwireError
-from inkwire_contracts.fold import digest, document
+from inkwire_contracts.fold import Snapshot, digest, document
 from inkwire_contracts.views import PostSummary, UsageTotals
 from inkwire_stores.ports import PostStore, StoreUnavailable
 
@@ -61,16 +62,30 @@ class Reader:
         Raises:
             InkwireError: as :meth:`post`, or ``not_ready``.
         """
+        snapshot = await self._ended(owner, post)
+        text = document(snapshot)
+        return Markdown(text, digest(text), snapshot.title)
+
+    async def article(self, owner: str, post: str) -> Article:
+        """The document of a run that has ended, with what is known of it; one that waits for its author has none.
+
+        Raises:
+            InkwireError: as :meth:`markdown`.
+        """
+        snapshot = await self._ended(owner, post)
+        if snapshot.status == "paused":
+            raise InkwireError("not_ready", status=snapshot.status)
+        return article(snapshot)
+
+    async def _ended(self, owner: str, post: str) -> Snapshot:
         folded = await self.post(owner, post)
         snapshot = folded.snapshot
         if not snapshot.is_final:
             raise InkwireError("not_ready", status=snapshot.status)
-        text = document(snapshot)
-        sha256 = digest(text)
-        if folded.corrupt or (snapshot.status == "published" and sha256 != snapshot.sha256):
+        if folded.corrupt or (snapshot.status == "published" and digest(document(snapshot)) != snapshot.sha256):
             get_logger().error("text does not match its digest", post=post, seq=snapshot.seq)
             raise InkwireError("corrupt")
-        return Markdown(text, sha256, snapshot.title)
+        return snapshot
 
     async def page(self, owner: str, *, limit: int, cursor: str | None, status: str | None) -> Page:
         """The owner's posts, newest first.
@@ -114,12 +129,13 @@ class Reader:
         return folded
 
 
-def content_disposition(title: str) -> str:
+def content_disposition(title: str, extension: str = "md") -> str:
     """The header that names the downloaded file after the post (RFC 6266)."""
     kept = "".join(c if unicodedata.category(c)[0] in "LN" or c in "-_" else " " for c in title)
     name = "-".join(kept.lower().split())[:MAX_NAME_CHARS].strip("-") or "post"
     plain = re.sub(r"[^a-z0-9_-]+", "-", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode())
-    return f"attachment; filename=\"{plain.strip('-') or 'post'}.md\"; filename*=UTF-8''{quote(name)}.md"
+    plain = plain.strip("-") or "post"
+    return f"attachment; filename=\"{plain}.{extension}\"; filename*=UTF-8''{quote(name)}.{extension}"
 
 
 def repr_digest(sha256_hex: str) -> str:

@@ -4,13 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from inkwire_api.articles import reading_time_minutes, target_words, word_count
 from inkwire_api.bounds import MAX_TITLE_CHARS, check_json, clean_title
 from inkwire_chassis.auth import MAX_LIFETIME_S
 from inkwire_contracts.account import Account
 from inkwire_contracts.client_frames import Position
 from inkwire_contracts.dead_letters import DeadLetter
 from inkwire_contracts.events import Metrics, Priority
-from inkwire_contracts.fold import PostStatus, Snapshot
+from inkwire_contracts.fold import PostStatus, Section, Snapshot, document
 from inkwire_contracts.fold import Problem as RunProblem
 from inkwire_contracts.views import PostSummary, UsageTotals, summary
 from inkwire_recipes.review import ReviewedOutline
@@ -104,13 +105,14 @@ class Analytics(UsageTotals):
 
 
 class SectionView(BaseModel):
-    """A section as far as it is written. `length` counts code points of `text`."""
+    """A section as far as it is written. `length` counts code points of `text`, `words` what white space parts."""
 
     section: str
     title: str
     status: Literal["pending", "writing", "done"]
     in_document: bool
     target_words: int
+    words: int
     length: int
     text: str
 
@@ -118,10 +120,14 @@ class SectionView(BaseModel):
 class PostDetail(PostSummary):
     """A post with its text. `position` is where a WebSocket subscription can go on from.
 
-    `metrics` are those of the latest run that ended, `spent` is what all runs have cost up to now.
+    `metrics` are those of the latest run that ended, `spent` is what all runs have cost up to now. `target_words` is
+    what the plan asks for, `reading_time_minutes` is that of the text so far, `metadata` is the recipe's: a blog
+    article has `title`, `description` and `tags` there.
     """
 
     sections: list[SectionView]
+    target_words: int
+    reading_time_minutes: int
     options: dict[str, Any]
     metadata: dict[str, Any]
     metrics: Metrics | None
@@ -134,7 +140,9 @@ def detail(snapshot: Snapshot, epoch: str) -> PostDetail:
     """The view of a folded post."""
     return PostDetail(
         **summary(snapshot).model_dump(),
-        sections=[SectionView.model_validate(section.model_dump()) for section in snapshot.sections],
+        sections=[_section(section) for section in snapshot.sections],
+        target_words=target_words(snapshot.sections),
+        reading_time_minutes=reading_time_minutes(document(snapshot)),
         options=snapshot.options,
         metadata=snapshot.metadata,
         metrics=snapshot.metrics,
@@ -142,6 +150,10 @@ def detail(snapshot: Snapshot, epoch: str) -> PostDetail:
         error=snapshot.error,
         position=Position(epoch=epoch, seq=snapshot.seq),
     )
+
+
+def _section(section: Section) -> SectionView:
+    return SectionView.model_validate({**section.model_dump(), "words": word_count(section.text)})
 
 
 class TokenRequest(BaseModel):

@@ -114,7 +114,7 @@ async def list_posts(
 )
 async def get_post(post: PostPath, caller: Caller, here: Here, response: Response) -> PostDetail:
     """The post up to this moment, also while it is being written."""
-    folded = await here.reader.post(caller.owner, _readable(caller, post))
+    folded = await here.reader.post(caller.owner, readable(caller, post))
     response.headers["Cache-Control"] = "no-store"
     return detail(folded.snapshot, folded.epoch)
 
@@ -140,14 +140,14 @@ async def get_post(post: PostPath, caller: Caller, here: Here, response: Respons
 )
 async def get_markdown(post: PostPath, caller: Caller, here: Here, request: Request) -> Response:
     """Exactly the bytes that `sha256` is over. Of a failed or cancelled post: what had been written."""
-    found = await here.reader.markdown(caller.owner, _readable(caller, post))
+    found = await here.reader.markdown(caller.owner, readable(caller, post))
     headers = {
         "ETag": f'"{found.sha256}"',
         "Repr-Digest": repr_digest(found.sha256),
         "Content-Disposition": content_disposition(found.title),
         "Cache-Control": "private, no-cache",
     }
-    if headers["ETag"] in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
+    if is_unchanged(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(found.text.encode(), media_type="text/markdown; charset=utf-8", headers=headers)
 
@@ -176,7 +176,13 @@ def _accepted(accepted: Accepted, caller: Principal, here: Services) -> Accepted
     )
 
 
-def _readable(caller: Principal, post: str) -> str:
+def is_unchanged(request: Request, etag: str) -> bool:
+    """Whether the caller has that representation already."""
+    return etag in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
+
+
+def readable(caller: Principal, post: str) -> str:
+    """The post's id, if it is one and the caller may read it."""
     if not is_id(post):
         raise InkwireError("not_found")
     require_read(caller, post)

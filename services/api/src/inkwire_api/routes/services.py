@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from inkwire_api.adapters.assets import Asset
+from inkwire_api.adapters.exports import Exports
 from inkwire_api.dead_letters import DeadLetters
 from inkwire_api.identity import bearer_token
 from inkwire_api.posts import Posts
@@ -28,6 +29,7 @@ class Services:
     settings: Settings
     posts: Posts
     reader: Reader
+    exports: Exports
     steering: Steering
     dead_letters: DeadLetters
     keys: KeyRing
