@@ -6,8 +6,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from inkwire_contracts.events import PlannedData, PlannedSection
-from inkwire_recipes.outline import Outline, OutlineRendering, parse_outline, schema_for
-from inkwire_recipes.prompting import SYSTEM, defused, tagged
+from inkwire_recipes.outline import SCHEMA, Outline, OutlineRendering, parse_outline, schema_for
+from inkwire_recipes.prompting import SYSTEM, tagged
 from inkwire_recipes.recipe import (
     MAX_CONTEXT_CHARS,
     BaseRecipe,
@@ -54,6 +54,10 @@ class Blog(BaseRecipe):
     title = "Blog article"
     description = "An outline, an introduction, sections and a closing, as one Markdown article."
     inputs: type[BlogInputs] = BlogInputs
+
+    def outputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """The outline, as it was proposed and as it was approved."""
+        return {OUTLINE: SCHEMA, APPROVED: SCHEMA}
 
     def steps(self, work: Work) -> tuple[Step, ...]:
         """The outline, which the reader watches and the document does not hold; and what its author made of it."""
@@ -185,8 +189,8 @@ def _section_prompt(work: Work, step: Step) -> Prompt:
         parts.append("What is already written (its end):\n" + tagged("written", written))
     parts.append(f"Now write this part:\n{tagged('section', step.title)}")
     if points := _points(work, step):
-        lines = "\n".join(f"- {point}" for point in points)
-        parts.append(f"Points to cover:\n{defused(lines)}")
+        lines = "".join(f"- {point}\n" for point in points)
+        parts.append(tagged("points", f"Points to cover:\n{lines}"))
     parts.append(_task(step))
     return Prompt(SYSTEM, "\n\n".join(parts), target_words=step.target_words)
 

@@ -1,8 +1,8 @@
 """A course: overview, objectives, modules and assessments, each one structured answer shown as Markdown."""
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -149,6 +149,10 @@ class Course(BaseRecipe):
     title = "Course"
     description = "Overview, objectives, modules and assessments, as structured data and as a readable syllabus."
     inputs: type[CourseInputs] = CourseInputs
+
+    def outputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """All four sections have data."""
+        return {section: strict_schema(form) for section, (_, form, _, _) in SECTIONS.items()}
 
     def plan(self, _work: Work) -> PlannedData:
         """Always the same four sections."""

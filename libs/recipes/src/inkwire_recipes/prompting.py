@@ -1,6 +1,7 @@
 """What all prompts share: the voice, and the fence around what people, documents or models wrote."""
 
 import re
+import unicodedata
 
 SYSTEM = (
     "You write for a publication that its readers trust: concrete, correct, free of filler. "
@@ -14,7 +15,12 @@ DATA_TAGS = (
 )  # fmt: skip
 """Prompts put data between these tags only."""
 
-_OWN_TAG = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(DATA_TAGS)})\b)", re.IGNORECASE)
+_OPENING = re.compile("[<\ufe64\uff1c]")
+"""The sign of a tag, and those that Unicode counts as another form of it."""
+
+_OWN_TAG = re.compile(rf"[\s/⁄∕]*(?:{'|'.join(DATA_TAGS)})\b", re.IGNORECASE)
+_AHEAD_CHARS = 48
+"""How far behind its sign a tag's name may end, blanks and invisible characters included."""
 
 
 def tagged(tag: str, text: str) -> str:
@@ -29,5 +35,20 @@ def tagged(tag: str, text: str) -> str:
 
 
 def defused(text: str) -> str:
-    """``text`` without anything that could be taken for one of our tags."""
-    return _OWN_TAG.sub("‹", text)
+    """``text`` without anything that could be taken for one of our tags, whatever its case, spacing or disguise."""
+    return _OPENING.sub(_kept_or_defused, text)
+
+
+def _kept_or_defused(sign: re.Match[str]) -> str:
+    if sign[0] != "<":
+        return "‹"
+    ahead = sign.string[sign.end() : sign.end() + _AHEAD_CHARS]
+    return "‹" if _OWN_TAG.match(_folded(ahead)) else "<"
+
+
+def _folded(text: str) -> str:
+    """As a reader may take it: letters in their plain form, nothing that cannot be seen."""
+    if text.isascii() and text.isprintable():
+        return text
+    plain = unicodedata.normalize("NFKC", text)
+    return "".join(c for c in plain if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf", "Mn"))

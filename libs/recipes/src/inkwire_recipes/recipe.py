@@ -166,6 +166,13 @@ class Recipe(Protocol):
     inputs: type[BaseModel]
     """Options of a request; ``model_json_schema()`` describes them to clients."""
 
+    def outputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """JSON Schemas of the sections' data, for clients.
+
+        By section id; where it depends on an option, section id and the option's value are joined by a slash.
+        """
+        ...
+
     def steps(self, work: Work) -> tuple[Step, ...]:
         """Working steps before the plan, in order; none for a recipe whose sections are known at once.
 
@@ -203,7 +210,11 @@ class Recipe(Protocol):
 
 
 class BaseRecipe:
-    """What most recipes have in common: no working steps, and nothing to wait for."""
+    """What most recipes have in common: no structured sections, no working steps, and nothing to wait for."""
+
+    def outputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """See :meth:`Recipe.outputs`."""
+        return {}
 
     def steps(self, _work: Work) -> tuple[Step, ...]:
         """See :meth:`Recipe.steps`."""

@@ -153,6 +153,11 @@ class Social(BaseRecipe):
     description = "Keywords, strategy, a post in the platform's form, and a compliance check with rewrites."
     inputs: type[SocialInputs] = SocialInputs
 
+    def outputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """Of each step, and of the post; a second draft and its check are as the first."""
+        schemas = {section: strict_schema(form) for section, (_, form, _) in FORMS.items()}
+        return {**schemas, COMPLIANCE: _with_status(schemas[COMPLIANCE]), POST: schemas[CONTENT]}
+
     def steps(self, work: Work) -> tuple[Step, ...]:
         """Keywords, strategy, then drafts, each with its check, until one passes or MAX_DRAFTS are written."""
         steps = [_step(KEYWORDS), _step(STRATEGY)]
@@ -268,6 +273,11 @@ def _reviewed(answer: str) -> dict[str, Any]:
     review = parse_form(Review, answer)
     failed = any(finding["severity"] == "blocker" for finding in review["findings"])
     return {"status": "failed" if failed else "passed", **review}
+
+
+def _with_status(review: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = {"status": {"enum": ["passed", "failed"]}, **review["properties"]}
+    return {**review, "properties": properties, "required": list(properties)}
 
 
 def _what_was_wrong(work: Work, number: int) -> list[str]:

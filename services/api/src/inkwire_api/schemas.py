@@ -188,7 +188,8 @@ class RecipeStep(BaseModel):
 class RecipeView(BaseModel):
     """A kind of content. `inputs` is the JSON Schema of its options.
 
-    `steps` are its working steps as they stand at the beginning; what comes of one may bring further ones.
+    `steps` are its working steps as they stand at the beginning; what comes of one may bring further ones. `outputs`
+    are the JSON Schemas of the data of steps and sections; `section/value` where it depends on an option.
     """
 
     name: str
@@ -196,6 +197,7 @@ class RecipeView(BaseModel):
     description: str
     inputs: dict[str, Any]
     steps: list[RecipeStep]
+    outputs: dict[str, dict[str, Any]]
 
 
 class RecipeList(BaseModel):

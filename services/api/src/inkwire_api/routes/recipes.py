@@ -20,6 +20,7 @@ async def list_recipes(here: Here) -> RecipeList:
                 description=recipe.description,
                 inputs=recipe.inputs.model_json_schema(),
                 steps=_first_steps(recipe),
+                outputs={section: dict(schema) for section, schema in recipe.outputs().items()},
             )
             for _, recipe in sorted(here.recipes.items())
         ]

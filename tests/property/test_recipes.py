@@ -1,0 +1,82 @@
+"""Every registered recipe, with any valid answers cut anywhere: what a reader was shown once stands for ever."""
+
+import json
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inkwire_recipes.analysis import BUILT_IN
+from inkwire_recipes.recipe import Prompt, Recipe, Step
+from inkwire_recipes.registry import load_recipes
+from tests.support.json_schema import TEXT, values
+from tests.support.recipes import Asked, asked_by
+
+RECIPES = load_recipes()
+# Each recipe with options under which it asks for other forms.
+CASES: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in RECIPES),
+    *(("analysis", {"job_type": job_type.name, "material": "a < b"}) for job_type in BUILT_IN),
+    *(("social", {"platform": platform}) for platform in ("Twitter", "Facebook")),
+    ("course", {"modules": 2}),
+]
+MAX_PIECES = 250
+UNSTRUCTURED = TEXT.map(lambda text: f"# Heading\n\n{text} Words.")
+
+
+def encoded(value: Any, data: st.DataObject) -> str:
+    """JSON as models write it: spaced or not, escaped or not, fenced or not."""
+    text = json.dumps(value, ensure_ascii=data.draw(st.booleans()), indent=data.draw(st.sampled_from([None, 2])))
+    return data.draw(st.sampled_from(["{}", "```json\n{}\n```", " \n{}\n"])).replace("{}", text)
+
+
+def pieces(text: str, data: st.DataObject) -> list[str]:
+    """The text, cut at a few random places, or all along into small pieces as providers do."""
+    if data.draw(st.booleans()):
+        size = max(data.draw(st.integers(1, 12)), len(text) // MAX_PIECES)
+        return [text[start : start + size] for start in range(0, len(text), size)]
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=12)))
+    return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+def streamed(recipe: Recipe, asked: Asked, deltas: list[str]) -> tuple[list[str], dict[str, Any] | None]:
+    """What a reader has after each piece, and the data at the end."""
+    renderer = asked.renderer(recipe)
+    shown = [renderer.start()]
+    for delta in deltas:
+        shown.append(shown[-1] + renderer.feed(delta))
+    end = renderer.finish()
+    return [*shown, shown[-1] + end.text], end.data
+
+
+def usable(value: Any) -> bool:
+    """An outline needs a section with a name; its schema does not say so, as not every provider takes such bounds."""
+    return "sections" not in value or any(section["title"].strip() for section in value["sections"])
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data())
+def test_no_section_depends_on_how_its_answer_was_cut(name: str, options: dict[str, Any], data: st.DataObject) -> None:
+    """Text and data are those of the whole answer, nothing else was ever shown, and the data fits what is published."""
+    recipe = RECIPES[name]
+    schemas = recipe.outputs()
+
+    def answer(_step: Step, prompt: Prompt) -> str:
+        if prompt.schema is None:
+            return data.draw(UNSTRUCTURED)
+        return encoded(data.draw(values(prompt.schema).filter(usable)), data)
+
+    for asked in asked_by(recipe, "How to test", options, answer):
+        [*_, whole], whole_data = streamed(recipe, asked, [asked.answer])
+        [*growing, last], last_data = streamed(recipe, asked, pieces(asked.answer, data))
+        assert (last, last_data) == (whole, whole_data)
+        assert all(whole.startswith(text) for text in growing)
+        assert (whole_data is None) == (asked.prompt.schema is None)
+        if whole_data is not None:
+            section = re.sub(r"_\d$", "", asked.step.section)  # a later draft is as the first
+            job_type = options.get("job_type", "security_analysis")
+            jsonschema.validate(whole_data, schemas.get(section) or schemas[f"{section}/{job_type}"])
