@@ -11,7 +11,7 @@ from inkwire.main import run
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock
 
-COMMANDS = ("up", "write", "watch", "cancel", "retry", "delete", "usage", "doctor", "provision", "token")
+COMMANDS = tuple("up write watch cancel retry approve export delete usage doctor provision token".split())
 LETTER_COMMANDS = ("dlq list", "dlq show", "dlq replay", "dlq discard")
 POST = "k3v5q7wz2m4n6bacbd2f4g6haj"
 
@@ -33,6 +33,11 @@ POST = "k3v5q7wz2m4n6bacbd2f4g6haj"
         (["cancel", "short"], 64, "26 characters"),
         (["cancel", "k3v5q7wz2m4n6bacbd2f4g6haj"], 69, "inkwire up"),
         (["retry", "short"], 64, "26 characters"),
+        (["approve", "short"], 64, "26 characters"),
+        (["approve", POST, "--show", "--outline", "x", "--url", "http://127.0.0.1:1"], 64, "not both"),
+        (["approve", POST, "--outline", "nowhere", "--url", "http://127.0.0.1:1"], 64, "No such file"),
+        (["export", "short"], 64, "26 characters"),
+        (["export", POST, "--format", "pdf"], 64, "docx"),
         (["delete", "short"], 64, "26 characters"),
         (["delete", POST, "short", "--yes"], 64, "short"),
         (["delete", POST], 69, "inkwire up"),

@@ -212,6 +212,22 @@ class Client:
         run = int((await self.get_post(post))["run"]) if after_run is None else after_run
         return await self._surely("POST", f"/posts/{post}/retry", query={"run": str(run)})
 
+    async def approve_post(
+        self, post: str, outline: Mapping[str, Any] | None = None, *, after_run: int | None = None
+    ) -> dict[str, Any]:
+        """Go on with a post that waits for its author, with ``outline`` or (``None``) as it was proposed.
+
+        Returns and raises as :meth:`retry_post`; ``approved_otherwise`` where another outline was approved.
+        """
+        run = int((await self.get_post(post))["run"]) if after_run is None else after_run
+        body = {} if outline is None else {"outline": dict(outline)}
+        return await self._surely("POST", f"/posts/{post}/approve", query={"run": str(run)}, body=body)
+
+    async def export(self, post: str, format: str = "markdown") -> bytes:
+        """The finished post as a file: markdown (with front matter), html, json or docx."""
+        query = {"format": format}
+        return await self._request("GET", f"/posts/{post}/export", query=query, token=await self.sign_in())
+
     async def delete_post(self, post: str) -> None:
         """Delete a post for good; one that is being written is stopped first. Sent again on failure.
 

@@ -250,4 +250,6 @@ def _result_line(result: Mapping[str, Any]) -> str:
         return f"Published: {result['words']} words, sha256 {result['sha256']} verified."
     if result["status"] == "interrupted":
         return f"Interrupted; the post goes on. Follow it with: {program()} watch {result['id']}"
+    if result["status"] == "paused":
+        return f"The outline waits for your approval. Look at it with: {program()} approve {result['id']} --show"
     return f"The post is {result['status']}. {result.get('message') or ''}".rstrip()

@@ -12,6 +12,8 @@ EX_DATA = 65
 """What came is not what was promised: a digest that does not match."""
 EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
+EX_WAITING = 75
+"""Not done yet: the post waits for its author."""
 EX_NO_PERMISSION = 77
 EX_CONFIG = 78
 EX_INTERRUPTED = 130

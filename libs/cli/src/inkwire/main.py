@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.exceptions import TyperException
 
-from inkwire import dlq
+from inkwire import authoring, dlq
 from inkwire.data_dir import DataDir, InUse
 from inkwire.exits import (
     EX_CONFIG,
@@ -132,6 +132,7 @@ def write(
     recipe: Annotated[str, typer.Option(help="Kind of content; GET /recipes lists them.")] = "blog",
     option: Annotated[list[str] | None, typer.Option(help="An option of the recipe, key=value; repeat.")] = None,
     priority: Annotated[str, typer.Option(help=f"One of {', '.join(PRIORITIES)}.")] = "normal",
+    review: Annotated[bool, typer.Option("--review", help="Wait for your approval of the outline.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, the result last.")] = False,
     url: Url = None,
     token: Token = None,
@@ -140,7 +141,8 @@ def write(
     """Have an article written and watch it being written.
 
     The text goes to stdout, progress to stderr. Into a pipe go finished sections only, so that a file holds exactly
-    the published text. Exit code 0: published; 1: failed; 130: interrupted (the article is still written).
+    the published text. Exit code 0: published; 1: failed; 75: it waits for your approval (--review, where nobody can be
+    asked); 130: interrupted (the article is still written).
 
     \b
     Examples:
@@ -148,7 +150,7 @@ def write(
       inkwire write "Top 10 Laravel tips" --option tone=friendly --option length=short > tips.md
       inkwire write "Top 10 Laravel tips" --json | tail -1
     """  # noqa: D301 - a backspace keeps the lines
-    from inkwire import writing
+    from inkwire import reviewing, writing
     from inkwire.client import Client
     from inkwire.display import choose
 
@@ -156,6 +158,9 @@ def write(
         fail(f"no such priority: {priority}; choose from {', '.join(PRIORITIES)}", EX_USAGE)
     request = {"title": title, "recipe": recipe, "options": writing.parse_options(option or []), "priority": priority}
     client = Client(address(url, data), token=token)
+    if review:
+        ask_here = sys.stdin.isatty() and not as_json
+        raise typer.Exit(reviewing.write(client, request, lambda: choose(as_json=as_json), ask=ask_here))
     raise typer.Exit(asyncio.run(writing.write(client, request, choose(as_json=as_json))))
 
 
@@ -220,6 +225,10 @@ def retry(
 
     client = Client(address_for(post, url, data), token=token)
     typer.echo(asyncio.run(steering.retry(client, post)))
+
+
+app.command()(authoring.approve)
+app.command()(authoring.export)
 
 
 @app.command()

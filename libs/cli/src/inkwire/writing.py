@@ -17,6 +17,7 @@ from inkwire.exits import (
     EX_OK,
     EX_UNAVAILABLE,
     EX_USAGE,
+    EX_WAITING,
     CommandError,
     program,
 )
@@ -54,7 +55,7 @@ async def write(client: Client, request: Mapping[str, Any], display: Display) ->
             accepted = await client.create_post(**request)
         except ClientError as error:
             raise CommandError(str(error), exit_code(error)) from None
-        return await _show(client, accepted["id"], display)
+        return await show(client, accepted["id"], display)
 
 
 async def watch(client: Client, post: str, display: Display) -> int:
@@ -64,10 +65,11 @@ async def watch(client: Client, post: str, display: Display) -> int:
         CommandError: there is none, or nobody answers.
     """
     async with client:
-        return await _show(client, post, display)
+        return await show(client, post, display)
 
 
-async def _show(client: Client, post: str, display: Display) -> int:
+async def show(client: Client, post: str, display: Display) -> int:
+    """Follow a post to the end of its run, with a client that is open; see :func:`watch`."""
     state = PostFold(post)
     with display:
         display.accepted(post, client.url)
@@ -85,7 +87,7 @@ async def _show(client: Client, post: str, display: Display) -> int:
             except ClientError as error:
                 raise CommandError(str(error), exit_code(error)) from None
         display.result(_result(state))
-    return EX_OK if state.snapshot.status == "published" else EX_FAILED
+    return {"published": EX_OK, "paused": EX_WAITING}.get(state.snapshot.status, EX_FAILED)
 
 
 async def _follow(client: Client, state: PostFold, display: Display) -> None:

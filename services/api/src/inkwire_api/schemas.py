@@ -105,7 +105,10 @@ class Analytics(UsageTotals):
 
 
 class SectionView(BaseModel):
-    """A section as far as it is written. `length` counts code points of `text`, `words` what white space parts."""
+    """A section as far as it is written. `length` counts code points of `text`, `words` what white space parts.
+
+    `data` is that of a finished structured section: an outline to approve, for example.
+    """
 
     section: str
     title: str
@@ -115,6 +118,7 @@ class SectionView(BaseModel):
     words: int
     length: int
     text: str
+    data: dict[str, Any] | None
 
 
 class PostDetail(PostSummary):
