@@ -89,6 +89,11 @@ export class Api {
     return this.#json("POST", `/posts/${post}/retry?run=${run}`);
   }
 
+  /** Go on after `run`, which waits for its author, with `outline` or (null) the proposed one; may be repeated. */
+  approve(post, run, outline) {
+    return this.#json("POST", `/posts/${post}/approve?run=${run}`, { body: outline === null ? {} : { outline } });
+  }
+
   /** Delete for good; what is being written is stopped first. May be repeated. */
   async remove(post) {
     await this.#send("DELETE", `/posts/${post}`);

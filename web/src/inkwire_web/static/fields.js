@@ -49,9 +49,9 @@ export function fieldsOf({ properties = {}, $defs = {} }) {
  */
 export function faultsByField(errors, names) {
   const found = { title: null, options: new Map(), rest: [] };
-  for (const { pointer = "", detail } of errors ?? []) {
-    const [top, name] = pointer.replace(/^#\//, "").split("/").map(unescape);
-    const said = sentenceEnd(detail);
+  for (const fault of errors ?? []) {
+    const [top, name] = faultPath(fault);
+    const said = sentenceEnd(fault.detail);
     if (top === "title") found.title ??= said;
     else if (top === "options" && names.includes(name)) {
       if (!found.options.has(name)) found.options.set(name, said);
@@ -61,11 +61,17 @@ export function faultsByField(errors, names) {
   return found;
 }
 
+/** The steps of a fault's JSON pointer; none where it has no place in the body. */
+export function faultPath({ pointer = "" }) {
+  return pointer.replace(/^#\//, "").split("/").map(unescape);
+}
+
 function unescape(part) {
   return part.replaceAll("~1", "/").replaceAll("~0", "~");
 }
 
-function sentenceEnd(text) {
+/** What an api says, as a sentence of its own. */
+export function sentenceEnd(text) {
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 

@@ -50,6 +50,7 @@ export class PostList {
   #meta(post) {
     const state = STATUS[post.status] ?? post.status;
     if (RUNNING.has(post.status)) return post.percent > 0 ? `${state} · ${post.percent} %` : state;
+    if (post.status === "paused") return "Waiting for your approval";
     const when = ago(post.created_at, this.#now());
     if (post.status !== "published") return `${state} · ${when}`;
     return post.words ? `${when} · ${post.words.toLocaleString("en")} words` : when;

@@ -4,6 +4,7 @@ import { ComplianceView } from "./compliance.js";
 import { ago, el, setText } from "./dom.js";
 import { documentText, isFinal } from "./fold.js";
 import { ProgressView, STATUS } from "./progress.js";
+import { ReviewView } from "./review.js";
 import { DocumentView, Outline, countWords } from "./sections.js";
 import { StepsView } from "./steps.js";
 import { sha256, verify } from "./verify.js";
@@ -32,6 +33,7 @@ export class PostView {
   #document;
   #steps;
   #compliance;
+  #review;
   #expected = new Map();
   #pending = false;
   #tick = null;
@@ -64,6 +66,7 @@ export class PostView {
       text: nodes["compliance-text"],
     });
     this.#outline = new Outline(nodes.sections, nodes["outline-count"], (section) => this.#goTo(section));
+    this.#review = new ReviewView(reviewNodes(nodes), ({ post, run }, outline) => api.approve(post, run, outline));
     this.#listen();
   }
 
@@ -137,6 +140,7 @@ export class PostView {
     this.#document.draw(snapshot);
     this.#steps.draw(snapshot, this.#expected.get(snapshot.recipe));
     this.#compliance.draw(snapshot);
+    if (this.#review.draw(snapshot)) this.#nodes.review.scrollIntoView({ block: "start" });
     setText(asked, snapshot.title);
     asked.hidden = snapshot.title === "" || hasTitle(article);
     this.#kicker(snapshot);
@@ -352,11 +356,16 @@ export class PostView {
   }
 }
 
+function reviewNodes(nodes) {
+  const names = ["form", "lede", "before", "sections", "after", "add", "error", "said", "approve"];
+  return { panel: nodes.review, ...Object.fromEntries(names.map((name) => [name, nodes[`review-${name}`]])) };
+}
+
 /** The tab's title for a snapshot. */
 export function tabTitle(snapshot) {
   if (!snapshot || snapshot.title === "") return "Inkwire";
   const state = isFinal(snapshot) ? "" : `${snapshot.progress.percent} % · `;
-  const end = snapshot.status === "failed" ? `${STATUS.failed} · ` : "";
+  const end = { failed: `${STATUS.failed} · `, paused: "Your approval · " }[snapshot.status] ?? "";
   return `${state}${end}${snapshot.title} · Inkwire`;
 }
 

@@ -18,7 +18,7 @@ export const STATUS = {
 const ALONE = {
   queued: "Waiting for a writer…",
   recovering: "Another writer takes over; what is finished stays.",
-  paused: "Waiting for its author.",
+  paused: "Waiting for your approval.",
   cancelled: "Stopped. What was written is kept.",
   deleted: "This post was deleted.",
 };
@@ -37,7 +37,7 @@ const REASONS = {
 };
 const WAITING = "waiting_for_provider";
 
-const ENDED_EARLY = new Set(["failed", "cancelled", "deleted", "unknown"]);
+const ENDED_EARLY = new Set(["failed", "cancelled", "paused", "deleted", "unknown"]);
 const QUIET_AFTER_MS = 4_000;
 const LOST_AFTER_MS = 1_000; // a reconnect is usually over before anybody can read about it
 const UNFINISHED = new Set(["unknown", "queued", "generating", "recovering", "retrying"]);

@@ -58,9 +58,10 @@ export class StepsView {
     for (const id of [...this.#rows.keys()]) if (!steps.some((step) => step.section === id)) this.#rows.delete(id);
     if (!steps.some((step) => step.state === "writing")) this.#caret.remove();
     const done = steps.filter((step) => step.state === "done").length;
-    setText(heading, isFinal(snapshot) ? "How it was made" : "How it is being made");
+    const paused = snapshot.status === "paused"; // then what is to be approved stands above
+    setText(heading, isFinal(snapshot) && !paused ? "How it was made" : "How it is being made");
     setText(count, done < steps.length ? `${done} of ${steps.length} steps` : `${done} ${done === 1 ? "step" : "steps"}`);
-    if (!this.#touched) box.open = documentText(snapshot) === "";
+    if (!this.#touched) box.open = documentText(snapshot) === "" && !paused;
   }
 
   clear() {
