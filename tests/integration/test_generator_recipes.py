@@ -9,7 +9,7 @@ import pytest
 
 from inkwire_chassis.event_log import EventLog
 from inkwire_contracts.commands import Job
-from inkwire_contracts.events import PlannedData, PlannedSection, RequestedData
+from inkwire_contracts.events import MAX_EVENT_BYTES, MAX_SECTION_BYTES, PlannedData, PlannedSection, RequestedData
 from inkwire_contracts.fold import document
 from inkwire_generator import app
 from inkwire_recipes.course import SECTIONS
@@ -154,3 +154,62 @@ async def test_a_run_pauses_for_its_author_and_the_next_goes_on(nats_url: str, t
     assert draft is not None and document(snapshot) == f"# Note\n\n{draft.text}\n"
     told = [json.loads(one.raw)["data"] for one in stored if one.event.type == "progress"]
     assert [data["message"] for data in told[:2]] == ["Working on: First draft", "Working on: Second draft"]
+
+
+class Heavy(Note):
+    """A document that no event can hold, for its text or for its data."""
+
+    def __init__(self, text: str, data: str) -> None:
+        self.composed = Composed(text, {"filler": data})
+
+    def pause(self, _work: Work) -> str | None:
+        return None
+
+    def prompt(self, work: Work, step: Step) -> Prompt | Composed:
+        if step.section == "note":
+            return self.composed
+        return super().prompt(work, step)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"), [("# Note\n", "x" * MAX_EVENT_BYTES), ("x" * MAX_EVENT_BYTES, "")], ids=("data", "text")
+)
+async def test_a_section_that_no_event_can_hold_ends_the_run(
+    nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, data: str
+) -> None:
+    """It fails at once and says why, rather than be written, and paid for, again and again."""
+    monkeypatch.setattr(app, "load_recipes", lambda: {"note": Heavy(text, data)})
+    with SimServer() as sim:
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = await commit(log, "note")
+            snapshot = await until_final(log, job)
+            await until_idle(log)
+    assert snapshot.error is not None and snapshot.error.code == "section_too_long"
+    assert snapshot.attempt == 1
+
+
+class Lines(Note):
+    """A document as long as it may be, of nothing but line ends, which JSON writes as two characters."""
+
+    def pause(self, _work: Work) -> str | None:
+        return None
+
+    def plan(self, _work: Work) -> PlannedData:
+        return PlannedData(sections=[PlannedSection(section="lines", title="Lines")])
+
+    def renderer(self, work: Work, step: Step) -> Renderer:
+        return BodyRenderer("\n" * (MAX_SECTION_BYTES - 1)) if step.section == "lines" else super().renderer(work, step)
+
+
+async def test_a_text_that_json_doubles_ends_the_run_too(
+    nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the run, which carries the open text, fits into the log whatever that text is."""
+    monkeypatch.setattr(app, "load_recipes", lambda: {"note": Lines()})
+    with SimServer() as sim:
+        async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
+            job = await commit(log, "note")
+            snapshot = await until_final(log, job)
+            await until_idle(log)
+    assert snapshot.error is not None and snapshot.error.code == "section_too_long"
+    assert snapshot.attempt == 1

@@ -7,7 +7,8 @@ from inkwire_generator.errors import ProviderError
 from inkwire_recipes.recipe import Rendered, Renderer
 
 MAX_ESCAPED_BYTES = 200 * 1024
-"""A section's text as it stands in JSON, where control characters take six bytes; its event must fit the broker."""
+"""A section's text as it stands in JSON, where quotes and line ends take two bytes and other control characters six.
+Its event must fit the broker."""
 
 _PAIR = re.compile("([\ud800-\udbff])([\udc00-\udfff])")
 _LONE = re.compile("[\ud800-\udfff]")
@@ -93,7 +94,7 @@ class Assembler:
             return ""
         self._raw_bytes += len(whole.encode())
         if self._raw_bytes > 2 * self._limit_bytes:
-            raise _too_long()
+            raise too_long()
         self._answer.append(whole)
         return self._bounded(self._renderer.feed(whole))
 
@@ -101,14 +102,32 @@ class Assembler:
         if text:
             size = len(text.encode())
             self._text_bytes += size
-            self._escaped_bytes += size + 5 * sum(map(text.count, _ESCAPED))
+            self._escaped_bytes += _in_json_bytes(text, size)
             if self._text_bytes > self._limit_bytes or self._escaped_bytes > MAX_ESCAPED_BYTES:
-                raise _too_long()
+                raise too_long()
         return text
 
 
-_ESCAPED = tuple(chr(code) for code in range(0x20) if chr(code) not in "\t\n\r")
+_DOUBLED = tuple('"\\\t\n\r')
+_ESCAPED = tuple(chr(code) for code in range(0x20) if chr(code) not in _DOUBLED)
 
 
-def _too_long() -> ProviderError:
+def _in_json_bytes(text: str, size: int) -> int:
+    return size + sum(map(text.count, _DOUBLED)) + 5 * sum(map(text.count, _ESCAPED))
+
+
+def bounded(text: str) -> str:
+    """A whole section's text that no model wrote.
+
+    Raises:
+        ProviderError: ``section_too_long``.
+    """
+    size = len(text.encode())
+    if size > MAX_SECTION_BYTES or _in_json_bytes(text, size) > MAX_ESCAPED_BYTES:
+        raise too_long()
+    return text
+
+
+def too_long() -> ProviderError:
+    """A section that no event can hold."""
     return ProviderError("section_too_long", retryable=False)

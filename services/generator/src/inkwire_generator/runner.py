@@ -14,6 +14,7 @@ from inkwire_chassis.logs import get_logger
 from inkwire_contracts.commands import Job
 from inkwire_contracts.errors import REASONS, InkwireError, render
 from inkwire_contracts.events import (
+    MAX_EVENT_BYTES,
     Cancelled,
     CancelledData,
     Failed,
@@ -37,7 +38,7 @@ from inkwire_contracts.events import (
 )
 from inkwire_contracts.fold import Progress, Section, Snapshot, digest, document
 from inkwire_generator import planner, retry
-from inkwire_generator.assembler import Assembler
+from inkwire_generator.assembler import Assembler, bounded, too_long
 from inkwire_generator.claim import Limits, Standing, Verdict, is_poison, verdict
 from inkwire_generator.continuation import ContinuationLimits, Joint, continued
 from inkwire_generator.errors import ProviderError
@@ -48,6 +49,8 @@ from inkwire_generator.pulse import Pulse
 from inkwire_recipes.recipe import Composed, Prompt, Recipe, Rendered, Renderer, UnusableOutput
 
 WAITING = "waiting_for_provider"
+MAX_COMPLETED_BYTES = MAX_EVENT_BYTES - 4_096
+"""Of a finished section with its data, as JSON; the rest is for the event around it."""
 
 
 class Ending(StrEnum):
@@ -228,7 +231,7 @@ class Runner:
         else:
             await self._tell(writer, action.percent, step.progress, step=step.section, title=step.title)
         if isinstance(wanted, Composed):
-            rendered, model = Rendered(wanted.text, wanted.data), ""
+            rendered, model = Rendered(bounded(wanted.text), wanted.data), ""
         else:
             rendered, model = await self._asked(writer, step.section, wanted, recipe.renderer(work, step))
         await writer.push(step.section, rendered.text)
@@ -240,6 +243,8 @@ class Runner:
             usage=self._meter.tell(),
             model=model,
         )
+        if len(completed.model_dump_json().encode()) > MAX_COMPLETED_BYTES:
+            raise too_long()  # the broker would refuse it each time, and each time it would be paid for
         await writer.write(SectionCompleted, completed)
 
     async def _asked(self, writer: Writer, section: str, prompt: Prompt, renderer: Renderer) -> tuple[Rendered, str]:
