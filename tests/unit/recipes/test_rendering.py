@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from inkwire_recipes.blog import BLOG, BlogInputs
 from inkwire_recipes.outline import OutlineRendering
 from inkwire_recipes.recipe import Rendered, Renderer, UnusableOutput, Work
-from inkwire_recipes.rendering import BodyRenderer, find_json, is_open, one_line
+from inkwire_recipes.rendering import BodyRenderer, JsonRenderer, find_json, is_open, one_line
 
 WORDS = st.text(
     st.one_of(st.sampled_from('ab "\\\n\t*#1.`😀é{}[],:'), st.characters(exclude_categories=["Cs"])), max_size=12
@@ -170,3 +170,23 @@ def test_open_values_are_those_at_the_edge() -> None:
     assert not is_open({"a": 1}, "a", False)
     assert is_open([1, 2], 1, True)
     assert not is_open([1, 2], 0, True)
+
+
+def test_a_long_answer_is_not_read_anew_for_every_character() -> None:
+    """Work stays in proportion: an answer eight times as long is read only some times more often; nothing is lost."""
+
+    def readings(count: int) -> int:
+        seen: list[int] = []
+
+        def render(value: Any, _complete: bool) -> str:
+            seen.append(1)
+            return " ".join(value.get("words", []))
+
+        text = json.dumps({"words": ["word"] * count})
+        renderer = JsonRenderer(render, json.loads)
+        shown, end = play(renderer, list(text))
+        assert "".join(shown) + end.text == " ".join(["word"] * count) + "\n"
+        return len(seen)
+
+    assert readings(20) > 100, "a short one is shown character by character"
+    assert readings(4_000) < 2 * readings(500)

@@ -45,9 +45,7 @@ class Findings(Form):
     """The report."""
 
     summary: Annotated[Text, Field(min_length=1)] = Field(description="The result in two to four sentences")
-    findings: list[Finding] = Field(
-        max_length=MAX_FINDINGS, description="The worst first; empty where nothing is wrong"
-    )
+    findings: list[Finding] = Field(max_length=MAX_FINDINGS, description="The worst first; none if all is well")
 
 
 class Sentiment(Form):
@@ -58,7 +56,7 @@ class Sentiment(Form):
     score: float = Field(ge=-1, le=1, description="From -1, entirely negative, to 1, entirely positive")
     findings: list[Finding] = Field(
         max_length=MAX_FINDINGS,
-        description="What carries the sentiment, the worst first; empty where nothing does",
+        description="What carries the sentiment, the worst first",
     )
 
 

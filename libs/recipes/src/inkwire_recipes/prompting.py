@@ -19,6 +19,7 @@ _OPENING = re.compile("[<\ufe64\uff1c]")
 """The sign of a tag, and those that Unicode counts as another form of it."""
 
 _OWN_TAG = re.compile(rf"[\s/⁄∕]*(?:{'|'.join(DATA_TAGS)})\b", re.IGNORECASE)
+_ASCII_CONTROLS = dict.fromkeys(code for code in (*range(32), 127) if not chr(code).isspace())
 _AHEAD_CHARS = 48
 """How far behind its sign a tag's name may end, blanks and invisible characters included."""
 
@@ -48,7 +49,7 @@ def _kept_or_defused(sign: re.Match[str]) -> str:
 
 def _folded(text: str) -> str:
     """As a reader may take it: letters in their plain form, nothing that cannot be seen."""
-    if text.isascii() and text.isprintable():
-        return text
+    if text.isascii():
+        return text.translate(_ASCII_CONTROLS)
     plain = unicodedata.normalize("NFKC", text)
     return "".join(c for c in plain if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf", "Mn"))

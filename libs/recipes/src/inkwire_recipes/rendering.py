@@ -14,6 +14,10 @@ from jiter import from_json
 from inkwire_recipes.recipe import Rendered, UnusableOutput
 
 MAX_HEADING_CHARS = 200
+STEPS = 256
+"""An answer of JSON is read anew when it has grown by this part of itself: at once while it is short, and in pieces of
+some hundred characters at tens of thousands, so that long answers do not cost the square of their length."""
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _FENCED = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)
 
@@ -103,6 +107,7 @@ class JsonRenderer:
         self._lenient = lenient
         self._raw = ""
         self._shown = ""
+        self._read_chars = 0
         self._mode: str | None = None
 
     def start(self) -> str:
@@ -118,6 +123,9 @@ class JsonRenderer:
             return ""
         if self._mode == "plain":
             return self._grow(self._raw.strip()) if self._lenient else ""
+        if len(self._raw) - self._read_chars < len(self._raw) // STEPS:
+            return ""
+        self._read_chars = len(self._raw)
         value = _partial(_unfenced(self._raw))
         return "" if value is None else self._grow(self._render(value, False))
 
