@@ -127,6 +127,24 @@ def test_watch_prints_a_finished_post(stack: Stack) -> None:
     assert hashlib.sha256(watched.stdout.encode()).hexdigest() == written["sha256"]
 
 
+def test_an_outline_is_reviewed_changed_and_written(stack: Stack) -> None:
+    """`write --review` ends with 75 where nobody can be asked, `approve` takes Markdown, `export` what was written."""
+    waiting = run("write", "Three tips for tea", "--review", "--option", "length=short", "--json", data=stack.data)
+    result = lines_of(waiting.stdout)[-1]
+    assert (waiting.returncode, result["status"]) == (75, "paused")
+    post = result["id"]
+    outline = json.loads(run("approve", post, "--show", data=stack.data).stdout)
+    assert outline["sections"] and outline["closing"]
+    edited = stack.data / "outline.md"
+    edited.write_text("# Tea\n\n## Water (60 words)\n\n- soft\n\n## Leaves\n")
+    approved = run("approve", post, "--outline", str(edited), data=stack.data)
+    assert (approved.returncode, "goes on as run 2" in approved.stdout) == (0, True)
+    text, closing = run("watch", post, data=stack.data).stdout, f"## {outline['closing']}"
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["# Tea", "## Water", "## Leaves", closing]
+    head, _, body = run("export", post, data=stack.data).stdout.removeprefix("---\n").partition("---\n\n")
+    assert body == text and f"tags: {json.dumps(outline['tags'])}\n" in head
+
+
 def test_killed_gateway_is_restarted_and_a_running_write_goes_on(stack: Stack) -> None:
     """A reader whose gateway is killed with SIGKILL misses nothing and sees nothing twice."""
     before = stack.pid_of("inkwire_gateway")

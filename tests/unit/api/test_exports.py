@@ -60,7 +60,7 @@ TRICKS = (
     "<scr<script>ipt>alert(1)</scr</script>ipt>",
 )
 ALLOWED = html.TAGS | {"html", "head", "meta", "title", "style", "body", "header", "main", "footer"}
-ALLOWED_ATTRIBUTES = {"href", "title", "start", "style", "rel"}
+ALLOWED_ATTRIBUTES = {"href", "title", "start", "class", "rel"}
 
 
 class Elements(HTMLParser):
@@ -108,13 +108,13 @@ def addresses(raw: bytes) -> Iterator[str]:
 
 @pytest.mark.parametrize("trick", TRICKS)
 def test_no_trick_becomes_markup(trick: str) -> None:
-    """Only elements of Markdown, no handler, no style but alignment, links to allowed places, nothing loaded."""
+    """Only elements of Markdown, no handler, no class but alignment, links to allowed places, nothing loaded."""
     for text in (trick, f"# {trick}", f"> - {trick}", f"a {trick} b"):
         page = Elements(html.body(text))
         for tag, attributes in page.found:
             assert tag in html.TAGS
             assert attributes.keys() <= ALLOWED_ATTRIBUTES
-            assert (attributes.get("style") or "text-align:").startswith("text-align:")
+            assert set((attributes.get("class") or "").split()) <= html.ALIGNMENTS
             href = attributes.get("href")
             assert href is None or href.startswith(("http://", "https://", "mailto:"))
 
@@ -158,7 +158,7 @@ def test_ordinary_markdown_becomes_html() -> None:
         '<ol start="3">',
         "<blockquote>\n<p>q</p>",
         "<pre><code>&lt;b&gt;\n</code></pre>",
-        '<td style="text-align:right">2</td>',
+        '<td class="right">2</td>',
         '<a href="https://a.example/i.png" rel="noopener noreferrer nofollow">alt</a>',
     ):
         assert part in shown

@@ -6,7 +6,8 @@ from typing import Any
 
 MAX_TITLE_CHARS = 200
 MAX_JSON_DEPTH = 6
-MAX_JSON_NODES = 200
+MAX_JSON_NODES = 1_000
+"""Enough for the largest outline that an author may bring."""
 MAX_JSON_STRING_CHARS = 60_000
 MAX_JSON_INTEGER = 2**53 - 1
 """Beyond it JavaScript would silently read another number."""

@@ -12,7 +12,8 @@ from inkwire_api.articles import Article
 TAGS = frozenset(
     "a blockquote br code em h1 h2 h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split()
 )
-ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "td": {"style"}, "th": {"style"}}
+ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
+ALIGNMENTS = frozenset({"left", "center", "right"})
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -25,6 +26,7 @@ code { font: 0.9em ui-monospace, monospace; }
 blockquote { margin-inline: 0; padding-inline-start: 1rem; border-inline-start: 3px solid #8886; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
 th, td { border: 1px solid #8886; padding: 0.35rem 0.7rem; text-align: start; }
+.left { text-align: left; } .center { text-align: center; } .right { text-align: right; }
 """
 _STYLE_DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; base-uri 'none'; form-action 'none'"
@@ -32,13 +34,17 @@ POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; base-uri 'non
 
 
 def body(text: str) -> str:
-    """A text's Markdown as HTML that is safe to put anywhere."""
+    """A text's Markdown as HTML that is safe to put anywhere; cells have their alignment as a class."""
+    found = markup.tokens(text)
+    for token in found:
+        if alignment := str(token.attrs.pop("style", "")):
+            token.attrSet("class", alignment.removeprefix("text-align:"))
     return nh3.clean(
-        markup.html(markup.tokens(text)),
+        markup.html(found),
         tags=set(TAGS),
         attributes={tag: set(names) for tag, names in ATTRIBUTES.items()},
         url_schemes=set(markup.SCHEMES),
-        filter_style_properties={"text-align"},
+        allowed_classes={"td": set(ALIGNMENTS), "th": set(ALIGNMENTS)},
         link_rel="noopener noreferrer nofollow",
     )
 
