@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest_asyncio
 
+from inkwire_api import run_events
+from inkwire_api.approving import approval
 from inkwire_chassis.lifecycle import spawn
 from inkwire_contracts import events
 from inkwire_contracts.commands import Job
@@ -14,9 +16,11 @@ from inkwire_contracts.events import TERMINAL_TYPES
 from inkwire_contracts.fold import Snapshot, document
 from inkwire_contracts.topology import JOBS
 from inkwire_recipes.blog import APPROVED, CLOSING, INTRODUCTION, OUTLINE
+from inkwire_recipes.registry import load_recipes
 from tests.support.api import Answer, Api, open_api, token
 from tests.support.generator import (
     assert_exact,
+    commit_job,
     generator_settings,
     read_folded,
     running_generator,
@@ -24,7 +28,7 @@ from tests.support.generator import (
     until_final,
     until_idle,
 )
-from tests.support.log import ScriptedWriter, make_job
+from tests.support.log import TIME, ScriptedWriter, make_job
 from tests.support.sim import SimServer
 from tests.support.wait import eventually
 
@@ -219,6 +223,22 @@ async def test_a_worker_that_is_faster_writes_the_approved_beginning(api: Api) -
     snapshot, stored_events = await read_folded(api.log, writer.job)
     assert snapshot.options["outline"] == MINE
     assert [one.event.type for one in stored_events].count("requested") == 2
+
+
+async def test_an_approval_survives_the_api_that_took_it(api: Api, nats_url: str, tmp_path: Path) -> None:
+    """Dead right after its commit point: the stored job has the outline, and a worker writes the run from it alone."""
+    writer = await paused(api)
+    snapshot, _ = await read_folded(api.log, writer.job)
+    options = approval(load_recipes(), MINE)(snapshot)
+    job = run_events.next_job(snapshot, TIME, None, options)
+    await commit_job(api.log, job)
+    with SimServer() as sim:
+        async with running_generator(generator_settings(nats_url, sim, tmp_path)):
+            written = await until_final(api.log, job)
+            await until_idle(api.log)
+    assert (written.status, written.run, written.options["outline"]) == ("published", 2, MINE)
+    assert [title for title, _ in sections(written)] == ["Introduction", "Only this", "And that", "Go and dig"]
+    assert (await approve(api, job.post, {"outline": MINE}, run=1)).json["run"] == 2
 
 
 async def test_what_cannot_be_approved(api: Api) -> None:

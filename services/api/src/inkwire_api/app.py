@@ -111,7 +111,15 @@ def create_app(services: Services) -> FastAPI:
             allow_origins=list(services.settings.origins),
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
-            expose_headers=["Location", "Idempotency-Replayed", "Retry-After", "ETag", "X-Request-Id"],
+            expose_headers=[
+                "Content-Disposition",
+                "ETag",
+                "Idempotency-Replayed",
+                "Location",
+                "Repr-Digest",
+                "Retry-After",
+                "X-Request-Id",
+            ],
             max_age=CORS_MAX_AGE_S,
         )
     app.add_middleware(RequestContext, clock=services.clock, new_id=services.new_id)
