@@ -119,7 +119,7 @@ class World:
         job = make_job(OWNER, post=self.post, run=run)
         self.deliveries += 1
         deliveries = self.deliveries
-        if not await self.worker_log.open(job):
+        if await self.worker_log.open(job) is not None:
             return
         try:
             held = await self.worker_log.claim(job, deliveries)

@@ -100,6 +100,10 @@ class MemoryStream:
         await self.turns.turn()
         return self.last(subject)
 
+    async def leader_next(self, _stream: str, subject: str, from_seq: int) -> StoredMessage | None:
+        await self.turns.turn()
+        return next((m for m in self.messages if m.seq >= from_seq and _fits(m.subject, subject)), None)
+
     async def direct_batch(self, _stream: str, query: Mapping[str, Any]) -> tuple[list[StoredMessage], int, int]:
         await self.turns.turn()
         if "multi_last" in query:

@@ -1,6 +1,5 @@
 """The recoverer over a store and a queue in memory."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,6 +10,7 @@ from inkwire_contracts.fold import Snapshot, fold_all
 from inkwire_persister.counters import Counters
 from inkwire_persister.ports import LogUnavailable, LogUnreadable
 from inkwire_persister.recoverer import MAX_REMEMBERED, PAGE_POSTS, Recoverer
+from inkwire_persister.recovery import Waiting
 from inkwire_stores.ports import StoredPost
 from tests.support.clock import ManualClock
 from tests.support.memory_store import MemoryStore
@@ -48,10 +48,10 @@ class MemoryQueue:
         self.log.update({p: e for p, e in self.between.items() if p == post})
         return found
 
-    async def waiting_runs(self, pool: str, priority: str, owner: str) -> Mapping[str, int]:
+    async def waiting_runs(self, pool: str, priority: str, owner: str) -> Waiting:
         self._ask()
         self.scans += 1
-        return dict(self.jobs)
+        return set(self.jobs.items())
 
     async def claimed_deliveries(self, post: str, run: int) -> int:
         return 4

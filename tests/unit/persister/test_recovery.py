@@ -44,12 +44,11 @@ def test_a_run_that_has_ended_anywhere_is_not_open(end: str) -> None:
     assert open_run(folded(unfinished()), log.events[-1]) is None
 
 
-@pytest.mark.parametrize(("waiting", "answer"), [({}, False), ({"other": 9}, False), (1, False), (2, True), (3, True)])
-def test_a_job_of_the_run_or_a_later_one_counts(waiting: dict[str, int] | int, answer: bool) -> None:
-    """A leftover of an earlier run makes nobody work on this one."""
+@pytest.mark.parametrize(("runs", "answer"), [((), False), ((1,), False), ((2,), True), ((3,), False), ((2, 3), True)])
+def test_a_job_of_the_very_run_counts(runs: tuple[int, ...], answer: bool) -> None:
+    """A leftover of an earlier run makes nobody work on this one, and a later one waits for its end."""
     snapshot = folded(unfinished())
-    runs = waiting if isinstance(waiting, dict) else {snapshot.post: waiting}
-    assert has_job(snapshot, 2, runs) is answer
+    assert has_job(snapshot, 2, {("other", 2), *((snapshot.post, run) for run in runs)}) is answer
 
 
 def test_the_job_is_what_was_accepted() -> None:

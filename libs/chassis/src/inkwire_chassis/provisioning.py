@@ -14,7 +14,12 @@ from inkwire_contracts.topology import ConsumerSpec, StreamSpec, Topology
 
 _NS = 1_000_000_000
 _MISSING = {404, 10059, 10014}
+_SETTLING = {10008}
+"""JetStream is temporarily unavailable."""
+
 WAIT_INTERVAL_S = 0.25
+SETTLE_TIMEOUT_S = 30.0
+"""How long a provisioning waits for a cluster that is electing its leaders."""
 
 
 class Drift(Unready):
@@ -32,10 +37,26 @@ class Missing(Drift):
 async def provision(jetstream: JetStream, topology: Topology) -> list[str]:
     """Bring the broker to the topology; returns one line per thing created or changed. Safe to repeat.
 
+    A cluster that has just been started elects leaders for a while, and answers that it is not available.
+
     Raises:
-        BrokerError: the broker refused (for example a change that a stream cannot make).
+        BrokerError: the broker refused (for example a change that a stream cannot make), or is still not available
+            after SETTLE_TIMEOUT_S.
     """
+    deadline_s = asyncio.get_running_loop().time() + SETTLE_TIMEOUT_S
     done: list[str] = []
+    while True:
+        try:
+            await _bring(jetstream, topology, done)
+        except BrokerError as error:
+            if error.code not in _SETTLING or asyncio.get_running_loop().time() >= deadline_s:
+                raise
+            await asyncio.sleep(WAIT_INTERVAL_S)
+        else:
+            return done
+
+
+async def _bring(jetstream: JetStream, topology: Topology, done: list[str]) -> None:
     for stream in topology.streams:
         want = stream_config(stream, topology.replicas)
         have = await _config(jetstream, f"STREAM.INFO.{stream.name}")
@@ -52,7 +73,6 @@ async def provision(jetstream: JetStream, topology: Topology) -> list[str]:
             body = {"stream_name": consumer.stream, "config": {**(have or {}), **config}}
             await jetstream.api(f"CONSUMER.DURABLE.CREATE.{consumer.stream}.{consumer.durable}", body)
             done.append(f"{'created' if have is None else 'updated'} consumer {consumer.durable}")
-    return done
 
 
 async def verify(jetstream: JetStream, topology: Topology, *, consumers: tuple[str, ...] = ()) -> None:

@@ -176,6 +176,12 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "It was asked several times. Try again, or ask the operator for another model.",
     ),
     ("section_too_long", 422, "A section grew too long", "Choose a shorter text."),
+    (
+        "budget_exceeded",
+        422,
+        "The post has used up what one run may cost",
+        "Its finished sections stay. Try again to go on from them, or ask the operator to raise the limit.",
+    ),
     ("deadline_exceeded", 504, "The post took too long", "Try again later, or choose a shorter text."),
     (
         "corrupt",

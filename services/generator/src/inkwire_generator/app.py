@@ -34,6 +34,7 @@ from inkwire_generator.budget import RateLimits, budget_key
 from inkwire_generator.circuit import CircuitPolicy
 from inkwire_generator.claim import Limits
 from inkwire_generator.continuation import ContinuationLimits
+from inkwire_generator.ports import Prices
 from inkwire_generator.pulse import Pulse
 from inkwire_generator.retry import RetryPolicy
 from inkwire_generator.runner import Runner, Tools
@@ -110,6 +111,14 @@ def _providers(
     return Providers([(config, gate(config)) for config in configs], clock, circuit)
 
 
+def _warn_of_unbounded(settings: GeneratorSettings, configs: list[ProviderConfig], prices: Prices) -> None:
+    """A limit in dollars bounds no run that a model without a price has a part in."""
+    unknown = [config.model for config in configs if prices.cost_usd(config.model, 1, 1) is None]
+    if settings.run_max_cost_usd is not None and settings.run_max_tokens is None and unknown:
+        advice = "set INKWIRE_GENERATOR_RUN_MAX_TOKENS, too"
+        get_logger().warning("no price is known, so no limit in dollars holds", models=unknown, advice=advice)
+
+
 def _tools(settings: GeneratorSettings, log: PostLog, provider: Providers, clock: SystemClock) -> Tools:
     return Tools(
         log=log,
@@ -125,6 +134,8 @@ def _tools(settings: GeneratorSettings, log: PostLog, provider: Providers, clock
             settings.retry_max_delay_s,
             settings.retry_after_limit_s,
             settings.retry_max_age_s,
+            settings.run_max_cost_usd,
+            settings.run_max_tokens,
         ),
         limits=Limits(settings.poison_attempts_count, settings.stuck_attempts_count),
         continuations=ContinuationLimits(settings.continuations_count),
@@ -161,6 +172,7 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         await provider.start()
         log = PostLog(EventLog(jetstream, new_id), store, clock, settings.worker)
         tools = _tools(settings, log, provider, clock)
+        _warn_of_unbounded(settings, configs, tools.prices)
 
         def make_runner(job: Job, deliveries: int, pulse: Pulse) -> Runner:
             return Runner(job, deliveries, tools, pulse)

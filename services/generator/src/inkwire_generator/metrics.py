@@ -7,6 +7,7 @@ whoever takes over knows it. docs/accounting.md has the rules.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from inkwire_contracts.account import Account
 from inkwire_contracts.events import MAX_USAGE_TOKENS, Metrics, Usage
 from inkwire_contracts.fold import Snapshot, document
 from inkwire_generator.completion import estimated_usage
@@ -75,13 +76,25 @@ class Meter:
         self._streaming_s += streaming_s
         self._streamed_tokens += usage.tokens_out
 
-    def tell(self) -> Usage | None:
-        """What was paid and no event has told yet, for the event that is written now; an open answer is estimated."""
+    def untold(self) -> Usage | None:
+        """What was paid and no event has told yet; an open answer is estimated."""
+        untold = list(self._untold)
         if self._call is not None:
             usage = estimated_usage(self._call.prompt_chars, self._call.text_chars)
-            self._untold.append(self._priced(usage, self._call.model))
-        untold, self._untold, self._call = self._untold, [], None
+            untold.append(self._priced(usage, self._call.model))
         return total_usage(untold) if untold else None
+
+    def tell(self) -> Usage | None:
+        """:meth:`untold`, for the event that is written now."""
+        usage = self.untold()
+        self._untold, self._call = [], None
+        return usage
+
+    def spent(self, snapshot: Snapshot) -> Account:
+        """What the run has cost so far: the account of its log, and what no event has told yet."""
+        account = snapshot.run_spent.model_copy()
+        account.pay(self.untold(), wasted=False)
+        return account
 
     def metrics(self, snapshot: Snapshot, now_s: float, *, last: Usage | None = None, kept: bool = True) -> Metrics:
         """The run's figures: the account of its log, and ``last``, which its terminal event tells (``kept`` or not)."""

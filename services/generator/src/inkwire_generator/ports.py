@@ -8,7 +8,7 @@ from typing import Protocol
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Data, Event, Usage
 from inkwire_contracts.fold import Snapshot
-from inkwire_generator.claim import Standing
+from inkwire_generator.claim import Standing, Verdict
 from inkwire_generator.pulse import Pulse
 from inkwire_recipes.recipe import Prompt
 
@@ -88,10 +88,14 @@ class Prices(Protocol):
 class Log(Protocol):
     """The posts' log, as far as one post's run needs it."""
 
-    async def open(self, job: Job) -> bool:
-        """Write run 1's ``requested`` if neither the log nor the store knows the post. Raises BrokerError.
+    async def open(self, job: Job) -> Verdict | None:
+        """Write run 1's ``requested`` if neither the log nor the store knows the post.
 
-        False where nothing is left to do: the run has ended, and was purged from the log.
+        Returns what is known without a claim: ``DONE`` where the run has ended and was purged from the log, ``WAIT``
+        where the run before it is still being written (a claim of ours would take it from its worker), else ``None``.
+
+        Raises:
+            BrokerError, StoreUnavailable: no answer; nothing was claimed.
         """
         ...
 

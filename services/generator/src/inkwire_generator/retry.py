@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from inkwire_contracts.account import Account
 from inkwire_generator.errors import ProviderError
 
 INVALID_OUTPUT_RETRIES = 3
@@ -9,6 +10,8 @@ INVALID_OUTPUT_RETRIES = 3
 
 
 UNUSABLE = "provider_invalid_output"
+
+OVER_BUDGET = "budget_exceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,10 @@ class RetryPolicy:
     """A provider that asks for a longer wait is given up."""
     max_age_s: float = 1_800.0
     """No call is begun again when the attempt is older than this."""
+    max_cost_usd: float | None = None
+    """No call is begun once the run has cost as much, where the prices of its models are known."""
+    max_tokens: int | None = None
+    """No call is begun once the run was paid with as many tokens, whatever they cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,8 @@ class RetryHistory:
     failures: int
     age_s: float
     unusable: int = 0
+    over_budget: bool = False
+    """The run has cost what it may cost: see :func:`is_over_budget`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,15 @@ class RetryDecision:
     code: str
 
 
+def is_over_budget(spent: Account, policy: RetryPolicy) -> bool:
+    """Whether no further call may be made. One that is under way is not cut: a run ends above its limit by one answer.
+
+    A cost that is not known bounds nothing; tokens are always known.
+    """
+    costly = policy.max_cost_usd is not None and spent.cost_usd is not None and spent.cost_usd >= policy.max_cost_usd
+    return costly or (policy.max_tokens is not None and spent.tokens >= policy.max_tokens)
+
+
 def decide(error: ProviderError, history: RetryHistory, policy: RetryPolicy, jitter: float) -> RetryDecision:
     """``jitter`` in [0, 1) spreads the delays of many posts over the lower half of each.
 
@@ -52,6 +70,8 @@ def decide(error: ProviderError, history: RetryHistory, policy: RetryPolicy, jit
     """
     if not error.retryable:
         return RetryDecision(None, error.code)
+    if history.over_budget:
+        return RetryDecision(None, OVER_BUDGET)
     if not error.asked:
         return _in_time((error.retry_after_s or 0.0) + jitter * policy.first_delay_s, error.code, history, policy)
     hopeless = error.code == UNUSABLE and history.unusable >= INVALID_OUTPUT_RETRIES

@@ -68,6 +68,14 @@ class Ending(StrEnum):
     """The run has failed for good; keep a copy of the job among the dead letters."""
 
 
+EARLY: Mapping[Verdict, Ending] = {
+    Verdict.DONE: Ending.ACK,
+    Verdict.WAIT: Ending.LATER,
+    Verdict.REJECT: Ending.REJECT,
+}
+"""Verdicts under which nothing is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What every attempt of a worker shares."""
@@ -122,8 +130,9 @@ class Runner:
             LogDamaged: the post's history does not fold.
         """
         job, log = self._job, self._tools.log
-        if not await log.open(job):
-            return Ending.ACK
+        known = await log.open(job)
+        if known is not None:
+            return EARLY[known]
         try:
             held = self.held = await log.claim(job, self._deliveries)
         except Fenced:
@@ -133,9 +142,8 @@ class Runner:
         standing = await log.standing(job, held)
         what = verdict(snapshot, job.run, cancel_wanted=wanted, poison=is_poison(standing, self._tools.limits))
         get_logger().info("claimed", attempt=held.attempt, seq=snapshot.seq, verdict=what.value)
-        early = {Verdict.DONE: Ending.ACK, Verdict.WAIT: Ending.LATER, Verdict.REJECT: Ending.REJECT}.get(what)
-        if early is not None:
-            return early
+        if what in EARLY:
+            return EARLY[what]
         try:
             return await self._under(held, snapshot, what, standing)
         except Fenced:
@@ -223,6 +231,8 @@ class Runner:
         step = action.step
         work = planner.work_of(recipe, writer.snapshot)
         wanted = recipe.prompt(work, step)
+        if not isinstance(wanted, Composed):
+            self._keep_to_budget(writer)
         started = SectionStartedData(section=step.section, title=step.title, in_document=step.in_document)
         await writer.write(SectionStarted, started)
         if action.number:
@@ -265,6 +275,7 @@ class Runner:
         count = 0
         while (finish := await self._stream(writer, section, prompt, assembler)).truncated:
             prompt = continued(prompt, assembler.answer, count, self._tools.continuations)
+            self._keep_to_budget(writer)
             count += 1
             get_logger().info("going on after the length limit", section=section, continuation=count)
         return assembler.finish(), finish.model
@@ -293,6 +304,14 @@ class Runner:
         self._meter.finished(finish.usage, finish.model, now_s - (first_s if first_s is not None else now_s))
         return finish
 
+    def _keep_to_budget(self, writer: Writer) -> None:
+        """Before each call, so that a run without failures is bounded, too. Raises InkwireError."""
+        if self._is_over_budget(writer):
+            raise InkwireError(retry.OVER_BUDGET)
+
+    def _is_over_budget(self, writer: Writer) -> bool:
+        return retry.is_over_budget(self._meter.spent(writer.snapshot), self._tools.policy)
+
     async def _wait(self, writer: Writer, wait_s: float) -> None:
         """It is not this post's turn yet: its job is kept, its text stays, and its readers know for how long."""
         clock, progress = self._tools.clock, writer.snapshot.progress
@@ -309,7 +328,8 @@ class Runner:
         await writer.drain()
         tools = self._tools
         now_s = tools.clock.monotonic_s()
-        history = retry.RetryHistory(self._failures, self._meter.age_s(now_s), self._unusable)
+        over = self._is_over_budget(writer)
+        history = retry.RetryHistory(self._failures, self._meter.age_s(now_s), self._unusable, over)
         decision = retry.decide(error, history, tools.policy, tools.jitter())
         get_logger().warning(
             "provider failed", code=error.code, detail=error.detail, failures=self._failures, delay_s=decision.delay_s

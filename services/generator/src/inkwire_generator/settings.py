@@ -99,6 +99,11 @@ class GeneratorSettings(StoreSettings):
     """A provider that asks us to wait longer is given up."""
     retry_max_age_s: float = Field(1_800.0, gt=0, le=86_400)
     """No answer is asked for again once an attempt is older than this."""
+    run_max_cost_usd: float | None = Field(None, gt=0)
+    """US dollars after which a run asks for no further answer and fails; finished sections stay, and trying again is a
+    new run. Needs models whose price is known. Empty: no limit."""
+    run_max_tokens: int | None = Field(None, ge=1)
+    """The same in tokens, of questions and answers, for all models. Empty: no limit."""
     continuations_count: int = Field(4, ge=0, le=100)
     """How often a section whose answer stops at its length limit is gone on with; then the run fails."""
     poison_attempts_count: int = Field(5, ge=1, le=1_000)
@@ -106,7 +111,15 @@ class GeneratorSettings(StoreSettings):
     stuck_attempts_count: int = Field(20, ge=1, le=1_000)
     """Attempts in a row that finished no section before the run fails."""
 
-    @field_validator("openai_max_tokens", "memory_limit_mib", "requests_per_minute", "tokens_per_minute", mode="before")
+    @field_validator(
+        "openai_max_tokens",
+        "memory_limit_mib",
+        "requests_per_minute",
+        "tokens_per_minute",
+        "run_max_cost_usd",
+        "run_max_tokens",
+        mode="before",
+    )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

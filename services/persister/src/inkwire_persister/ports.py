@@ -1,11 +1,12 @@
 """What the persister needs of the log, beside a PostStore."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Event
 from inkwire_persister.intake import Delivery
+from inkwire_persister.recovery import Waiting
 
 
 class LogUnavailable(Exception):
@@ -57,8 +58,8 @@ class Queue(Protocol):
         """The newest event of a post, as the log's leader knows it."""
         ...
 
-    async def waiting_runs(self, pool: str, priority: str, owner: str) -> Mapping[str, int]:
-        """The latest run of each post of which a job is there: queued, being worked on, or put aside for a person."""
+    async def waiting_runs(self, pool: str, priority: str, owner: str) -> Waiting:
+        """Posts and runs that a job stands for: queued, being worked on, or put aside for a person."""
         ...
 
     async def claimed_deliveries(self, post: str, run: int) -> int:

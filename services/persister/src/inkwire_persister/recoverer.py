@@ -5,14 +5,14 @@ promise, and this part gives it back to the workers. It looks when the persister
 be another one, and now and then.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from inkwire_chassis.clock import Clock
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.fold import Snapshot
 from inkwire_persister.counters import Counters
 from inkwire_persister.ports import LogUnavailable, LogUnreadable, Queue
-from inkwire_persister.recovery import has_job, job_of, msg_id, open_run
+from inkwire_persister.recovery import Waiting, has_job, job_of, msg_id, open_run
 from inkwire_stores.ports import PostStore, StoreUnavailable
 
 PAGE_POSTS = 100
@@ -76,7 +76,7 @@ class Recoverer:
     async def _round(self, identity: str) -> None:
         after = ""
         while page := await self._store.active_posts(limit=PAGE_POSTS, after=after):
-            lanes: dict[Lane, Mapping[str, int]] = {}
+            lanes: dict[Lane, Waiting] = {}
             for post in page:
                 try:
                     await self._look_at(post, identity, lanes)
@@ -84,7 +84,7 @@ class Recoverer:
                     get_logger().error("an unfinished post cannot be looked at", post=post, error=str(error))
             after = page[-1]
 
-    async def _look_at(self, post: str, identity: str, lanes: dict[Lane, Mapping[str, int]]) -> None:
+    async def _look_at(self, post: str, identity: str, lanes: dict[Lane, Waiting]) -> None:
         stored = await self._store.get(post)
         if stored is None or stored.snapshot.is_final:
             return
@@ -113,7 +113,7 @@ class Recoverer:
         after = open_run(snapshot, await self._queue.newest(snapshot.owner, snapshot.post))
         return run if after == run else None
 
-    async def _waiting(self, snapshot: Snapshot) -> Mapping[str, int]:
+    async def _waiting(self, snapshot: Snapshot) -> Waiting:
         return await self._queue.waiting_runs(snapshot.pool, snapshot.priority, snapshot.owner)
 
     async def _take_up(self, snapshot: Snapshot, run: int, name: str) -> None:

@@ -1,6 +1,6 @@
 """Which unfinished posts nobody works on any more, and what makes a worker go on with them: pure."""
 
-from collections.abc import Mapping
+from collections.abc import Set
 
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import TERMINAL_TYPES, Event, RequestedData
@@ -23,9 +23,13 @@ def open_run(snapshot: Snapshot, newest: Event | None) -> int | None:
     return None if newest.type in ENDS else newest.run
 
 
-def has_job(snapshot: Snapshot, run: int, waiting: Mapping[str, int]) -> bool:
-    """Whether a job for this run, or a later one, is there. ``waiting``: the latest run of each post that has one."""
-    return waiting.get(snapshot.post, 0) >= run
+Waiting = Set[tuple[str, int]]
+"""Posts and runs that a job stands for."""
+
+
+def has_job(snapshot: Snapshot, run: int, waiting: Waiting) -> bool:
+    """Whether a job for this very run is there: one of a later run waits for the end of this one."""
+    return (snapshot.post, run) in waiting
 
 
 def job_of(snapshot: Snapshot, run: int, deliveries: int) -> Job:

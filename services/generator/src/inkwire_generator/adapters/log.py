@@ -11,7 +11,7 @@ from inkwire_chassis.jetstream import BrokerError, StoredMessage
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
-from inkwire_contracts.events import GenerateRequested, Planned, SectionCompleted, parse_event
+from inkwire_contracts.events import TERMINAL_TYPES, GenerateRequested, Planned, SectionCompleted, parse_event
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.topology import EVENTS
 from inkwire_generator import ports
@@ -28,6 +28,7 @@ JOIN_TRIES = 5
 FRESH_S = 30.0
 """A job that is younger, in seconds, cannot be one of a post that was written and purged: that takes longer."""
 
+ENDS = TERMINAL_TYPES | {"deleted"}
 FINISHING = (GenerateRequested, Planned, SectionCompleted)
 
 
@@ -40,19 +41,22 @@ class PostLog:
         self._clock = clock
         self._holder = holder
 
-    async def open(self, job: Job) -> bool:
+    async def open(self, job: Job) -> Verdict | None:
         newest = await self._events.newest(job.owner, job.post)
         if newest is not None:
+            if newest.event.run < job.run and newest.event.type not in ENDS:
+                return Verdict.WAIT
             if await self._needs_store(job, newest.event.seq):
                 await self._store.get(job.post)  # one that is away is met before the claim, which counts as an attempt
-            return True
+            return None
         # It may have been written, published and purged long ago; then the store has it, and nothing is begun anew.
         stored = await self._store.get(job.post)
         if stored is not None:
-            return verdict(stored.snapshot, job.run, cancel_wanted=False, poison=False) is not Verdict.DONE
+            known = verdict(stored.snapshot, job.run, cancel_wanted=False, poison=False)
+            return known if known in (Verdict.DONE, Verdict.WAIT) else None
         if job.run == 1:
             await self._events.ensure_requested(job)
-        return True
+        return None
 
     async def _needs_store(self, job: Job, newest_seq: int) -> bool:
         """Whether the log alone may not tell the post: see :meth:`_joined`."""

@@ -29,6 +29,9 @@ AWAY_MAX_S = 3.0
 """Longest wait after broker or store did not answer. A job is delivered again after each death and each release too, so
 the count of deliveries says little about how long they are away; readers must not wait for it."""
 
+AWAY = "away"
+"""How an attempt ended whose broker or store did not answer."""
+
 MAX_BROKEN_DELIVERIES = 20
 """A job that breaks its task this often goes to the dead letters; waiting for broker or store has no such bound."""
 
@@ -180,6 +183,8 @@ class Worker:
                 end = await self._keep_lease(taken, runner, work, pulse, wake)
                 if end is LeaseEnd.DONE:
                     outcome = await _settle(taken, work)
+                    if outcome == AWAY:
+                        await self._give_back(runner)
                 else:
                     await _abandon(work)
                     if end is LeaseEnd.STOPPED and not self.overloaded:
@@ -216,7 +221,7 @@ class Worker:
             stop.cancel()
 
     async def _give_back(self, runner: Runner) -> None:
-        """A stop of ours is no sign of poison. Said once: a broker that is away only makes the attempt count."""
+        """A stop of ours or a broker that is away is no sign of poison. Said once: unsaid, the attempt counts."""
         if runner.held is None:
             return
         try:
@@ -240,9 +245,12 @@ async def _settle(taken: TakenJob, work: asyncio.Task[Ending]) -> str:
         if ending in (Ending.POISON, Ending.REJECT):
             await taken.copy_to_dead_letters(ending.value)
     except (BrokerError, NatsError, StoreUnavailable) as error:
+        if not getattr(error, "transient", True):
+            await _broken(taken, error)
+            return "broken"
         get_logger().warning("job handed back", error=f"{type(error).__name__}: {error}")
         await taken.later(min(AWAY_MAX_S, _delay_s(taken.deliveries)))
-        return "away"
+        return AWAY
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends this post's task alone
         await _broken(taken, error)
         return "broken"

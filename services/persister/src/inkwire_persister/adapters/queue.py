@@ -1,6 +1,6 @@
 """JOBS and EVENTS as the recoverer needs them, read at their leaders."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Event, parse_event
 from inkwire_contracts.topology import DLQ, EVENTS, JOBS
 from inkwire_persister.ports import LogUnavailable, LogUnreadable
+from inkwire_persister.recovery import Waiting
 
 MAX_JOBS = 2_000
 """Jobs of one owner at one priority that are read; with more there, none of that owner's posts are looked at."""
@@ -37,15 +38,13 @@ class JobsQueue:
             stored = await self._jetstream.leader_last(EVENTS, subjects.post_events(owner, post))
             return None if stored is None else parse_event(stored.payload)
 
-    async def waiting_runs(self, pool: str, priority: str, owner: str) -> Mapping[str, int]:
+    async def waiting_runs(self, pool: str, priority: str, owner: str) -> Waiting:
         """See :class:`inkwire_persister.ports.Queue`."""
         subject = f"jobs.{pool}.{priority}.{subjects.bucket_of(owner)}.{owner}"
-        runs: dict[str, int] = {}
-        # In this order: a job is put aside before it is acknowledged, so it is in one of the two all the time.
-        for stream, filtered in ((JOBS, subject), (DLQ, subjects.dead_job(subject))):
-            async for job in self._jobs(stream, filtered):
-                runs[job.post] = max(job.run, runs.get(job.post, 0))
-        return runs
+        # A job is put aside before it is acknowledged, and replayed before its letter goes: read in this order, the
+        # queue twice, it is met in one of the two however it moves meanwhile.
+        streams = ((JOBS, subject), (DLQ, subjects.dead_job(subject)), (JOBS, subject))
+        return {(job.post, job.run) for stream, filtered in streams async for job in self._jobs(stream, filtered)}
 
     async def _jobs(self, stream: str, subject: str) -> AsyncIterator[Job]:
         after = 0
