@@ -65,6 +65,20 @@ def test_everything_is_told_once() -> None:
     assert meter.tell() is None
 
 
+def test_what_a_run_has_spent_includes_what_nobody_told_yet() -> None:
+    """The log's account, finished answers and the open one; asking changes neither log nor meter."""
+    snapshot = post(REPORTED)
+    before = snapshot.model_copy(deep=True)
+    meter = Meter(0.0, a_dollar_a_token)
+    meter.finished(REPORTED, "m", streaming_s=1.0)
+    meter.opened(8, "m")
+    spent = meter.spent(snapshot)
+    assert (spent.tokens, spent.tokens_estimated, spent.cost_usd) == (140 + 140 + 2, 140 + 2, None)
+    assert snapshot == before
+    assert meter.spent(snapshot) == spent and meter.tell() is not None
+    assert meter.spent(snapshot) == snapshot.run_spent
+
+
 def test_a_call_that_nobody_answered_costs_nothing() -> None:
     """A refusal before the first byte is not paid for, and there is nothing to tell."""
     meter = Meter(0.0, no_price)

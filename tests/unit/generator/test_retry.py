@@ -2,8 +2,16 @@
 
 import pytest
 
+from inkwire_contracts.account import Account
 from inkwire_generator.errors import ProviderError
-from inkwire_generator.retry import INVALID_OUTPUT_RETRIES, RetryDecision, RetryHistory, RetryPolicy, decide
+from inkwire_generator.retry import (
+    INVALID_OUTPUT_RETRIES,
+    RetryDecision,
+    RetryHistory,
+    RetryPolicy,
+    decide,
+    is_over_budget,
+)
 
 POLICY = RetryPolicy()
 CUT = ProviderError("provider_cut", retryable=True)
@@ -67,3 +75,33 @@ def test_a_call_that_was_not_made_counts_for_nothing() -> None:
 def test_an_old_attempt_is_not_continued() -> None:
     """When the wait would end beyond the attempt's age limit, the run ends as too late."""
     assert decide(CUT, RetryHistory(0, POLICY.max_age_s), POLICY, 0.0) == RetryDecision(None, "deadline_exceeded")
+
+
+def test_a_run_that_cost_enough_asks_no_more() -> None:
+    """Money that is used up ends the run instead of a retry, made or not; a hopeless error keeps its own code."""
+    over = RetryHistory(0, 0, over_budget=True)
+    held = ProviderError("provider_unavailable", retryable=True, retry_after_s=1.0, asked=False)
+    refused = ProviderError("provider_auth", retryable=False)
+    assert decide(CUT, over, POLICY, 0.0) == RetryDecision(None, "budget_exceeded")
+    assert decide(held, over, POLICY, 0.0) == RetryDecision(None, "budget_exceeded")
+    assert decide(refused, over, POLICY, 0.0).code == "provider_auth"
+
+
+@pytest.mark.parametrize(
+    ("cost_usd", "max_cost_usd", "max_tokens", "over"),
+    [
+        (0.49, 0.5, None, False),
+        (0.5, 0.5, None, True),
+        (None, 0.5, None, False),
+        (None, 0.5, 100, True),
+        (None, 0.5, 101, False),
+        (9.0, None, 100, True),
+        (9.0, None, None, False),
+    ],
+)
+def test_money_and_tokens(
+    cost_usd: float | None, max_cost_usd: float | None, max_tokens: int | None, over: bool
+) -> None:
+    """Either limit is enough; a cost that is not known bounds nothing, tokens of both directions always do."""
+    policy = RetryPolicy(max_cost_usd=max_cost_usd, max_tokens=max_tokens)
+    assert is_over_budget(Account(tokens_in=60, tokens_out=40, cost_usd=cost_usd), policy) is over
