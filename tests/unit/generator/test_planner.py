@@ -7,7 +7,6 @@ import pytest
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import Section, Snapshot
 from inkwire_generator.planner import (
-    PLANNING_PERCENT,
     WRITTEN_PERCENT,
     FixPlan,
     Publish,
@@ -85,8 +84,8 @@ def test_when_all_is_written_it_is_published() -> None:
 def test_percents_rise_with_the_words() -> None:
     """Progress goes from the plan to the last section in proportion to the target words."""
     plan = tuple(Step(f"s{n}", "", True, words) for n, words in enumerate((100, 0, 300)))
-    percents = [percent_before(plan, finished) for finished in range(4)]
-    assert percents[0] == PLANNING_PERCENT and percents[-1] == WRITTEN_PERCENT
+    percents = [percent_before(BLOG, plan, finished) for finished in range(4)]
+    assert percents[0] == BLOG.planning_percent and percents[-1] == WRITTEN_PERCENT
     assert percents == sorted(percents) and percents[1] < 40
 
 

@@ -165,6 +165,8 @@ class Recipe(Protocol):
     description: str
     inputs: type[BaseModel]
     """Options of a request; ``model_json_schema()`` describes them to clients."""
+    planning_percent: int
+    """How much of the work the working steps are, for progress bars."""
 
     def outputs(self) -> Mapping[str, Mapping[str, Any]]:
         """JSON Schemas of the sections' data, for clients.
@@ -211,6 +213,8 @@ class Recipe(Protocol):
 
 class BaseRecipe:
     """What most recipes have in common: no structured sections, no working steps, and nothing to wait for."""
+
+    planning_percent: int = 10
 
     def outputs(self) -> Mapping[str, Mapping[str, Any]]:
         """See :meth:`Recipe.outputs`."""

@@ -152,6 +152,7 @@ class Social(BaseRecipe):
     title = "Social post"
     description = "Keywords, strategy, a post in the platform's form, and a compliance check with rewrites."
     inputs: type[SocialInputs] = SocialInputs
+    planning_percent: int = 90
 
     def outputs(self) -> Mapping[str, Mapping[str, Any]]:
         """Of each step, and of the post; a second draft and its check are as the first."""

@@ -10,7 +10,6 @@ from inkwire_contracts.events import PlannedData
 from inkwire_contracts.fold import Snapshot
 from inkwire_recipes.recipe import Composed, Recipe, Step, Work
 
-PLANNING_PERCENT = 10
 WRITTEN_PERCENT = 97
 
 
@@ -86,12 +85,12 @@ def next_action(recipe: Recipe, snapshot: Snapshot) -> Action:
         steps = recipe.steps(work)
         for index, step in enumerate(steps):
             if step.section not in work.texts:
-                return WriteSection(step, 0, 0, PLANNING_PERCENT * index // len(steps))
+                return WriteSection(step, 0, 0, recipe.planning_percent * index // len(steps))
         reason = recipe.pause(work)
         return FixPlan(recipe.plan(work)) if reason is None else Pause(reason)
     for number, step in enumerate(work.plan, 1):
         if step.section not in work.texts:
-            return WriteSection(step, number, len(work.plan), percent_before(work.plan, number - 1))
+            return WriteSection(step, number, len(work.plan), percent_before(recipe, work.plan, number - 1))
     return Publish()
 
 
@@ -119,11 +118,11 @@ def behind_open_text(recipes: Mapping[str, Recipe], snapshot: Snapshot) -> tuple
     return (prompt_chars, answer_chars) if answer_chars > 0 else None
 
 
-def percent_before(plan: tuple[Step, ...], finished: int) -> int:
+def percent_before(recipe: Recipe, plan: tuple[Step, ...], finished: int) -> int:
     """Percent of the run when the first ``finished`` sections are done, weighted by their target words."""
     weights = [max(1, step.target_words) for step in plan]
     share = sum(weights[:finished]) / sum(weights)
-    return PLANNING_PERCENT + int((WRITTEN_PERCENT - PLANNING_PERCENT) * share)
+    return recipe.planning_percent + int((WRITTEN_PERCENT - recipe.planning_percent) * share)
 
 
 def _document(snapshot: Snapshot) -> tuple[Step, ...]:

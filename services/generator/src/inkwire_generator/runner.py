@@ -220,7 +220,7 @@ class Runner:
             self._failures = self._unusable = 0
         elif isinstance(action, FixPlan):
             await writer.write(Planned, action.plan)
-            await self._tell(writer, planner.PLANNING_PERCENT, "planned", sections=len(action.plan.sections))
+            await self._tell(writer, recipe.planning_percent, "planned", sections=len(action.plan.sections))
         elif isinstance(action, Pause):
             await writer.write(Paused, PausedData(reason=action.reason))
             get_logger().info("paused", reason=action.reason, seq=writer.snapshot.seq)
