@@ -3,6 +3,9 @@
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from inkwire_chassis.event_log import EventLog, StoredEvent
 from inkwire_contracts import subjects
@@ -234,6 +237,42 @@ async def test_the_next_provider_is_used_when_the_quota_is_up(nats_url: str, tmp
                 await commit_job(log, job)
                 assert [notice.data.code for notice in await assert_published(log, job)] == codes
         assert len(sim.requests()) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "code"),
+    [("429", {}, "provider_rate_limited"), ("500", {"status": 503}, "provider_unavailable")],
+    ids=["429", "503"],
+)
+async def test_the_next_provider_is_used_when_the_first_asks_for_too_long_a_wait(
+    nats_url: str, tmp_path: Path, kind: str, params: dict[str, Any], code: str
+) -> None:
+    """Nobody waits ten minutes, and no run fails, while another provider is idle; later posts do not ask in vain."""
+    with SimServer() as sim, SimServer(api_key=SECOND_KEY) as second:
+        sim.add_fault(kind, count=None, retry_after_s=600, **params)
+        settings = generator_settings(nats_url, sim, tmp_path, fallbacks=fallbacks(second, tmp_path), retries_count=0)
+        async with open_log(nats_url) as log, running_generator(settings):
+            for title, codes in (("Why small tests win", [code]), ("Why big tests lose", [])):
+                job = make_job(title=title)
+                await commit_job(log, job)
+                assert [notice.data.code for notice in await assert_published(log, job)] == codes
+                snapshot, _ = await read_folded(log, job)
+                assert snapshot.metrics is not None and snapshot.metrics.retries == 0
+        assert len(sim.requests()) == 1
+
+
+async def test_when_every_provider_asks_for_too_long_a_wait_the_run_ends(nats_url: str, tmp_path: Path) -> None:
+    """Each is asked once; then the run fails with what the last one said, instead of asking the first again."""
+    with SimServer() as sim, SimServer(api_key=SECOND_KEY) as second:
+        for server in (sim, second):
+            server.add_fault("429", count=None, retry_after_s=600)
+        settings = generator_settings(nats_url, sim, tmp_path, fallbacks=fallbacks(second, tmp_path))
+        async with open_log(nats_url) as log, running_generator(settings):
+            job = make_job()
+            await commit_job(log, job)
+            snapshot = await until_final(log, job)
+        assert (len(sim.requests()), len(second.requests())) == (1, 1)
+    assert snapshot.error is not None and snapshot.error.code == "provider_rate_limited"
 
 
 async def test_when_every_key_is_refused_the_run_ends(nats_url: str, tmp_path: Path) -> None:

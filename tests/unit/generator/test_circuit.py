@@ -1,6 +1,6 @@
 """The circuit breaker of one provider key."""
 
-from inkwire_generator.circuit import Circuit, CircuitPolicy
+from inkwire_generator.circuit import MAX_TOLD_S, Circuit, CircuitPolicy
 
 POLICY = CircuitPolicy(failures_count=3, first_open_s=5.0, max_open_s=12.0)
 
@@ -87,6 +87,19 @@ def test_old_news_are_ignored() -> None:
     circuit.left(old)
     circuit.tripped(old, 4.0, "provider_auth")
     assert circuit.refusal_s(4.0) == 1.0
+
+
+def test_a_provider_that_says_how_long_is_out_for_that_long() -> None:
+    """Longer than its failures could make it, but not for ever; after that one call probes."""
+    circuit = Circuit(POLICY)
+    circuit.tripped(circuit.ask(), 0.0, "provider_rate_limited", 600.0)
+    assert (circuit.refusal_s(0.0), circuit.code) == (600.0, "provider_rate_limited")
+    assert circuit.refusal_s(600.0) == 0.0
+    circuit.tripped(circuit.ask(), 600.0, "provider_rate_limited", 1e9)
+    assert circuit.refusal_s(600.0) == MAX_TOLD_S
+    assert circuit.refusal_s(600.0 + MAX_TOLD_S) == 0.0
+    circuit.failed(circuit.ask(), 600.0 + MAX_TOLD_S, "provider_unavailable")
+    assert circuit.refusal_s(600.0 + MAX_TOLD_S) <= POLICY.max_open_s
 
 
 def test_a_refused_key_trips_it() -> None:

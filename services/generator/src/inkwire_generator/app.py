@@ -108,7 +108,7 @@ def _providers(
         return Gate(shared, config.limits, asyncio.sleep)
 
     circuit = CircuitPolicy(settings.circuit_failures_count, settings.circuit_first_open_s, settings.circuit_max_open_s)
-    return Providers([(config, gate(config)) for config in configs], clock, circuit)
+    return Providers([(config, gate(config)) for config in configs], clock, circuit, settings.retry_after_limit_s)
 
 
 def _warn_of_unbounded(settings: GeneratorSettings, configs: list[ProviderConfig], prices: Prices) -> None:

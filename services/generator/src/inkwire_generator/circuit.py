@@ -6,6 +6,9 @@ call may probe. An answer to the probe closes it, a failure opens it again for t
 
 from dataclasses import dataclass
 
+MAX_TOLD_S = 3_600.0
+"""The longest that a provider's own word keeps it out without a probe."""
+
 
 @dataclass(frozen=True, slots=True)
 class CircuitPolicy:
@@ -69,12 +72,16 @@ class Circuit:
             return
         self._failures += 1
         if self._probing or self._failures >= self._policy.failures_count:
-            self._open(now_s, self._policy.first_open_s * 2 ** min(self._openings, 16), code)
+            open_s = self._policy.first_open_s * 2 ** min(self._openings, 16)
+            self._open(now_s, min(open_s, self._policy.max_open_s), code)
 
-    def tripped(self, permit: int, now_s: float, code: str) -> None:
-        """The provider said that no call can succeed: open at once, for the longest time."""
+    def tripped(self, permit: int, now_s: float, code: str, open_s: float | None = None) -> None:
+        """The provider said that no call can succeed: open at once, as long as it said, or for the longest time.
+
+        What it said counts up to ``MAX_TOLD_S``; then one call probes.
+        """
         if permit == self._permit:
-            self._open(now_s, self._policy.max_open_s, code)
+            self._open(now_s, self._policy.max_open_s if open_s is None else min(open_s, MAX_TOLD_S), code)
 
     def left(self, permit: int) -> None:
         """The call is over, whatever was told of it; a probe that ended without a verdict makes room for another."""
@@ -82,7 +89,7 @@ class Circuit:
             self._probing = False
 
     def _open(self, now_s: float, open_s: float, code: str) -> None:
-        self._open_until_s = now_s + min(open_s, self._policy.max_open_s)
+        self._open_until_s = now_s + open_s
         self._probing = False
         self._permit += 1
         self._openings += 1

@@ -96,7 +96,7 @@ class GeneratorSettings(StoreSettings):
     retry_max_delay_s: float = Field(20.0, gt=0, le=3_600)
     """Where the doubling ends."""
     retry_after_limit_s: float = Field(120.0, ge=0, le=3_600)
-    """A provider that asks us to wait longer is given up."""
+    """A provider that asks us to wait longer is passed over for that long; without another one, the run fails."""
     retry_max_age_s: float = Field(1_800.0, gt=0, le=86_400)
     """No answer is asked for again once an attempt is older than this."""
     run_max_cost_usd: float | None = Field(None, gt=0)

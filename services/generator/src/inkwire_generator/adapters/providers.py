@@ -41,9 +41,15 @@ class Providers:
     """See :class:`inkwire_generator.ports.Provider`. Close it with :meth:`close`."""
 
     def __init__(
-        self, configs: Sequence[tuple[ProviderConfig, Gate]], clock: Clock, circuit_policy: CircuitPolicy
+        self,
+        configs: Sequence[tuple[ProviderConfig, Gate]],
+        clock: Clock,
+        circuit_policy: CircuitPolicy,
+        max_retry_after_s: float,
     ) -> None:
+        """``max_retry_after_s``: a provider that asks for a longer wait is passed over, where another is near."""
         self._clock = clock
+        self._max_retry_after_s = max_retry_after_s
         self._lines = [
             Line(config, OpenAIProvider(config, clock, gate.observe), Circuit(circuit_policy), gate)
             for config, gate in configs
@@ -103,6 +109,8 @@ class Providers:
     async def _judged(self, line: Line, permit: int, began_s: float, error: ProviderError) -> ProviderError:
         """Tell circuit and budget of a failure; what it means for the run."""
         now_s = self._clock.monotonic_s()
+        if (passed := self._passed_over(line, permit, now_s, error)) is not None:
+            return passed
         if error.code in ILL:
             was_open = line.circuit.is_open
             line.circuit.failed(permit, now_s, error.code)
@@ -115,6 +123,18 @@ class Providers:
             get_logger().error("provider refuses the key", base_url=line.config.base_url, detail=error.detail)
             return _not_asked(error.code, 0.0, "another provider is next")
         return error
+
+    def _passed_over(self, line: Line, permit: int, now_s: float, error: ProviderError) -> ProviderError | None:
+        """A provider asks for a wait that would end the run: it is out for that long, and another is asked instead."""
+        told_s = error.retry_after_s
+        if not error.retryable or told_s is None or told_s <= self._max_retry_after_s:
+            return None
+        wait_s = min((other.circuit.refusal_s(now_s) for other in self._lines if other is not line), default=None)
+        if wait_s is None or wait_s > self._max_retry_after_s:
+            return None
+        line.circuit.tripped(permit, now_s, error.code, told_s)
+        get_logger().warning("provider is out", base_url=line.config.base_url, code=error.code, wait_s=told_s)
+        return _not_asked(error.code, wait_s, "another provider is next")
 
 
 async def _watched(
