@@ -1,5 +1,6 @@
 """The page in a real browser: an outline is read, changed and approved by its author before anything is written."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 
@@ -81,3 +82,25 @@ async def test_an_outline_is_approved_as_it_stands(page: Page, stack: Stack) -> 
     await expect(panel).to_be_hidden()
     await expect(page.get_by_test_id("status")).to_have_text("Published", timeout=60_000)
     assert await page.evaluate("window.inkwire.snapshot.run") == 2
+
+
+async def test_a_published_article_is_downloaded_in_any_format(page: Page, stack: Stack) -> None:
+    """Markdown is the text itself; the others are files of the api, with its names."""
+    await page.goto(stack.url)
+    await page.get_by_test_id("title-input").fill("Top 3 Laravel tips")
+    await page.get_by_test_id("submit").click()
+    await expect(page.get_by_test_id("status")).to_have_text("Published", timeout=60_000)
+    text = (await page.evaluate("window.inkwire.text")).encode()
+    found = {}
+    for label in ("Markdown", "Markdown, front matter", "Web page", "Word", "JSON"):
+        await page.get_by_label("File format").select_option(label=label)
+        async with page.expect_download() as download:
+            await page.get_by_test_id("download").click()
+        file = await download.value
+        found[label] = (file.suggested_filename.rpartition(".")[2], (await file.path()).read_bytes())
+    assert [ending for ending, _ in found.values()] == ["md", "md", "html", "docx", "json"]
+    assert found["Markdown"][1] == text
+    front, _, body = found["Markdown, front matter"][1].partition(b"---\n\n")
+    assert body == text and hashlib.sha256(text).hexdigest().encode() in front
+    assert json.loads(found["JSON"][1])["markdown"].encode() == text
+    assert found["Word"][1].startswith(b"PK") and found["Web page"][1].startswith(b"<!doctype html>")

@@ -101,8 +101,12 @@ export class Api {
 
   /** The stored document's bytes and the digest its answer claims. */
   async markdown(post) {
-    const answer = await this.#send("GET", `/posts/${post}/markdown`);
-    return { bytes: await answer.arrayBuffer(), name: fileName(answer.headers.get("content-disposition")) };
+    return file(await this.#send("GET", `/posts/${post}/markdown`));
+  }
+
+  /** A finished post as a file of that format. */
+  async exported(post, format) {
+    return file(await this.#send("GET", `/posts/${post}/export?format=${format}`));
   }
 
   async #mint() {
@@ -125,7 +129,7 @@ export class Api {
 
   async #send(method, path, options = {}, again = true) {
     const { body, headers = {}, anonymous = false } = options;
-    const all = { Accept: "application/json, text/markdown;q=0.9", ...headers };
+    const all = { Accept: "application/json, */*;q=0.9", ...headers };
     if (body !== undefined) all["Content-Type"] = "application/json";
     if (!anonymous) all.Authorization = `Bearer ${(await this.get()).token}`;
     const answer = await this.#reach(path, {
@@ -159,6 +163,15 @@ function lifetime(token) {
   } catch {
     return DEFAULT_LIFETIME_MS;
   }
+}
+
+async function file(answer) {
+  const type = answer.headers.get("content-type") ?? "";
+  return {
+    bytes: await answer.arrayBuffer(),
+    type: type.startsWith("text/html") ? "application/octet-stream" : type, // to keep, never to open under our address
+    name: fileName(answer.headers.get("content-disposition")),
+  };
 }
 
 function fileName(disposition) {

@@ -344,8 +344,10 @@ export class PostView {
   }
 
   async #download() {
-    const { bytes, name } = await this.#api.markdown(this.#feed.snapshot.post);
-    const url = URL.createObjectURL(new Blob([bytes], { type: "text/markdown;charset=utf-8" }));
+    const { post } = this.#feed.snapshot;
+    const format = this.#nodes.format.value;
+    const { bytes, type, name } = await (format === "" ? this.#api.markdown(post) : this.#api.exported(post, format));
+    const url = URL.createObjectURL(new Blob([bytes], { type }));
     el("a", { href: url, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
