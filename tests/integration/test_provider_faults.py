@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from inkwire_contracts.events import Retrying
 from inkwire_contracts.fold import document
@@ -204,3 +205,25 @@ async def test_a_third_of_all_calls_fails(nats_url: str, tmp_path: Path) -> None
         calls = len(sim.requests())
     assert sum(met) > 0.2 * calls
     assert sum(hits > 0 for hits in met) > len(met) / 2
+
+
+LIVE_KEY = "live-0123456789abcdef"
+
+
+@pytest.mark.parametrize(("kind", "params"), [("500", {"status": 401}), ("error_data", MIDWAY)], ids=["401", "midway"])
+async def test_a_provider_s_words_tell_neither_key_nor_prompt(
+    nats_url: str, tmp_path: Path, kind: str, params: dict[str, Any]
+) -> None:
+    """What a provider says stands in the worker's log, but for the key it was asked with and what it was asked."""
+    title = "My divorce from Alexander"
+    with SimServer() as sim:
+        sim.add_fault(kind, message=f"Key {LIVE_KEY} (live-012****cdef) may not ask: {title}", **params)
+        settings = generator_settings(nats_url, sim, tmp_path, openai_api_key=LIVE_KEY, **HURRIED)
+        with capture_logs() as told:
+            async with open_log(nats_url) as log, running_generator(settings):
+                job = make_job(title=title)
+                await commit_job(log, job)
+                await until_final(log, job)
+    details = [line["detail"] for line in told if line["event"] == "provider failed"]
+    assert len(details) == 1 and "Key *** *** may not ask: [...]" in details[0]
+    assert not any(part in str(told) for part in ("live-012", "cdef", title))

@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from inkwire_contracts.errors import ERROR_CODES
-from inkwire_generator.provider_errors import from_finish, from_status, from_stream, retry_after_s
+from inkwire_generator.provider_errors import (
+    HIDDEN,
+    MAX_SAID_CHARS,
+    cleaned,
+    from_finish,
+    from_status,
+    from_stream,
+    retry_after_s,
+    tell_said,
+)
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -98,8 +107,57 @@ def test_finish_reasons() -> None:
     assert from_finish("content_filter") is not None
 
 
-def test_details_are_bounded_and_stay_out_of_parameters() -> None:
-    """What a provider says is for the log: at most a line, and never a parameter of the shown text."""
-    error = from_status(500, {}, {"message": "secret sk-123 " * 1_000}, NOW)
-    assert len(error.detail) <= 300
-    assert error.params == {}
+KEY = "live-0123456789abcdef"
+
+
+def test_what_a_provider_says_is_told_to_nobody_as_it_is() -> None:
+    """Until it is cleaned it stands neither in the detail nor in the exception's text, nor ever in a parameter."""
+    for error in (from_status(500, {}, {"message": "secret"}, NOW), from_stream({"message": "secret"})):
+        assert "secret" not in error.detail + str(error) and error.params == {}
+        tell_said(error, "", "")
+        assert error.detail.endswith("secret") and error.said == "" and error.params == {}
+
+
+def test_details_are_bounded_and_name_code_type_and_parameter() -> None:
+    """At most a line of the provider's words, after what it calls the failure."""
+    body = {"code": "bad_value", "type": "invalid_request_error", "param": "top_p", "message": "too\nhigh " * 1_000}
+    error = from_status(400, {}, {"error": body}, NOW)
+    tell_said(error, KEY, "")
+    assert error.detail.startswith("HTTP 400 bad_value invalid_request_error top_p: too high too high")
+    assert len(error.detail) <= 2 * MAX_SAID_CHARS + 2 and "\n" not in error.detail
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        KEY,
+        f"({KEY}).",
+        KEY[:-6],
+        "live-012********cdef",
+        "sk-another0123",
+        "Bearer another0123",
+        "********cdef",
+        "x" * 110 + KEY,
+    ],
+)
+def test_keys_are_cut(shown: str) -> None:
+    """The configured key, whole, cut short or masked, and what looks like somebody's."""
+    error = from_status(401, {}, {"code": f"bad {shown}", "message": f"Incorrect key {shown} was given"}, NOW)
+    tell_said(error, KEY, "")
+    assert HIDDEN in error.detail
+    assert not any(part in error.detail for part in ("live", "0123", "cdef"))
+
+
+@pytest.mark.parametrize("key", ["", "x", "none"])
+def test_short_keys_are_no_trouble(key: str) -> None:
+    """A server of one's own with a key of a letter or none: the words stay readable."""
+    assert cleaned("too many tokens", key, "") == "too many tokens"
+
+
+def test_the_prompt_is_cut() -> None:
+    """What is in the prompt too, a dozen characters or more, is nobody's business; the words around it stay."""
+    prompt = "Write about:\nMy divorce from Alexander\nin five sections"
+    said = "Policy: 'My divorce from Alexander' in section 1 is not allowed"
+    assert cleaned(said, KEY, prompt) == "Policy: '[...]' in section 1 is not allowed"
+    assert cleaned(prompt, KEY, prompt) == "[...]"
+    assert cleaned("about: My", KEY, prompt) == "about: My"

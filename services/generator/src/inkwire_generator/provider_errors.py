@@ -1,5 +1,6 @@
 """From what a provider says went wrong to our codes. Pure; the wire's many shapes are in docs/architecture.md."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -7,7 +8,17 @@ from typing import Any
 
 from inkwire_generator.errors import ProviderError
 
-MAX_DETAIL_CHARS = 300
+MAX_SAID_CHARS = 120
+"""Of a provider's own words in our log."""
+MAX_CODES_CHARS = 120
+MAX_RAW_CHARS = 1_024
+"""Of a provider's own words that are looked at."""
+MIN_ECHO_CHARS = 12
+"""So many characters in a row that are in the prompt, too, are taken from it."""
+KEY_START_CHARS = 8
+"""A key is known by its beginning, where the provider shows no more of it."""
+HIDDEN = "***"
+_KEYLIKE = re.compile(r"\bsk-[\w*.-]+|(?i:\bbearer )\S+")
 _QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "quota_exceeded")
 
 
@@ -24,31 +35,31 @@ def from_status(status: int, headers: Mapping[str, str], body: Any, now: datetim
 
 
 def _of_status(status: int, headers: Mapping[str, str], body: Any, now: datetime) -> ProviderError:
-    detail = f"HTTP {status} {_message(body)}"[:MAX_DETAIL_CHARS]
+    about = {"detail": f"HTTP {status} {_codes(body)}".rstrip(), "said": _message(body)}
     wait_s = retry_after_s(headers, now)
     if status == 429:
-        return _limited(_code(body), detail, wait_s)
+        return _limited(_code(body), about, wait_s)
     if status in (401, 403):
-        return ProviderError("provider_auth", retryable=False, detail=detail)
+        return ProviderError("provider_auth", retryable=False, **about)
     if status in (408, 409, 425) or status >= 500:
-        return ProviderError("provider_unavailable", retryable=True, retry_after_s=wait_s, detail=detail)
-    return ProviderError("provider_rejected", retryable=False, detail=detail)
+        return ProviderError("provider_unavailable", retryable=True, retry_after_s=wait_s, **about)
+    return ProviderError("provider_rejected", retryable=False, **about)
 
 
 def from_stream(error: Any) -> ProviderError:
     """The error of an ``error`` object, or of an ``event: error``, in the middle of a stream."""
-    detail = _message(error)[:MAX_DETAIL_CHARS]
+    about = {"detail": _codes(error), "said": _message(error)}
     code = _code(error)
     status = _status(error)
     if status == 429 or _is_quota(code) or "rate_limit" in code:
-        return _limited(code, detail, None)
+        return _limited(code, about, None)
     if status in (401, 403):
-        return ProviderError("provider_auth", retryable=False, detail=detail)
+        return ProviderError("provider_auth", retryable=False, **about)
     if status in (400, 404, 422):
-        return ProviderError("provider_rejected", retryable=False, detail=detail)
+        return ProviderError("provider_rejected", retryable=False, **about)
     if "content_filter" in code or "content_policy" in code:
-        return ProviderError("provider_content_filter", retryable=False, detail=detail)
-    return ProviderError("provider_unavailable", retryable=True, detail=detail)
+        return ProviderError("provider_content_filter", retryable=False, **about)
+    return ProviderError("provider_unavailable", retryable=True, **about)
 
 
 def from_finish(reason: str) -> ProviderError | None:
@@ -58,6 +69,43 @@ def from_finish(reason: str) -> ProviderError | None:
     if reason == "error":
         return ProviderError("provider_unavailable", retryable=True, detail="finish_reason error")
     return None
+
+
+def tell_said(error: ProviderError, api_key: str, prompt: str) -> None:
+    """Add what the provider wrote to the error's detail, without the key and without what it repeats of the prompt."""
+    words = [cleaned(text, api_key, prompt) for text in (error.detail, error.said)]
+    error.detail, error.said = ": ".join(filter(None, words)), ""
+
+
+def cleaned(said: str, api_key: str, prompt: str) -> str:
+    """A provider's words, as far as they may stand in a log: one line of at most ``MAX_SAID_CHARS`` characters."""
+    text = _without_key(said[:MAX_RAW_CHARS], api_key)
+    return " ".join(_without_echo(text, prompt).split())[:MAX_SAID_CHARS]
+
+
+def _without_key(text: str, api_key: str) -> str:
+    if api_key:
+        text = text.replace(api_key, HIDDEN)
+    if len(api_key) > KEY_START_CHARS:
+        text = re.sub(re.escape(api_key[:KEY_START_CHARS]) + r"\S*", HIDDEN, text)
+    words = _KEYLIKE.sub(HIDDEN, text).split(" ")
+    return " ".join(HIDDEN if HIDDEN in word else word for word in words)  # a mask leaves some of a key's ends
+
+
+def _without_echo(text: str, prompt: str) -> str:
+    kept: list[str] = []
+    at = 0
+    while at < len(text):
+        end = at + MIN_ECHO_CHARS
+        if end > len(text) or text[at:end] not in prompt:
+            kept.append(text[at])
+            at += 1
+            continue
+        while end < len(text) and text[at : end + 1] in prompt:
+            end += 1
+        kept.append("[...]")
+        at = end
+    return "".join(kept)
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -86,10 +134,10 @@ def _number(text: str | None) -> float | None:
     return value if 0 <= value < 1e9 else None
 
 
-def _limited(code: str, detail: str, wait_s: float | None) -> ProviderError:
+def _limited(code: str, about: Mapping[str, str], wait_s: float | None) -> ProviderError:
     if _is_quota(code):
-        return ProviderError("provider_quota", retryable=False, detail=detail)
-    return ProviderError("provider_rate_limited", retryable=True, retry_after_s=wait_s, detail=detail)
+        return ProviderError("provider_quota", retryable=False, **about)
+    return ProviderError("provider_rate_limited", retryable=True, retry_after_s=wait_s, **about)
 
 
 def _is_quota(code: str) -> bool:
@@ -105,6 +153,15 @@ def _code(body: Any) -> str:
     if not isinstance(inner, Mapping):
         return ""
     return " ".join(inner[key] for key in ("code", "type") if isinstance(inner.get(key), str))
+
+
+def _codes(body: Any) -> str:
+    """Code, type and parameter, in the provider's words."""
+    inner = _inner(body)
+    if not isinstance(inner, Mapping):
+        return ""
+    known = [str(inner[key]) for key in ("code", "type", "param") if isinstance(inner.get(key), str | int)]
+    return " ".join(known)[:MAX_CODES_CHARS]
 
 
 def _status(body: Any) -> int:

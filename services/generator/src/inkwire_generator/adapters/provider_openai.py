@@ -20,7 +20,7 @@ from inkwire_generator.budget import NO_LIMITS, RateLimits
 from inkwire_generator.completion import CompletionStream
 from inkwire_generator.errors import ProviderError
 from inkwire_generator.ports import Answer, Finish
-from inkwire_generator.provider_errors import from_status
+from inkwire_generator.provider_errors import from_status, tell_said
 from inkwire_recipes.recipe import Prompt
 
 OPENAI_HOST = "api.openai.com"
@@ -85,11 +85,15 @@ class OpenAIProvider:
     @asynccontextmanager
     async def stream(self, prompt: Prompt) -> AsyncIterator[Answer]:
         started_s = self._clock.monotonic_s()
-        async with (
-            self._opened(prompt, started_s) as received,
-            aclosing(self._read(prompt, received, started_s)) as pieces,
-        ):
-            yield Answer(self._config.model, pieces)
+        try:
+            async with (
+                self._opened(prompt, started_s) as received,
+                aclosing(self._read(prompt, received, started_s)) as pieces,
+            ):
+                yield Answer(self._config.model, pieces)
+        except ProviderError as error:
+            tell_said(error, self._config.api_key, "\n".join(text for _, text in prompt.messages))
+            raise
 
     @asynccontextmanager
     async def _opened(self, prompt: Prompt, started_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
