@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from inkwire_generator.errors import ProviderError
 
@@ -22,6 +22,13 @@ _KEYLIKE = re.compile(r"\bsk-[\w*.-]+|(?i:\bbearer )\S+")
 _QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "quota_exceeded")
 
 
+class _About(TypedDict):
+    """See :class:`ProviderError`."""
+
+    detail: str
+    said: str
+
+
 def from_status(status: int, headers: Mapping[str, str], body: Any, now: datetime) -> ProviderError:
     """The error of an HTTP answer that is no stream. ``body`` is decoded JSON, text, or ``None``.
 
@@ -35,7 +42,7 @@ def from_status(status: int, headers: Mapping[str, str], body: Any, now: datetim
 
 
 def _of_status(status: int, headers: Mapping[str, str], body: Any, now: datetime) -> ProviderError:
-    about = {"detail": f"HTTP {status} {_codes(body)}".rstrip(), "said": _message(body)}
+    about: _About = {"detail": f"HTTP {status} {_codes(body)}".rstrip(), "said": _message(body)}
     wait_s = retry_after_s(headers, now)
     if status == 429:
         return _limited(_code(body), about, wait_s)
@@ -48,7 +55,7 @@ def _of_status(status: int, headers: Mapping[str, str], body: Any, now: datetime
 
 def from_stream(error: Any) -> ProviderError:
     """The error of an ``error`` object, or of an ``event: error``, in the middle of a stream."""
-    about = {"detail": _codes(error), "said": _message(error)}
+    about: _About = {"detail": _codes(error), "said": _message(error)}
     code = _code(error)
     status = _status(error)
     if status == 429 or _is_quota(code) or "rate_limit" in code:
@@ -134,7 +141,7 @@ def _number(text: str | None) -> float | None:
     return value if 0 <= value < 1e9 else None
 
 
-def _limited(code: str, about: Mapping[str, str], wait_s: float | None) -> ProviderError:
+def _limited(code: str, about: _About, wait_s: float | None) -> ProviderError:
     if _is_quota(code):
         return ProviderError("provider_quota", retryable=False, **about)
     return ProviderError("provider_rate_limited", retryable=True, retry_after_s=wait_s, **about)
