@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from inkwire_contracts.events import Retrying
 from tests.support.generator import commit_job, generator_settings, read_folded, running_generator, until_final
@@ -59,3 +60,20 @@ async def test_a_post_below_its_limit_is_written(nats_url: str, tmp_path: Path) 
                 other = make_job(title="Why small tests win")
                 await commit_job(log, other)
                 assert (await until_final(log, other)).status == "published"
+
+
+@pytest.mark.parametrize(
+    ("limits", "warned"),
+    [({"run_max_cost_usd": 1.0}, True), ({"run_max_cost_usd": 1.0, "run_max_tokens": 9}, False), ({}, False)],
+    ids=["dollars", "both", "none"],
+)
+async def test_a_limit_that_cannot_hold_is_told_at_the_start(
+    nats_url: str, tmp_path: Path, limits: dict[str, Any], warned: bool
+) -> None:
+    """Dollars bound no model without a price; who limits tokens, too, or nothing, hears nothing."""
+    with SimServer() as sim, capture_logs() as told:
+        settings = generator_settings(nats_url, sim, tmp_path, **limits)
+        async with open_log(nats_url), running_generator(settings):
+            pass
+    models = [line["models"] for line in told if "no limit in dollars" in line["event"]]
+    assert models == ([[settings.openai_model]] if warned else [])

@@ -113,3 +113,14 @@ def test_job_types_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     path.write_text('{"triage": {"title": "Triage"}}')
     with pytest.raises(SettingsError, match=r"^INKWIRE_JOB_TYPES_FILE: triage: task: Field required$"):
         load(GeneratorSettings)
+
+
+def test_what_a_run_may_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both limits come from the environment; empty ones are none, and nothing is no limit that could hold."""
+    monkeypatch.setenv("INKWIRE_GENERATOR_RUN_MAX_COST_USD", "0.25")
+    monkeypatch.setenv("INKWIRE_GENERATOR_RUN_MAX_TOKENS", "")
+    settings = load(GeneratorSettings)
+    assert (settings.run_max_cost_usd, settings.run_max_tokens) == (0.25, None)
+    monkeypatch.setenv("INKWIRE_GENERATOR_RUN_MAX_COST_USD", "0")
+    with pytest.raises(SettingsError, match=r"^INKWIRE_GENERATOR_RUN_MAX_COST_USD: "):
+        load(GeneratorSettings)
