@@ -188,3 +188,10 @@ def test_alone_it_explains_itself(run: ModuleType, capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "./run up" in shown
     assert "./run test" in shown
+
+
+def test_both_processes_together_run_every_test(run: ModuleType) -> None:
+    """Each folder that holds tests is in exactly one of the two lists."""
+    tests = Path(run.ROOT) / "tests"
+    holding = sorted({f"tests/{file.relative_to(tests).parts[0]}" for file in tests.rglob("test_*.py")})
+    assert sorted([*run.TESTS_HERE, *run.TESTS_BESIDE]) == holding
