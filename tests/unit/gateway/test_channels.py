@@ -339,6 +339,30 @@ async def test_a_repair_that_an_outage_met_adds_nothing(stage: Stage) -> None:
     assert client.seqs == [] and stage.channel.live.snapshot.sections[0].text == "New and other"
 
 
+async def test_an_outage_during_a_comparison_sends_no_reader_back(stage: Stage) -> None:
+    """Who came back with more than there is here waits for the comparison after the outage."""
+    await stage.live(stage.join())
+    missed = stage.broker.script.chunk(" more")
+    asked, answer = asyncio.Event(), asyncio.Event()
+    read = stage.broker.events_after
+
+    async def late_answer(owner: str, post: str, stream_seq: int) -> Sequence[LogEvent]:
+        events = await read(owner, post, stream_seq)
+        asked.set()
+        await answer.wait()
+        return events
+
+    stage.broker.events_after = late_answer  # type: ignore[method-assign]
+    client = stage.join(position=Position(epoch=EPOCH, seq=missed.event.seq))
+    await asked.wait()
+    stage.channels.disconnected()
+    answer.set()
+    stage.channels.reconnected()
+    await stage.live(client)
+    assert client.types == ["subscribed", "live"]
+    assert client.told[-1]["position"]["seq"] == missed.event.seq
+
+
 async def test_a_log_that_is_provisioned_late_is_still_compared(stage: Stage) -> None:
     """A broker that is back without its streams is asked on, however long; an ended post is compared too."""
     stage.broker.script.publish()

@@ -156,15 +156,20 @@ class Channels:
             )
         await self._certain.wait()
         found = True
-        if upkeep.anew or await self._repair(channel) is Verdict.DAMAGED:
+        verdict = Verdict.DAMAGED if upkeep.anew else await self._repair(channel)
+        if verdict is Verdict.DAMAGED:
             found = await self._load(channel, upkeep)
-            if found and _readers_ahead(channel) and await self._repair(channel) is Verdict.DAMAGED:
-                found = await self._load(channel, upkeep)
+            if found and _readers_ahead(channel):
+                verdict = await self._repair(channel)
+                if verdict is Verdict.DAMAGED:
+                    found = await self._load(channel, upkeep)
         if not found:
             self._give_up(channel, "not_found")
         for subscription in channel.waiting:
-            # Who joined since may have seen more than the log was asked for: the next round is for them.
-            if subscription in joined_before or not channel.is_ahead(subscription):
+            # Who has seen more than there is here waits for the next round: who joined since the log was asked, and
+            # everybody where the broker was lost meanwhile, so that what it has was not told to the end.
+            asked = subscription in joined_before and verdict is not Verdict.GAP
+            if asked or not channel.is_ahead(subscription):
                 self._attach(channel, subscription)
 
     async def _load(self, channel: PostChannel, upkeep: _Upkeep) -> bool:
