@@ -26,6 +26,9 @@ T = TypeVar("T")
 pytestmark = pytest.mark.slow
 
 POSTS = 6
+OUTAGE_TIMEOUT_S = 4 * ELECTION_TIMEOUT_S
+"""Readers see nothing while a test takes servers away, looks at what is refused, and brings them back."""
+
 SECTION_CHUNKS = 5
 
 
@@ -102,10 +105,10 @@ async def under_load(cluster: NatsCluster, folder: Path) -> AsyncIterator[Load]:
 
 
 async def _read(writer: ScriptedWriter, client: Reader) -> Snapshot:
-    """To the end, however long a server's election keeps it waiting."""
+    """To the end, however long an outage and the elections after it keep it waiting."""
     channel = f"post:{writer.job.post}"
     while not client.snapshots[channel].is_final:
-        await client.next(timeout_s=ELECTION_TIMEOUT_S)
+        await client.next(timeout_s=OUTAGE_TIMEOUT_S)
     return client.snapshots[channel]
 
 
