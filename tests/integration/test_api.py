@@ -16,7 +16,6 @@ from inkwire_contracts import events
 from inkwire_contracts.commands import Job
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.topology import EVENTS, JOBS
-from inkwire_recipes.analysis import MAX_MATERIAL_CHARS
 from inkwire_stores import StoredPost
 from tests.support.api import Api, make_settings, open_api, token
 from tests.support.log import ScriptedWriter, make_job, open_log
@@ -296,22 +295,6 @@ async def test_what_can_be_written_is_listed(api: Api) -> None:
     assert kinds["course"]["steps"] == []
     config = (await api.ask("GET", "/config", subject=None)).json
     assert (config["simulated"], config["dev_sign_in"]) == (False, True)
-
-
-async def test_an_operators_job_types_are_listed_and_taken(nats_url: str, tmp_path: Path) -> None:
-    """The options' schema has them to choose from; material as long as the recipe takes it comes through."""
-    own = '{"triage": {"title": "Triage", "task": "Sort."}}'
-    async with open_api(nats_url, tmp_path, job_types=own) as api:
-        listed = (await api.ask("GET", "/recipes", subject=None)).json["items"]
-        [inputs] = [recipe["inputs"] for recipe in listed if recipe["name"] == "analysis"]
-        assert inputs["properties"]["job_type"]["enum"][-2:] == ["gas_analysis", "triage"]
-        options = {"job_type": "triage", "material": "x" * MAX_MATERIAL_CHARS}
-        wish = {"title": "A long report", "recipe": "analysis", "options": options}
-        assert (await api.ask("POST", "/posts", json=wish)).status == 202
-        options["material"] += "x"
-        assert (await api.ask("POST", "/posts", json=wish)).code in ("invalid_request", "invalid_options")
-        unknown = {**wish, "options": {"job_type": "horoscope"}}
-        assert (await api.ask("POST", "/posts", json=unknown)).code == "invalid_options"
 
 
 async def test_readiness_names_what_is_missing(nats_factory: NatsFactory, tmp_path: Path) -> None:

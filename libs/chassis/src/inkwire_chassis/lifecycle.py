@@ -89,7 +89,7 @@ async def run_until_stopped(compose: Compose, *, stop_timeout_s: float) -> int:
     supervisor = Supervisor()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
+        with contextlib.suppress(NotImplementedError):  # a loop without signals, as on Windows
             loop.add_signal_handler(signum, supervisor.request_stop, signal.Signals(signum).name)
     started = asyncio.Event()
     life = asyncio.create_task(_life(compose(supervisor), supervisor, started), name="life")

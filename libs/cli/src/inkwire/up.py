@@ -60,7 +60,7 @@ def _signals(wanted: asyncio.Event, launcher: Launcher) -> Iterator[None]:
 
     loop = asyncio.get_running_loop()
     for signum in STOP_SIGNALS:
-        with suppress(NotImplementedError):
+        with suppress(NotImplementedError):  # a loop without signals, as on Windows
             loop.add_signal_handler(signum, caught)
     try:
         yield

@@ -102,7 +102,7 @@ def _interruptible(task: asyncio.Task[None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
     for signum in signals:
-        with suppress(NotImplementedError):
+        with suppress(NotImplementedError):  # a loop without signals, as on Windows
             loop.add_signal_handler(signum, task.cancel)
     try:
         yield

@@ -1,6 +1,7 @@
 """One connected client: its session's effects are carried out here, on its socket and in the hub."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from inkwire_gateway.adapters.server import ServerLimits
 
 
-class Gateway:
+class Gateway(ABC):
     """What all clients of a process share."""
 
     channels: Channels
@@ -40,9 +41,9 @@ class Gateway:
         self.session_limits = session_limits
         self.close_timeout_s = close_timeout_s
 
+    @abstractmethod
     def admit(self, owner: str) -> bool:
         """Whether one more connection of this owner fits."""
-        raise NotImplementedError
 
 
 class Client:
