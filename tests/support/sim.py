@@ -101,12 +101,15 @@ class SimServer:
         after_chunks: int | None = None,
         probability: float = 1.0,
         match: str = "",
+        endpoint: str | None = None,
         **params: Any,
     ) -> dict[str, Any]:
-        """Add a rule (by default for one request); `params` are the kind's own. The rule with its id."""
+        """Add a rule (by default for one request); `params` are the kind's own. The rule with its id.
+
+        ``endpoint``: only for ``chat`` or only for ``embeddings``; None for both."""
         rule = {
             "kind": kind, "count": count, "after_chunks": after_chunks, "probability": probability, "match": match,
-            "params": params,
+            "endpoint": endpoint, "params": params,
         }  # fmt: skip
         added: dict[str, Any] = self.control("POST", "faults", rule)
         return added

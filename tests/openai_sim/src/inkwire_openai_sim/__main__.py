@@ -34,8 +34,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m inkwire_openai_sim",
-        description="A server that speaks OpenAI's chat completions, writes readable text without any model, and "
-        "misbehaves on command.",
+        description="A server that speaks OpenAI's chat completions and embeddings, writes readable text without any "
+        "model, and misbehaves on command.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""The HTTP side: chat completions, models, liveness; composes the control API in."""
+"""The HTTP side: chat completions, embeddings, models, liveness; composes the control API in."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Final
 
 from aiohttp import web
 
-from inkwire_openai_sim import control, fault_kinds
-from inkwire_openai_sim.chat_request import ChatRequest, parse
-from inkwire_openai_sim.completion import Completion, compose
+from inkwire_openai_sim import chat_request, control, embedding, embedding_request, fault_kinds
+from inkwire_openai_sim.completion import compose
 from inkwire_openai_sim.errors import ApiError, masked
 from inkwire_openai_sim.exchange import Exchange
+from inkwire_openai_sim.faults import Chosen
 from inkwire_openai_sim.limits import RateWindow
 from inkwire_openai_sim.pacing import Pacer
-from inkwire_openai_sim.request_log import RequestRecord, preview
-from inkwire_openai_sim.state import SIMULATOR, Simulator
-from inkwire_openai_sim.wire import Encoder, StreamPlan
+from inkwire_openai_sim.request_log import Endpoint, RequestRecord, preview
+from inkwire_openai_sim.state import CHAT_MODELS, SIMULATOR, Simulator
+from inkwire_openai_sim.wire import Encoder, StreamPlan, dumps
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 RECORD: Final = web.RequestKey("record", RequestRecord)
@@ -30,6 +30,7 @@ STARTED_S: Final = web.RequestKey("started_s", float)
 log = logging.getLogger("inkwire_openai_sim")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.Request, RequestRecord, bytes], Awaitable[web.StreamResponse]]
 
 
 def create_app(simulator: Simulator) -> web.Application:
@@ -38,6 +39,7 @@ def create_app(simulator: Simulator) -> web.Application:
     app[SIMULATOR] = simulator
     app.on_response_prepare.append(_openai_headers)
     app.router.add_post("/v1/chat/completions", chat_completions)
+    app.router.add_post("/v1/embeddings", embeddings)
     app.router.add_get("/v1/models", list_models)
     app.router.add_get("/v1/models/{model:.+}", get_model)
     app.router.add_get("/livez", _livez)
@@ -129,8 +131,6 @@ def _unknown_model(name: str) -> ApiError:
 class _Job:
     """A request that was understood, with the faults chosen for it."""
 
-    chat: ChatRequest
-    completion: Completion
     exchange: Exchange
     fault: fault_kinds.FaultKind | None = None
     params: fault_kinds.Params = field(default_factory=dict)
@@ -147,17 +147,30 @@ class _Job:
             return False
         return await self.fault.run(self.exchange, self.params)
 
+    async def met_before(self) -> bool:
+        """Run the fault that acts in place of an answer, if there is one; true if the exchange is over."""
+        return self.phase == "before" and await self.meet()
+
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
-    """POST /v1/chat/completions, with its record in the request log from the first to the last moment."""
+    """POST /v1/chat/completions."""
+    return await _recorded(request, "chat", _complete)
+
+
+async def embeddings(request: web.Request) -> web.StreamResponse:
+    """POST /v1/embeddings."""
+    return await _recorded(request, "embeddings", _embed)
+
+
+async def _recorded(request: web.Request, endpoint: Endpoint, answer: Answer) -> web.StreamResponse:
+    """Answer with a record in the request log from the first to the last moment."""
     simulator = request.app[SIMULATOR]
-    record = simulator.log.open(f"req_{uuid.uuid4().hex}", request.headers)
+    record = simulator.log.open(f"req_{uuid.uuid4().hex}", request.headers, endpoint)
     request[RECORD] = record
     simulator.connections.attach(request.transport, record)
     try:
         _authorize(request)
-        job = _understand(request, simulator, record, await request.read())
-        response = await _answer(job)
+        response = await answer(request, record, await request.read())
     except ApiError as error:
         record.status = error.status
         record.finish("error")
@@ -177,38 +190,66 @@ def record_response(request: web.Request) -> web.StreamResponse:
     return web.Response(status=499, reason="Client Closed Request")
 
 
-def _understand(request: web.Request, simulator: Simulator, record: RequestRecord, raw: bytes) -> _Job:
-    chat = parse(raw)
-    if simulator.strict_models and chat.model not in simulator.models:
-        raise _unknown_model(chat.model)
-    prompt = chat.prompt
-    record.model, record.stream = chat.model, chat.stream
+def _note(request: web.Request, model: str, prompt: str, stream: bool) -> Chosen:
+    """Write down what is asked for; the faults that it meets. Raises ApiError for an unknown model."""
+    simulator, record = request.app[SIMULATOR], request[RECORD]
+    if simulator.strict_models and model not in simulator.models:
+        raise _unknown_model(model)
+    record.model, record.stream = model, stream
     record.prompt_chars, record.prompt_preview = len(prompt), preview(prompt)
-    chosen = simulator.faults.choose(prompt, chat.stream)
+    chosen = simulator.faults.choose(prompt, stream, record.endpoint)
     record.fault = chosen.names
-    completion = compose(chat, simulator.seed)
-    record.prompt_tokens = completion.prompt_tokens
-    _window(request).take(completion.prompt_tokens, time.monotonic())
-    plan = StreamPlan(
-        list(completion.deltas), completion.finish_reason, chat.include_usage, chat.stream and chat.include_obfuscation
-    )
+    return chosen
+
+
+def _job(request: web.Request, chosen: Chosen, plan: StreamPlan, answer_id: str) -> _Job:
+    """The request's limits are charged, its plan is changed by the modifiers. Raises ApiError 429."""
+    simulator, record = request.app[SIMULATOR], request[RECORD]
+    _window(request).take(record.prompt_tokens, time.monotonic())
     for rule in chosen.modifiers:
         if modify := fault_kinds.KINDS[rule.kind].modify:
             modify(plan, simulator.faults.place(rule, len(plan.deltas)), rule.params)
-    completion_id = f"chatcmpl-{uuid.uuid4().hex[:29]}"
-    encoder = Encoder(completion_id, int(time.time()), chat.model, plan, completion.prompt_tokens)
-    job = _Job(chat, completion, Exchange(request, record, plan, encoder, lambda: simulator.speed))
+    encoder = Encoder(answer_id, int(time.time()), record.model, plan, record.prompt_tokens)
+    job = _Job(Exchange(request, record, plan, encoder, lambda: simulator.speed))
     if chosen.fault is not None:
         job.fault, job.params = fault_kinds.KINDS[chosen.fault.kind], chosen.fault.params
         job.place = simulator.faults.place(chosen.fault, len(plan.deltas))
     return job
 
 
-async def _answer(job: _Job) -> web.StreamResponse:
-    exchange = job.exchange
-    over = job.phase == "before" and await job.meet()
-    if not over:
-        await (_stream(job) if job.chat.stream else _whole(job))
+async def _complete(request: web.Request, record: RequestRecord, raw: bytes) -> web.StreamResponse:
+    chat = chat_request.parse(raw)
+    if chat.model in embedding_request.MODELS:
+        raise ApiError(404, "This is not a chat model and thus not supported in the v1/chat/completions endpoint.",
+                       param="model")  # fmt: skip
+    chosen = _note(request, chat.model, chat.prompt, chat.stream)
+    completion = compose(chat, request.app[SIMULATOR].seed)
+    record.prompt_tokens = completion.prompt_tokens
+    plan = StreamPlan(
+        list(completion.deltas), completion.finish_reason, chat.include_usage, chat.stream and chat.include_obfuscation
+    )
+    job = _job(request, chosen, plan, f"chatcmpl-{uuid.uuid4().hex[:29]}")
+    if not await job.met_before():
+        await (_stream(job) if chat.stream else _completion(job))
+    return _response(job.exchange)
+
+
+async def _embed(request: web.Request, record: RequestRecord, raw: bytes) -> web.StreamResponse:
+    wanted = embedding_request.parse(raw)
+    if wanted.model in CHAT_MODELS:
+        raise ApiError(403, "You are not allowed to generate embeddings from this model.", param="model")
+    chosen = _note(request, wanted.model, wanted.prompt, stream=False)
+    record.prompt_tokens = wanted.prompt_tokens
+    job = _job(request, chosen, StreamPlan([], ""), "")
+    if not await job.met_before():
+        body = dumps(await asyncio.to_thread(embedding.answer, wanted))  # streams go on meanwhile
+        await asyncio.sleep(job.exchange.own_speed().ttft_ms / 1000)
+        if await _whole(job, body):
+            record.finish("done")
+    return _response(job.exchange)
+
+
+def _response(exchange: Exchange) -> web.StreamResponse:
     return exchange.response if exchange.response is not None else record_response(exchange.request)
 
 
@@ -230,19 +271,25 @@ async def _stream(job: _Job) -> None:
     record.finish("done")
 
 
-async def _whole(job: _Job) -> None:
+async def _completion(job: _Job) -> None:
     """The answer in one piece, after the time that it would have taken to stream."""
     exchange = job.exchange
     plan, record = exchange.plan, exchange.record
     speed = exchange.own_speed()
     streaming_s = len(plan.deltas) / speed.tokens_per_s if speed.tokens_per_s > 0 else 0.0
     await asyncio.sleep(speed.ttft_ms / 1000 + streaming_s)
-    body = exchange.encoder.whole()
+    if await _whole(job, exchange.encoder.whole()):
+        record.chunks_sent, record.finish_reason = len(plan.deltas), plan.finish_reason
+        record.finish("done")
+
+
+async def _whole(job: _Job, body: bytes) -> bool:
+    """Send a JSON body, the fault in its middle; false if the fault ended the exchange."""
+    exchange = job.exchange
     await exchange.begin("application/json", len(body))
     half = len(body) // 2
     await exchange.write(body[:half])
     if job.phase == "stream" and await job.meet():
-        return
+        return False
     await exchange.write(body[half:])
-    record.chunks_sent, record.finish_reason = len(plan.deltas), plan.finish_reason
-    record.finish("done")
+    return True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from inkwire_openai_sim.errors import ApiError
 from inkwire_openai_sim.prompt import prompt_text
+from inkwire_openai_sim.request_body import invalid, load_object, model_of, whole_number, wrong_type
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 UNSUPPORTED: Final = ("tools", "functions", "audio", "modalities", "logprobs")
@@ -41,24 +41,17 @@ class ChatRequest:
 
 def parse(raw: bytes) -> ChatRequest:
     """The request in this body. Raises ApiError 400 that names the parameter."""
-    try:
-        body = json.loads(raw)
-    except ValueError as error:
-        raise ApiError(
-            400, "We could not parse the JSON body of your request. (Is it valid JSON with double quotes?)"
-        ) from error
-    if not isinstance(body, dict):
-        raise _invalid(None, "The body must be a JSON object.")
+    body = load_object(raw)
     for name in UNSUPPORTED:
         if body.get(name):
-            raise _invalid(name, f"This simulator does not support '{name}'; leave it out.", "unsupported_parameter")
+            raise invalid(name, f"This simulator does not support '{name}'; leave it out.", "unsupported_parameter")
     if body.get("n") not in (None, 1):
-        raise _invalid("n", "This simulator makes one choice for each request; leave out 'n'.", "unsupported_parameter")
+        raise invalid("n", "This simulator makes one choice for each request; leave out 'n'.", "unsupported_parameter")
     stream = _bool(body, "stream")
     options = _stream_options(body, stream)
     kind, schema = _response_format(body)
     request = ChatRequest(
-        model=_model(body),
+        model=model_of(body),
         messages=_messages(body),
         stream=stream,
         include_usage=_bool(options, "include_usage", "stream_options.include_usage"),
@@ -71,15 +64,11 @@ def parse(raw: bytes) -> ChatRequest:
     _check_number(body, "temperature", 0, 2)
     _check_number(body, "top_p", 0, 1)
     if kind == "json_object" and "json" not in request.prompt.lower():
-        raise _invalid(
+        raise invalid(
             "messages",
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
         )
     return request
-
-
-def _invalid(param: str | None, message: str, code: str | None = None) -> ApiError:
-    return ApiError(400, message, param=param, code=code)
 
 
 def _bool(body: dict[str, Any], name: str, param: str | None = None, default: bool = False) -> bool:
@@ -87,39 +76,24 @@ def _bool(body: dict[str, Any], name: str, param: str | None = None, default: bo
     if value is None:
         return default
     if not isinstance(value, bool):
-        raise _wrong_type(param or name, "a boolean", value)
+        raise wrong_type(param or name, "a boolean", value)
     return value
-
-
-def _wrong_type(param: str, expected: str, value: object) -> ApiError:
-    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "an integer"}
-    got = names.get(type(value), "null" if value is None else "a number")
-    return _invalid(param, f"Invalid type for '{param}': expected {expected}, but got {got} instead.", "invalid_type")
-
-
-def _model(body: dict[str, Any]) -> str:
-    model = body.get("model")
-    if model is None or model == "":
-        raise _invalid(None, "you must provide a model parameter")
-    if not isinstance(model, str):
-        raise _wrong_type("model", "a string", model)
-    return model
 
 
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     messages = body.get("messages")
     if messages is None:
-        raise _invalid("messages", "Missing required parameter: 'messages'.", "missing_required_parameter")
+        raise invalid("messages", "Missing required parameter: 'messages'.", "missing_required_parameter")
     if not isinstance(messages, list):
-        raise _wrong_type("messages", "an array of objects", messages)
+        raise wrong_type("messages", "an array of objects", messages)
     if not messages:
-        raise _invalid(
+        raise invalid(
             "messages",
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
             "empty_array",
         )
     if len(messages) > MAX_MESSAGES:
-        raise _invalid("messages", f"Invalid 'messages': array too long. At most {MAX_MESSAGES} are allowed.")
+        raise invalid("messages", f"Invalid 'messages': array too long. At most {MAX_MESSAGES} are allowed.")
     for index, message in enumerate(messages):
         _check_message(message, f"messages[{index}]")
     return messages
@@ -127,18 +101,18 @@ def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _check_message(message: object, param: str) -> None:
     if not isinstance(message, dict):
-        raise _wrong_type(param, "an object", message)
+        raise wrong_type(param, "an object", message)
     role, content = message.get("role"), message.get("content")
     if role not in ROLES:
         supported = ", ".join(f"'{name}'" for name in ROLES)
-        raise _invalid(f"{param}.role", f"Invalid value: {role!r}. Supported values are: {supported}.", "invalid_value")
+        raise invalid(f"{param}.role", f"Invalid value: {role!r}. Supported values are: {supported}.", "invalid_value")
     if content is None and role != "assistant":
-        raise _invalid(f"{param}.content", f"Missing required parameter: '{param}.content'.")
+        raise invalid(f"{param}.content", f"Missing required parameter: '{param}.content'.")
     if content is not None and not isinstance(content, (str, list)):
-        raise _wrong_type(f"{param}.content", "one of a string or array of objects", content)
+        raise wrong_type(f"{param}.content", "one of a string or array of objects", content)
     for number, part in enumerate(content if isinstance(content, list) else ()):
         if not isinstance(part, dict) or "type" not in part:
-            raise _wrong_type(f"{param}.content[{number}]", "an object with a type", part)
+            raise wrong_type(f"{param}.content[{number}]", "an object with a type", part)
 
 
 def _stream_options(body: dict[str, Any], stream: bool) -> dict[str, Any]:
@@ -146,23 +120,16 @@ def _stream_options(body: dict[str, Any], stream: bool) -> dict[str, Any]:
     if options is None:
         return {}
     if not isinstance(options, dict):
-        raise _wrong_type("stream_options", "an object", options)
+        raise wrong_type("stream_options", "an object", options)
     if not stream:
-        raise _invalid("stream_options", "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+        raise invalid("stream_options", "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
     return options
 
 
 def _max_tokens(body: dict[str, Any]) -> int | None:
     for name in ("max_completion_tokens", "max_tokens"):
-        value = body.get(name)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise _wrong_type(name, "an integer", value)
-        if value < 1:
-            message = f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {value} instead."
-            raise _invalid(name, message, "integer_below_min_value")
-        return value
+        if (value := whole_number(body, name)) is not None:
+            return value
     return None
 
 
@@ -171,18 +138,18 @@ def _check_number(body: dict[str, Any], name: str, low: float, high: float) -> N
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _wrong_type(name, "a number", value)
+        raise wrong_type(name, "a number", value)
     if not low <= value <= high:
-        raise _invalid(name, f"Invalid '{name}': expected a value between {low} and {high}, but got {value} instead.")
+        raise invalid(name, f"Invalid '{name}': expected a value between {low} and {high}, but got {value} instead.")
 
 
 def _stop(body: dict[str, Any]) -> tuple[str, ...]:
     stop = body.get("stop")
     stops = [stop] if isinstance(stop, str) else stop or []
     if not isinstance(stops, list) or not all(isinstance(item, str) and item for item in stops):
-        raise _wrong_type("stop", "a string or an array of strings", stop)
+        raise wrong_type("stop", "a string or an array of strings", stop)
     if len(stops) > MAX_STOPS:
-        raise _invalid("stop", f"Invalid 'stop': array too long. Expected at most {MAX_STOPS} entries.")
+        raise invalid("stop", f"Invalid 'stop': array too long. Expected at most {MAX_STOPS} entries.")
     return tuple(stops)
 
 
@@ -191,29 +158,29 @@ def _response_format(body: dict[str, Any]) -> tuple[Format, dict[str, Any] | Non
     if wanted is None:
         return "text", None
     if not isinstance(wanted, dict):
-        raise _wrong_type("response_format", "an object", wanted)
+        raise wrong_type("response_format", "an object", wanted)
     kind = wanted.get("type")
     if kind == "text" or kind == "json_object":
         return kind, None
     if kind != "json_schema":
-        raise _invalid(
+        raise invalid(
             "response_format.type",
             f"Invalid value: {kind!r}. Supported values are: 'json_object', 'json_schema', and 'text'.",
             "invalid_value",
         )
     holder = wanted.get("json_schema")
     if not isinstance(holder, dict):
-        raise _wrong_type("response_format.json_schema", "an object", holder)
+        raise wrong_type("response_format.json_schema", "an object", holder)
     name, schema = holder.get("name"), holder.get("schema")
     if not isinstance(name, str) or not _SCHEMA_NAME.match(name):
-        raise _invalid(
+        raise invalid(
             "response_format.json_schema.name",
             "Invalid 'response_format.json_schema.name': string does not match pattern. Expected a string that "
             "matches the pattern '^[a-zA-Z0-9_-]+$'.",
             "invalid_value",
         )
     if not isinstance(schema, dict):
-        raise _wrong_type("response_format.json_schema.schema", "an object", schema)
+        raise wrong_type("response_format.json_schema.schema", "an object", schema)
     if holder.get("strict"):
         _check_strict(schema, name, ())
     return "json_schema", schema
@@ -248,4 +215,4 @@ def _check_strict(schema: object, name: str, context: tuple[str, ...]) -> None:
 
 def _bad_schema(name: str, context: tuple[str, ...], why: str) -> ApiError:
     where = "(" + ", ".join(f"'{part}'" for part in context) + ("," if len(context) == 1 else "") + ")"
-    return _invalid("response_format", f"Invalid schema for response_format '{name}': In context={where}, {why}")
+    return invalid("response_format", f"Invalid schema for response_format '{name}': In context={where}, {why}")

@@ -1,7 +1,8 @@
 """The faults, one function each, in one table: KINDS.
 
 `before` faults run in place of an answer, `stream` faults at a place in the answer, `modifier` faults change how the
-answer looks and may be combined with one of the others.
+answer looks and may be combined with one of the others. What needs a text, or a stream of it, meets chat completions
+only.
 """
 
 from __future__ import annotations
@@ -200,6 +201,7 @@ class FaultKind:
     modify: Modifier | None
     params: frozenset[str]
     streams_only: bool = False
+    chat_only: bool = False
 
 
 def _before(run: Before, *params: str) -> FaultKind:
@@ -207,11 +209,11 @@ def _before(run: Before, *params: str) -> FaultKind:
 
 
 def _stream(run: Midway, *params: str, streams_only: bool = True) -> FaultKind:
-    return FaultKind("stream", run, None, frozenset(params), streams_only)
+    return FaultKind("stream", run, None, frozenset(params), streams_only, chat_only=streams_only)
 
 
-def _modifier(modify: Modifier, *params: str) -> FaultKind:
-    return FaultKind("modifier", None, modify, frozenset(params))
+def _modifier(modify: Modifier, *params: str, chat_only: bool = False) -> FaultKind:
+    return FaultKind("modifier", None, modify, frozenset(params), chat_only=chat_only)
 
 
 _ERROR: Final = ("message", "type", "code", "done")
@@ -230,11 +232,11 @@ KINDS: Final[dict[str, FaultKind]] = {
     "error_field": _stream(error_field, *_ERROR),
     "error_with_choices": _stream(error_with_choices, *_ERROR),
     "bad_json": _stream(bad_json, "end"),
-    "length": _modifier(_early_end("length")),
-    "content_filter": _modifier(_early_end("content_filter")),
-    "early_stop": _modifier(_early_end("stop")),
-    "split_surrogates": _modifier(surrogates),
-    "lone_surrogate": _modifier(lone_surrogate),
+    "length": _modifier(_early_end("length"), chat_only=True),
+    "content_filter": _modifier(_early_end("content_filter"), chat_only=True),
+    "early_stop": _modifier(_early_end("stop"), chat_only=True),
+    "split_surrogates": _modifier(surrogates, chat_only=True),
+    "lone_surrogate": _modifier(lone_surrogate, chat_only=True),
     "speed": _modifier(own_speed, "tokens_per_s", "ttft_ms"),
     "style": _modifier(wire_style, "usage", "done", "null_finish_reason", "crlf", "fragment_bytes"),
 }

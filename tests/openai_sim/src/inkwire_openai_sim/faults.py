@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from inkwire_openai_sim.errors import ApiError
 from inkwire_openai_sim.fault_kinds import KINDS, FaultKind
+from inkwire_openai_sim.request_log import Endpoint
 from inkwire_openai_sim.text import seeded
 
 MAX_RULES: Final = 200
-_FIELDS: Final = frozenset(("kind", "count", "after_chunks", "probability", "match", "params"))
+_FIELDS: Final = frozenset(("kind", "count", "after_chunks", "probability", "match", "endpoint", "params"))
 _NUMBERS: Final = frozenset(
     ("seconds", "comments_every_s", "retry_after_s", "retry_after_ms", "tokens_per_s", "ttft_ms", "fragment_bytes")
 )
@@ -20,7 +21,7 @@ _BOOLEANS: Final = frozenset(("reset", "done", "end", "crlf", "null_finish_reaso
 
 @dataclass(slots=True)
 class FaultRule:
-    """One rule. `count` None: for ever; `after_chunks` None: a seeded place somewhere in the answer."""
+    """One rule. None means: `count` for ever, `after_chunks` a seeded place in the answer, `endpoint` all of them."""
 
     id: int
     kind: str
@@ -29,6 +30,7 @@ class FaultRule:
     probability: float = 1.0
     match: str = ""
     params: dict[str, Any] = field(default_factory=dict)
+    endpoint: Endpoint | None = None
     hits: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -74,14 +76,16 @@ class Faults:
         """All rules, used-up ones included."""
         return [rule.as_json() for rule in self._rules]
 
-    def choose(self, prompt: str, stream: bool) -> Chosen:
+    def choose(self, prompt: str, stream: bool, endpoint: Endpoint = "chat") -> Chosen:
         """The faults for the next request; counts them."""
         self._asked += 1
         fault: FaultRule | None = None
         modifiers: list[FaultRule] = []
         for rule in self._rules:
             kind = KINDS[rule.kind]
-            if (fault is not None and kind.phase != "modifier") or not self._applies(rule, kind, prompt, stream):
+            if fault is not None and kind.phase != "modifier":
+                continue
+            if not _at(rule, kind, endpoint) or not self._applies(rule, kind, prompt, stream):
                 continue
             rule.hits += 1
             if kind.phase == "modifier":
@@ -107,6 +111,10 @@ class Faults:
         return seeded(self._seed, what, rule.id, self._asked).random()
 
 
+def _at(rule: FaultRule, kind: FaultKind, endpoint: Endpoint) -> bool:
+    return rule.endpoint in (None, endpoint) and (endpoint == "chat" or not kind.chat_only)
+
+
 def _rule(body: Mapping[str, Any], rule_id: int) -> FaultRule:
     if unknown := sorted(set(body) - _FIELDS):
         raise ApiError(400, f"Unknown field {unknown[0]!r}; a rule has {', '.join(sorted(_FIELDS))}.", param=unknown[0])
@@ -127,7 +135,10 @@ def _rule(body: Mapping[str, Any], rule_id: int) -> FaultRule:
     match = "" if body.get("match") is None else body["match"]
     if not isinstance(match, str):
         raise ApiError(400, "match must be a string.", param="match")
-    return FaultRule(rule_id, kind, count, after, float(chance), match, dict(params))
+    endpoint = body.get("endpoint")
+    if endpoint not in (None, *get_args(Endpoint)):
+        raise ApiError(400, "endpoint is chat, embeddings or null.", param="endpoint")
+    return FaultRule(rule_id, kind, count, after, float(chance), match, dict(params), endpoint)
 
 
 def _check_params(kind: str, params: Mapping[str, Any]) -> None:

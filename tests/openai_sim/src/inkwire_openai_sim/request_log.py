@@ -1,4 +1,4 @@
-"""What happened to each chat request, down to the moment its socket was closed. Bounded."""
+"""What happened to each request, down to the moment its socket was closed. Bounded."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ MAX_CHUNK_TIMES: Final = 20_000  # for each record; later chunks are sent but no
 MAX_HEADERS: Final = 16
 MAX_HEADER_CHARS: Final = 200
 
+Endpoint = Literal["chat", "embeddings"]
 CloseReason = Literal["done", "client_closed", "cut", "error"]
 
 
@@ -31,7 +32,7 @@ def now_ms() -> float:
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One chat request; times are milliseconds since 1970.
+    """One request; times are milliseconds since 1970.
 
     `finished_at_ms`: the exchange ended, for whatever reason. `closed_at_ms`: its TCP connection is gone (a kept-alive
     connection stays open after `done`).
@@ -40,6 +41,7 @@ class RequestRecord:
     id: str
     received_at_ms: float
     headers: dict[str, str] = field(default_factory=dict)
+    endpoint: Endpoint = "chat"
     model: str = ""
     stream: bool = False
     prompt_chars: int = 0
@@ -93,14 +95,14 @@ class RequestLog:
         self.total = 0
         self.chunk_times = False
 
-    def open(self, request_id: str, headers: Mapping[str, str]) -> RequestRecord:
+    def open(self, request_id: str, headers: Mapping[str, str], endpoint: Endpoint = "chat") -> RequestRecord:
         """A new record. Keys and the SDK's own description of itself are not kept."""
         kept = {
             name.lower(): value[:MAX_HEADER_CHARS]
             for name, value in headers.items()
             if name.lower().startswith(("x-", "idempotency")) and "stainless" not in name.lower()
         }
-        record = RequestRecord(request_id, now_ms(), dict(list(kept.items())[:MAX_HEADERS]))
+        record = RequestRecord(request_id, now_ms(), dict(list(kept.items())[:MAX_HEADERS]), endpoint)
         if self.chunk_times:
             record.chunk_times_ms, record.chunk_chars = [], []
         self._records.append(record)

@@ -9,12 +9,13 @@ from typing import Final
 from aiohttp import web
 
 from inkwire_openai_sim.connections import Connections
+from inkwire_openai_sim.embedding_request import MODELS as EMBEDDING_MODELS
 from inkwire_openai_sim.faults import Faults
 from inkwire_openai_sim.limits import Limits, RateWindows
 from inkwire_openai_sim.pacing import Speed
 from inkwire_openai_sim.request_log import RequestLog
 
-DEFAULT_MODELS: Final = ("gpt-4o-mini", "gpt-4o", "gpt-4.1", "gpt-4.1-mini", "gpt-5-mini", "inkwire-sim")
+CHAT_MODELS: Final = ("gpt-4o-mini", "gpt-4o", "gpt-4.1", "gpt-4.1-mini", "gpt-5-mini", "inkwire-sim")
 
 
 class Simulator:
@@ -32,7 +33,7 @@ class Simulator:
         self.default_speed = speed or Speed()
         self.speed = self.default_speed
         self.api_key = api_key
-        self.models = models or DEFAULT_MODELS
+        self.models = models or (*CHAT_MODELS, *EMBEDDING_MODELS)
         self.strict_models = bool(models)
         self.started_at_s = int(time.time())
         self.faults = Faults(seed)

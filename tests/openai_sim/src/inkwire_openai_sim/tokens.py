@@ -44,6 +44,11 @@ def split_surrogates(deltas: list[str]) -> list[str]:
     return result
 
 
+def text_tokens(text: str) -> int:
+    """An estimate: four characters a token."""
+    return -(-len(text) // CHARS_PER_PROMPT_TOKEN)
+
+
 def prompt_tokens(messages: list[dict[str, Any]]) -> int:
     """An estimate: four characters a token and a few tokens of framing for each message."""
     chars = sum(len(message_text(message)) for message in messages)
