@@ -22,6 +22,8 @@ PARAMS = {
     "title": "Start small",
     "delay_s": 2,
     "reason": "rate limited",
+    "mention": "3",
+    "unit": "pages",
 }
 
 

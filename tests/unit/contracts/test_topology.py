@@ -6,7 +6,17 @@ import pytest
 
 from inkwire_contracts import subjects
 from inkwire_contracts.events import KEY_TYPES, MAX_EVENT_BYTES
-from inkwire_contracts.topology import BUDGETS, DLQ, EVENTS, JOBS, PERSISTER_DURABLE, Topology, topology
+from inkwire_contracts.topology import (
+    BUDGETS,
+    CONVERSATIONS,
+    DLQ,
+    EVENTS,
+    JOBS,
+    PERSISTER_DURABLE,
+    PRESENCE,
+    Topology,
+    topology,
+)
 
 PLAIN = topology()
 STREAMS = {stream.name: stream for stream in PLAIN.streams}
@@ -30,6 +40,8 @@ def _matches(pattern: str, subject: str) -> bool:
         (subjects.cancel("ada", "p", 1), EVENTS),
         (subjects.job("general", "high", "ada"), JOBS),
         (subjects.budget("key"), BUDGETS),
+        (subjects.conversation("c"), CONVERSATIONS),
+        (subjects.presence("c", "ada", "x"), PRESENCE),
     ],
 )
 def test_each_subject_is_stored_once(subject: str, stream: str) -> None:
@@ -44,6 +56,9 @@ def test_each_subject_is_stored_once(subject: str, stream: str) -> None:
         subjects.live("posts.a.b.c"),
         subjects.bell("general", "low", "ada"),
         subjects.live_budget("key"),
+        subjects.live("conversations.c"),
+        subjects.live_presence("c"),
+        subjects.whisper("c"),
     ],
 )
 def test_signals_are_stored_nowhere(subject: str) -> None:
@@ -100,14 +115,14 @@ def test_every_job_has_one_consumer() -> None:
 
 
 def test_durables_have_unique_names() -> None:
-    """No two consumers share a name."""
-    names = [consumer.durable for consumer in topology(pools=("general", "fast")).consumers]
+    """No two consumers of a stream share a name."""
+    names = [(consumer.stream, consumer.durable) for consumer in topology(pools=("general", "fast")).consumers]
     assert len(set(names)) == len(names)
 
 
 def test_persister_reads_key_events_only() -> None:
     """The persister's consumer passes every key event and neither chunks nor progress."""
-    persister = next(consumer for consumer in PLAIN.consumers if consumer.durable == PERSISTER_DURABLE)
+    persister = next(c for c in PLAIN.consumers if (c.stream, c.durable) == (EVENTS, PERSISTER_DURABLE))
 
     def passed(event_type: str) -> bool:
         return any(_matches(f, subjects.post_event("ada", "p", event_type)) for f in persister.filters)
@@ -124,4 +139,4 @@ def test_sizes_and_lease_are_settings() -> None:
     assert chosen.replicas == 3
     assert next(s for s in chosen.streams if s.name == EVENTS).max_bytes == 1024
     assert {c.ack_wait_s for c in chosen.consumers if c.stream == JOBS} == {1.5}
-    assert {s.max_msg_bytes for s in chosen.streams if s.name not in (DLQ, BUDGETS)} == {MAX_EVENT_BYTES}
+    assert {s.max_msg_bytes for s in chosen.streams if s.name not in (DLQ, BUDGETS, PRESENCE)} == {MAX_EVENT_BYTES}

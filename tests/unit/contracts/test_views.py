@@ -1,6 +1,6 @@
 """Views: a summary is made from the folded post alone."""
 
-from inkwire_contracts.events import Metrics
+from inkwire_contracts.events import Metrics, Turn
 from inkwire_contracts.fold import Problem, Progress, Snapshot
 from inkwire_contracts.views import summary
 
@@ -36,7 +36,14 @@ def test_summary_of_a_running_post() -> None:
         "sha256": None,
         "created_at": "a",
         "updated_at": "b",
+        "conversation": None,
     }
+
+
+def test_summary_of_a_reply() -> None:
+    """A reply's summary names its conversation."""
+    turn = Turn(conversation="c" * 26, message="m" * 26, reply="r" * 26)
+    assert summary(Snapshot(post=POST, turn=turn)).conversation == "c" * 26
 
 
 def test_summary_of_a_published_post() -> None:

@@ -16,13 +16,19 @@ MIN_SECRET_CHARS = 32
 MAX_TOKEN_CHARS = 4096
 MAX_LIFETIME_S = 24 * 3600
 LEEWAY_S = 5
+MAX_NAME_CHARS = 100
+MAX_AVATAR_CHARS = 500
 SCOPES: frozenset[str] = frozenset({"post:read", "post:write", "post:cancel", "ops"})
+MEMBERS_CHANNELS: frozenset[str] = frozenset({"post", "conversation", "presence", "reply"})
 DEFAULT_SCOPES: frozenset[str] = frozenset({"post:read", "post:write", "post:cancel"})
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling, and what the token allows. No ``channels`` means: all channels of the owner."""
+    """Who is calling, and what the token allows. No ``channels`` means: all channels of the owner.
+
+    ``name`` and ``avatar`` (a URL) are what others may see of the caller; empty where the token tells none.
+    """
 
     owner: str
     subject: str
@@ -30,6 +36,7 @@ class Principal:
     channels: frozenset[str]
     expires_at: datetime
     name: str = ""
+    avatar: str = ""
 
     def require(self, scope: str) -> None:
         """Raise ``forbidden`` unless the token has the scope."""
@@ -37,13 +44,13 @@ class Principal:
             raise InkwireError("forbidden", scope=scope)
 
     def may_follow(self, channel: str) -> bool:
-        """Whether the token allows the channel at all; whether the post is the owner's is asked elsewhere."""
+        """Whether the token allows the channel at all; whose it is, and who is a member, is asked elsewhere."""
         if "post:read" not in self.scopes:
             return False
         if self.channels and channel not in self.channels:
             return False
         kind, _, name = channel.partition(":")
-        return kind == "post" or (kind == "user" and name == self.owner)
+        return kind in MEMBERS_CHANNELS or (kind == "user" and name == self.owner)
 
 
 class KeyRing:
@@ -78,6 +85,7 @@ class KeyRing:
         scopes: Iterable[str] = DEFAULT_SCOPES,
         channels: Iterable[str] = (),
         name: str = "",
+        avatar: str = "",
     ) -> str:
         """A signed token for ``subject``, valid for ``lifetime_s`` seconds from ``now``."""
         claims: dict[str, Any] = {
@@ -93,6 +101,8 @@ class KeyRing:
             claims["ch"] = channel_list
         if name:
             claims["name"] = name
+        if avatar:
+            claims["avatar"] = avatar
         secret = self._keys[self._signing_kid]
         return jwt.encode(claims, secret, algorithm="HS256", headers={"kid": self._signing_kid})
 
@@ -114,7 +124,8 @@ class KeyRing:
             scopes=frozenset(str(claims.get("scope", "")).split()),
             channels=frozenset(claims.get("ch", ())),
             expires_at=expires_at,
-            name=str(claims.get("name", "")),
+            name=str(claims.get("name", ""))[:MAX_NAME_CHARS],
+            avatar=str(claims.get("avatar", ""))[:MAX_AVATAR_CHARS],
         )
 
     def _decode(self, token: str) -> dict[str, Any]:

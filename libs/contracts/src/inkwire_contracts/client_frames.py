@@ -75,6 +75,19 @@ class Cancel(_Frame):
     id: FrameId = None
 
 
+MAX_WHISPER_NAME_CHARS = 40
+
+
+class Whisper(_Frame):
+    """Tell the others of a ``presence:`` channel something that nobody keeps, such as ``typing``."""
+
+    type: Literal["whisper"]
+    channel: Channel
+    name: str = Field(min_length=1, max_length=MAX_WHISPER_NAME_CHARS, pattern=r"^[a-z][a-z0-9_.-]*$")
+    data: dict[str, Any] = Field(default_factory=dict)
+    id: FrameId = None
+
+
 class Ping(_Frame):
     """Ask for a ``pong``, for clients that cannot see WebSocket pings."""
 
@@ -83,7 +96,7 @@ class Ping(_Frame):
 
 
 ClientFrame = Annotated[
-    Authenticate | Subscribe | Unsubscribe | Refresh | Cancel | Ping,
+    Authenticate | Subscribe | Unsubscribe | Refresh | Cancel | Whisper | Ping,
     Field(discriminator="type"),
 ]
 CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(ClientFrame)
@@ -170,6 +183,70 @@ class Posts(_Frame):
     items: list[dict[str, Any]]
 
 
+class ConversationFrame(_Frame):
+    """A ``conversation:`` as it stands at ``position``: forget all you had; what follows are events.
+
+    ``conversation`` is the folded conversation with its newest messages; older ones are had over HTTP.
+    """
+
+    type: Literal["conversation"] = "conversation"
+    channel: str
+    conversation: dict[str, Any]
+    position: Position
+
+
+class ConversationEventFrame(_Frame):
+    """One event of a conversation, as it stands in the log, and the position that is yours once it is applied."""
+
+    type: Literal["conversation_event"] = "conversation_event"
+    channel: str
+    name: str
+    event: dict[str, Any]
+    position: Position
+
+
+class PresentMember(_Frame):
+    """Somebody who is there, on at least one connection."""
+
+    user: str
+    name: str = ""
+    avatar: str = ""
+
+
+class Here(_Frame):
+    """Answer to a ``presence:`` subscription: who is there, oneself included."""
+
+    type: Literal["here"] = "here"
+    channel: str
+    members: list[PresentMember]
+
+
+class Joined(_Frame):
+    """Somebody came who was not there."""
+
+    type: Literal["joined"] = "joined"
+    channel: str
+    member: PresentMember
+
+
+class Left(_Frame):
+    """Somebody's last connection is gone."""
+
+    type: Literal["left"] = "left"
+    channel: str
+    member: PresentMember
+
+
+class Whispered(_Frame):
+    """What a member told; never one's own connection's."""
+
+    type: Literal["whispered"] = "whispered"
+    channel: str
+    name: str
+    member: PresentMember
+    data: dict[str, Any]
+
+
 class Unsubscribed(_Frame):
     """The channel is not followed any more; with ``code`` because the server ended it."""
 
@@ -223,6 +300,12 @@ ServerFrame = Annotated[
     | Live
     | EventFrame
     | Posts
+    | ConversationFrame
+    | ConversationEventFrame
+    | Here
+    | Joined
+    | Left
+    | Whispered
     | Unsubscribed
     | Cancelling
     | ErrorFrame

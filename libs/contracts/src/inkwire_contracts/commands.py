@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from inkwire_contracts.conversations import MessageCreated
 from inkwire_contracts.events import Priority, RequestedData
 from inkwire_contracts.ids import OwnerToken, PostId
 
@@ -26,6 +27,9 @@ class Job(_Body):
     traceparent: str | None = None
     delivered: int = Field(0, ge=0)
     """Where the count of this copy's deliveries begins: beyond earlier copies', so that no claim of it is late."""
+    messages: list[MessageCreated] = Field(default_factory=list, max_length=2)
+    """Of a reply: the message that it answers and its own, which must stand in the conversation's log before it begins.
+    So a message that asks for a reply is committed by the reply's job; whoever is first writes it."""
 
     @property
     def priority(self) -> Priority:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
+from inkwire_contracts.data import Data
+from inkwire_contracts.documents import MAX_DOCUMENTS, DocumentRef, Source
 from inkwire_contracts.ids import OwnerToken, PostId
 
 MAX_EVENT_BYTES = 256 * 1024
@@ -26,12 +28,6 @@ MAX_USAGE_TOKENS = 1_000_000_000
 
 Priority = Literal["urgent", "high", "normal", "low"]
 UsageSource = Literal["reported", "estimated"]
-
-
-class Data(BaseModel):
-    """Base of all payloads: immutable, tolerant of fields that a newer writer adds."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Usage(Data):
@@ -66,8 +62,19 @@ class Metrics(Data):
     tokens_wasted: int = 0
 
 
+class Turn(Data):
+    """Where a post that is a reply belongs: the conversation, the message it answers, and the one whose words it is."""
+
+    conversation: PostId
+    message: PostId
+    reply: PostId
+
+
 class RequestedData(Data):
-    """An accepted request. ``fingerprint`` is the SHA-256 of the canonical body, for Idempotency-Key."""
+    """An accepted request. ``fingerprint`` is the SHA-256 of the canonical body, for Idempotency-Key.
+
+    ``documents`` are those that the author mentions, found and checked by the api. ``turn`` is set for a reply.
+    """
 
     title: str
     recipe: str
@@ -75,6 +82,8 @@ class RequestedData(Data):
     priority: Priority = "normal"
     pool: str = "general"
     fingerprint: str = ""
+    documents: list[DocumentRef] = Field(default_factory=list, max_length=MAX_DOCUMENTS)
+    turn: Turn | None = None
 
 
 class StartedData(Data):
@@ -121,13 +130,17 @@ class ChunkData(Data):
 
 
 class SectionCompletedData(Data):
-    """A finished section with its whole text, so that key events alone tell the document; ``usage`` is its cost."""
+    """A finished section with its whole text, so that key events alone tell the document; ``usage`` is its cost.
+
+    ``sources`` are the documents it was written from.
+    """
 
     section: str
     text: str
     data: dict[str, Any] | None = None
     usage: Usage | None = None
     model: str = ""
+    sources: list[Source] = Field(default_factory=list, max_length=MAX_DOCUMENTS)
 
 
 class ProgressData(Data):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from inkwire_contracts.account import Account
+from inkwire_contracts.documents import DocumentRef, Source
 from inkwire_contracts.events import (
     TERMINAL_TYPES,
     Cancelled,
@@ -33,6 +34,7 @@ from inkwire_contracts.events import (
     SectionCompleted,
     SectionStarted,
     Started,
+    Turn,
     Usage,
 )
 
@@ -78,6 +80,7 @@ class Section(BaseModel):
     data: dict[str, Any] | None = None
     usage: Usage | None = None
     model: str = ""
+    sources: list[Source] = Field(default_factory=list)
 
     def set_text(self, text: str) -> None:
         """Replace the text and its length together."""
@@ -131,6 +134,8 @@ class Snapshot(BaseModel):
     priority: str = "normal"
     pool: str = "general"
     fingerprint: str = ""
+    documents: list[DocumentRef] = Field(default_factory=list)
+    turn: Turn | None = None
     created_at: str = ""
     updated_at: str = ""
     started_run: int = 0
@@ -249,6 +254,8 @@ def _requested(snapshot: Snapshot, event: GenerateRequested) -> Outcome:
     snapshot.priority = event.data.priority
     snapshot.pool = event.data.pool
     snapshot.fingerprint = event.data.fingerprint
+    snapshot.documents = event.data.documents
+    snapshot.turn = event.data.turn
     snapshot.status = "queued"
     snapshot.error = None
     snapshot.metrics = None
@@ -311,6 +318,7 @@ def _section_started(snapshot: Snapshot, event: SectionStarted) -> Outcome:
     section.status = "writing"
     section.set_text("")
     section.data = None
+    section.sources = []
     snapshot.open_section = section.section
     snapshot.status = "generating"
     snapshot.retry = None
@@ -343,6 +351,7 @@ def _section_completed(snapshot: Snapshot, event: SectionCompleted) -> Outcome:
     section.data = event.data.data
     section.usage = event.data.usage
     section.model = event.data.model
+    section.sources = event.data.sources
     _pay(snapshot, event.data.usage, wasted=False)
     snapshot.open_section = None
     return Outcome.APPLIED
@@ -434,6 +443,7 @@ def _deleted(snapshot: Snapshot, _event: Deleted) -> Outcome:
     snapshot.open_section = None
     snapshot.title = ""
     snapshot.options = {}
+    snapshot.documents = []
     snapshot.metadata = {}
     snapshot.progress = Progress()
     snapshot.retry = None

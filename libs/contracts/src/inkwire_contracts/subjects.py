@@ -70,6 +70,26 @@ def cancel_signal(post: str) -> str:
     return f"signals.cancel.{post}"
 
 
+def conversation(conversation_id: str) -> str:
+    """Subject of all events of a conversation in the stream CONVERSATIONS; ``*`` stands for any."""
+    return f"conversations.{conversation_id}"
+
+
+def presence(conversation_id: str, member: str, connection: str) -> str:
+    """Where one connection of a member says that it is there: a key of the bucket PRESENCE; ``*`` for any."""
+    return f"$KV.PRESENCE.{conversation_id}.{member}.{connection}"
+
+
+def live_presence(conversation_id: str) -> str:
+    """Where the broker republishes a conversation's presences."""
+    return f"{LIVE_PREFIX}presence.{conversation_id}.*.*"
+
+
+def whisper(conversation_id: str) -> str:
+    """Core subject for what members tell each other and nobody keeps, such as that they are typing."""
+    return f"whispers.{conversation_id}"
+
+
 def budget(key: str) -> str:
     """Where the budget of a provider key is kept: a key of the bucket BUDGETS."""
     return f"$KV.BUDGETS.{key}"

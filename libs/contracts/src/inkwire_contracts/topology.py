@@ -15,6 +15,10 @@ CONVERSATIONS = "CONVERSATIONS"
 DLQ = "DLQ"
 BUDGETS = "KV_BUDGETS"
 """The key-value bucket of provider budgets: shared by all workers, and free to be lost."""
+PRESENCE = "KV_PRESENCE"
+"""The key-value bucket of who is in which conversation: beats of connections, and free to be lost."""
+PRESENCE_TTL_S = 30.0
+"""A connection that has not said for so long that it is there is gone."""
 PERSISTER_DURABLE = "persister"
 
 ACK_WAIT_S = 5.0
@@ -103,11 +107,11 @@ def _streams(events_max_bytes: int, conversations_max_bytes: int) -> tuple[Strea
     )
     conversations = StreamSpec(
         CONVERSATIONS,
-        ("conversations.>",),
+        (subjects.conversation("*"),),
         max_bytes=conversations_max_bytes,
         max_msg_bytes=MAX_EVENT_BYTES,
         allow_direct=True,
-        republish=RePublish("conversations.>", "live.conversations.>"),
+        republish=RePublish("conversations.*", "live.conversations.*"),
     )
     dlq = StreamSpec(DLQ, ("dlq.jobs.>", "dlq.events.>"), max_age_s=14 * 86_400.0)
     budgets = StreamSpec(
@@ -120,7 +124,18 @@ def _streams(events_max_bytes: int, conversations_max_bytes: int) -> tuple[Strea
         allow_direct=True,
         republish=RePublish(subjects.budget(">"), subjects.live_budget(">")),
     )
-    return jobs, events, conversations, dlq, budgets
+    presence = StreamSpec(
+        PRESENCE,
+        (subjects.presence("*", "*", "*"),),
+        max_age_s=PRESENCE_TTL_S,
+        max_bytes=16 * 1024**2,
+        max_msg_bytes=4 * 1024,
+        max_msgs_per_subject=1,
+        allow_direct=True,
+        duplicate_window_s=PRESENCE_TTL_S,
+        republish=RePublish("$KV.PRESENCE.>", "live.presence.>"),
+    )
+    return jobs, events, conversations, dlq, budgets, presence
 
 
 def _consumers(pools: tuple[str, ...], ack_wait_s: float) -> tuple[ConsumerSpec, ...]:
@@ -143,4 +158,11 @@ def _consumers(pools: tuple[str, ...], ack_wait_s: float) -> tuple[ConsumerSpec,
         ack_wait_s=30.0,
         max_ack_pending=2_000,
     )
-    return *jobs, persister
+    conversations = ConsumerSpec(
+        CONVERSATIONS,
+        PERSISTER_DURABLE,
+        (subjects.conversation("*"),),
+        ack_wait_s=30.0,
+        max_ack_pending=2_000,
+    )
+    return *jobs, persister, conversations

@@ -23,6 +23,8 @@ class PostSummary(BaseModel):
     sha256: str | None
     created_at: str
     updated_at: str
+    conversation: str | None = None
+    """Of a reply: where it belongs."""
 
 
 class Percentiles(BaseModel):
@@ -90,4 +92,5 @@ def summary(snapshot: Snapshot) -> PostSummary:
         sha256=snapshot.sha256,
         created_at=snapshot.created_at,
         updated_at=snapshot.updated_at,
+        conversation=snapshot.turn.conversation if snapshot.turn else None,
     )

@@ -32,7 +32,7 @@ def cancelled(snapshot: Snapshot, run: int, attempt: int, time: str) -> Cancelle
 
 def next_job(snapshot: Snapshot, time: str, traceparent: str | None, options: Mapping[str, Any] | None = None) -> Job:
     """The job of the run after the latest one: the same request again, or with other options."""
-    same = {name: getattr(snapshot, name) for name in ("title", "recipe", "options", "priority", "pool", "fingerprint")}
+    same = {name: getattr(snapshot, name) for name in RequestedData.model_fields}
     request = RequestedData.model_validate(same if options is None else {**same, "options": options})
     return Job(
         post=snapshot.post,

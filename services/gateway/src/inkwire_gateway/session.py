@@ -27,6 +27,7 @@ from inkwire_contracts.client_frames import (
     Subscribe,
     Unsubscribe,
     Unsubscribed,
+    Whisper,
     Welcome,
 )
 from inkwire_contracts.errors import InkwireError, render
@@ -162,6 +163,8 @@ class Session:
             return self._subscribe(frame, self.principal)
         if isinstance(frame, Cancel):
             return self._cancel(frame, self.principal)
+        if isinstance(frame, Whisper):
+            return self._refuse("not_subscribed", request_id=frame.id)
         return self._unsubscribe(frame)
 
     def tick(self, now: datetime, now_s: float) -> list[Effect]:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from inkwire_contracts.events import ChunkData, ChunkProduced, Data, Event, KeyEvent
+from inkwire_contracts.data import Data
+from inkwire_contracts.events import ChunkData, ChunkProduced, Event, KeyEvent
 from inkwire_contracts.fold import Snapshot
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inkwire_contracts.commands import Job
-from inkwire_contracts.events import Data, Event, Usage
+from inkwire_contracts.data import Data
+from inkwire_contracts.events import Event, Usage
 from inkwire_contracts.fold import Snapshot
 from inkwire_generator.claim import Standing, Verdict
 from inkwire_generator.pulse import Pulse

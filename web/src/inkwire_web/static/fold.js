@@ -27,6 +27,8 @@ export function emptySnapshot(post) {
     priority: "normal",
     pool: "general",
     fingerprint: "",
+    documents: [],
+    turn: null,
     created_at: "",
     updated_at: "",
     started_run: 0,
@@ -107,6 +109,7 @@ function emptySection(id) {
     data: null,
     usage: null,
     model: "",
+    sources: [],
   };
 }
 
@@ -205,6 +208,8 @@ function requested(snapshot, event) {
   snapshot.priority = data.priority ?? "normal";
   snapshot.pool = data.pool ?? "general";
   snapshot.fingerprint = data.fingerprint ?? "";
+  snapshot.documents = (data.documents ?? []).map((document) => fill(DOCUMENT, document));
+  snapshot.turn = data.turn ? fill(TURN, data.turn) : null;
   snapshot.status = "queued";
   snapshot.error = null;
   snapshot.metrics = null;
@@ -264,6 +269,7 @@ function sectionStarted(snapshot, event) {
   section.status = "writing";
   setText(section, "");
   section.data = null;
+  section.sources = [];
   snapshot.open_section = section.section;
   snapshot.status = "generating";
   snapshot.retry = null;
@@ -291,6 +297,7 @@ function sectionCompleted(snapshot, event) {
   setText(section, data.text);
   section.status = "done";
   section.data = data.data ?? null;
+  section.sources = (data.sources ?? []).map(sourceOf);
   section.usage = usageOf(data.usage);
   section.model = data.model ?? "";
   pay(snapshot, data.usage, false);
@@ -364,6 +371,7 @@ function deleted(snapshot) {
   snapshot.open_section = null;
   snapshot.title = "";
   snapshot.options = {};
+  snapshot.documents = [];
   snapshot.metadata = {};
   snapshot.progress = emptyProgress();
   snapshot.retry = null;
@@ -377,6 +385,17 @@ function fill(defaults, given) {
   const filled = { ...defaults };
   for (const name of Object.keys(defaults)) if (given?.[name] !== undefined) filled[name] = given[name];
   return filled;
+}
+
+const DOCUMENT = { document: "", owner: "", number: 0, name: "" };
+const TURN = { conversation: "", message: "", reply: "" };
+const SOURCE = { document: "", number: 0, name: "", places: [] };
+const PLACE = { page: null, heading: "" };
+
+function sourceOf(given) {
+  const source = fill(SOURCE, given);
+  source.places = source.places.map((place) => fill(PLACE, place));
+  return source;
 }
 
 const USAGE = { tokens_in: 0, tokens_out: 0, source: "estimated", cost_usd: null };

@@ -12,7 +12,8 @@ from typing import Protocol
 from inkwire_chassis.clock import Clock, rfc3339
 from inkwire_chassis.event_log import Held, LogDamaged
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
-from inkwire_contracts.events import Data, Event
+from inkwire_contracts.data import Data
+from inkwire_contracts.events import Event
 from inkwire_contracts.fold import Outcome, Snapshot, fold
 from inkwire_generator.composing import Author, next_chunk, next_event
 from inkwire_generator.pulse import Pulse
