@@ -54,7 +54,6 @@ def break_prev_check() -> None:
     that is harmless.
     """
     from inkwire_persister import projector
-    from inkwire_stores import sqlite
 
     def unchecked(snapshot: folding.Snapshot, event: Any) -> folding.Outcome:
         return folding.fold(snapshot, event.model_copy(update={"prev": snapshot.key_seq}))

@@ -9,7 +9,7 @@ import pytest
 from inkwire_contracts.events import Metrics
 from inkwire_contracts.fold import FINAL, Snapshot
 from inkwire_contracts.views import summary
-from inkwire_stores import StoredPost, StoreUnavailable, open_store
+from inkwire_stores import StoredPost, StoreUnavailable, open_store, sqlite_file
 from inkwire_stores import sqlite as adapter
 from inkwire_stores.sqlite import SqlitePostStore, open_sqlite
 from tests.support.post_logs import post_id
@@ -147,7 +147,7 @@ async def test_a_file_that_is_no_database_is_an_outage_not_a_crash(tmp_path: Pat
 
 async def test_a_locked_file_is_an_outage_and_then_works_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While somebody holds the write lock a put is unavailable, reads go on; afterwards the put succeeds."""
-    monkeypatch.setattr(adapter, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_MS", 50)
     path = tmp_path / "posts.sqlite3"
     async with open_store(f"sqlite:///{path}") as store:
         holder = sqlite3.connect(path, isolation_level=None)
@@ -162,7 +162,7 @@ async def test_a_locked_file_is_an_outage_and_then_works_again(tmp_path: Path, m
 
 async def test_waiting_calls_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond MAX_WAITING calls the store says so instead of growing."""
-    monkeypatch.setattr(adapter, "MAX_WAITING", 3)
+    monkeypatch.setattr(sqlite_file, "MAX_WAITING", 3)
     async with open_store(f"sqlite:///{tmp_path}/posts.sqlite3") as store:
         answers = await asyncio.gather(*(store.get(post_id(n)) for n in range(10)), return_exceptions=True)
         assert sum(isinstance(answer, StoreUnavailable) for answer in answers) == 7

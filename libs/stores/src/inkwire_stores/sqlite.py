@@ -1,35 +1,19 @@
 """Posts in one SQLite file: the embedded store, for a machine without MongoDB.
 
-The persister writes, api and gateway read the same file from their own processes (WAL). SQLite's calls block, so they
-run in threads: one for writing, a few for reading, each with a connection of its own.
+The persister writes, api and gateway read the same file from their own processes (WAL).
 """
 
-import asyncio
-import sqlite3
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import astuple
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from inkwire_contracts.fold import ACTIVE, FINAL, Snapshot
 from inkwire_contracts.views import PostSummary, UsageTotals, summary
-from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, check_limit
+from inkwire_stores.sqlite_file import SqliteFile
 from inkwire_stores.usage import MAX_SAMPLES, Group, Sample, spending, totals
-
-T = TypeVar("T")
-
-READERS: Final = 4
-BUSY_TIMEOUT_MS: Final = 5_000
-"""How long a statement waits for another process's lock."""
-MAX_WAITING: Final = 2_000
-"""Calls that may wait for a thread; one more is refused as unavailable."""
-OPEN_TRIES: Final = 50
-OPEN_WAIT_S: Final = 0.05
-SCHEMA_VERSION: Final = 3
 
 _VERSION_1: Final = (
     # The short columns stand first, so that a list does not read past the texts.
@@ -97,7 +81,6 @@ _VERSION_3: Final = (
         (owner, created_at DESC, post DESC, status, {", ".join(_USAGE_COLUMNS)})""",
 )
 _VERSIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3)
-"""What leads from each version of the schema to the next; the first makes it."""
 
 _GET: Final = "SELECT snapshot, stream_seq, epoch, markdown, corrupt, proven_seq, purged FROM posts WHERE post = ?"
 _INSERT: Final = f"""INSERT INTO posts
@@ -133,32 +116,18 @@ async def open_sqlite(path: Path) -> AsyncIterator["SqlitePostStore"]:
         await store.close()
 
 
-class SqlitePostStore:
+class SqlitePostStore(SqliteFile):
     """See :class:`inkwire_stores.ports.PostStore`."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
-        self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
-        self._waiting = 0
-
-    async def create(self) -> None:
-        """Make folder, file and tables where they are missing."""
-        await self._run(self._writer, self._create_tables)
-
-    async def close(self) -> None:
-        """Let what runs end, then close every connection."""
-        await asyncio.to_thread(self._close)
+    VERSIONS = _VERSIONS
 
     async def get(self, post: str) -> StoredPost | None:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        return await self._run(self._readers, lambda: self._get(post))
+        return await self._read(lambda: self._get(post))
 
     async def put(self, stored: StoredPost, *, expected_seq: int) -> bool:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        return await self._run(self._writer, lambda: self._put(stored, expected_seq))
+        return await self._write(lambda: self._put(stored, expected_seq))
 
     async def list_posts(
         self, owner: str, *, limit: int, before: tuple[str, str] | None = None, status: str | None = None
@@ -167,16 +136,16 @@ class SqlitePostStore:
         check_limit(limit)
         created_at, post = before or (None, None)
         query = {"owner": owner, "status": status, "created_at": created_at, "post": post, "limit": limit}
-        return await self._run(self._readers, lambda: self._list(query))
+        return await self._read(lambda: self._list(query))
 
     async def count_active(self, owner: str) -> int:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        return await self._run(self._readers, lambda: self._count(owner))
+        return await self._read(lambda: self._count(owner))
 
     async def active_posts(self, *, limit: int, after: str = "") -> list[str]:
         """See :class:`inkwire_stores.ports.PostStore`."""
         check_limit(limit)
-        return await self._run(self._readers, lambda: self._active(after, limit))
+        return await self._read(lambda: self._active(after, limit))
 
     async def unpurged_posts(
         self, *, epoch: str, before: str, limit: int, after: tuple[str, str] | None = None
@@ -184,63 +153,21 @@ class SqlitePostStore:
         """See :class:`inkwire_stores.ports.PostStore`."""
         check_limit(limit)
         values = (before, *(after or ("", "")), epoch, *sorted(FINAL), limit)
-        return await self._run(self._readers, lambda: self._unpurged(values))
+        return await self._read(lambda: self._unpurged(values))
 
     async def mark_purge(self, post: str, *, seq: int, done: bool) -> bool:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        return await self._run(self._writer, lambda: self._mark(post, seq, done))
+        return await self._write(lambda: self._mark(post, seq, done))
 
     async def usage(self, owner: str | None, *, since: str | None = None, until: str | None = None) -> UsageTotals:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        return await self._run(self._readers, lambda: self._usage(owner, since, until))
+        return await self._read(lambda: self._usage(owner, since, until))
 
     async def ping(self) -> None:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        await self._run(self._readers, lambda: self._connection().execute("SELECT count(*) FROM posts WHERE 0"))
-
-    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        if self._waiting >= MAX_WAITING:
-            raise StoreUnavailable("SQLite: too many calls are waiting")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(threads, work)
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"SQLite: {error}") from None
-        finally:
-            self._waiting -= 1
+        await self._read(lambda: self._connection().execute("SELECT count(*) FROM posts WHERE 0"))
 
     # -- in threads --------------------------------------------------------------------------------------------
-
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection. A failed one is not kept, so that the next call tries anew."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                self._path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
-            )
-            self._opened.append(connection)
-            connection.execute("PRAGMA synchronous = FULL")
-            self._local.connection = connection
-        return connection
-
-    def _create_tables(self) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreUnavailable(f"SQLite: cannot make the folder of {self._path}: {error.strerror}") from None
-        connection = self._connection()
-        _switch_to_wal(connection)
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise StoreUnavailable(f"SQLite: {self._path} was written by a newer version of Inkwire; update this one")
-        if version < SCHEMA_VERSION:
-            _migrate(connection)
-
-    def _close(self) -> None:
-        self._writer.shutdown()
-        self._readers.shutdown()
-        for connection in self._opened:
-            connection.close()
 
     def _get(self, post: str) -> StoredPost | None:
         row = self._connection().execute(_GET, (post,)).fetchone()
@@ -298,33 +225,6 @@ class SqlitePostStore:
     def _active(self, after: str, limit: int) -> list[str]:
         rows = self._connection().execute(_ACTIVE_POSTS, (*sorted(ACTIVE), after, limit)).fetchall()
         return [row[0] for row in rows]
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Readers beside a writer. The switch itself does not wait for other openers of a new file, so it is repeated."""
-    for attempt in range(OPEN_TRIES):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if attempt == OPEN_TRIES - 1:
-                raise
-            time.sleep(OPEN_WAIT_S)
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """All steps or none; another opener of the same file may have been faster."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        for step in _VERSIONS[version:]:
-            for statement in step:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
-        connection.execute("COMMIT")
-    except sqlite3.Error:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def _list_statement(query: Mapping[str, object]) -> str:
