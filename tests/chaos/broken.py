@@ -54,13 +54,14 @@ def break_prev_check() -> None:
     that is harmless.
     """
     from inkwire_persister import projector
+    from inkwire_stores import sqlite_file
 
     def unchecked(snapshot: folding.Snapshot, event: Any) -> folding.Outcome:
         return folding.fold(snapshot, event.model_copy(update={"prev": snapshot.key_seq}))
 
     replace: Any = setattr
     replace(projector, "fold", unchecked)
-    replace(sqlite, "BUSY_TIMEOUT_MS", SHORT_BUSY_TIMEOUT_MS)
+    replace(sqlite_file, "BUSY_TIMEOUT_MS", SHORT_BUSY_TIMEOUT_MS)
 
 
 BREAKS: Final = {"fence": break_fence, "tail-check": break_tail_check, "prev-check": break_prev_check}
