@@ -35,7 +35,7 @@ def asked_by(recipe: Recipe, title: str, options: Mapping[str, Any], answer: Ans
             if work.plan:
                 return
             sections = recipe.plan(work).sections
-            work = replace(work, plan=tuple(Step(s.section, s.title, True, s.target_words) for s in sections))
+            work = replace(work, plan=tuple(Step(s.section, s.title, s.in_document, s.target_words) for s in sections))
             continue
         wanted = recipe.prompt(work, step)
         if isinstance(wanted, Composed):

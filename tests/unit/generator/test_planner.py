@@ -81,6 +81,20 @@ def test_when_all_is_written_it_is_published() -> None:
     assert isinstance(next_action(BLOG, post(OUTLINE, done("s0"), done("closing"))), Publish)
 
 
+def test_a_planned_section_may_stand_outside_the_document() -> None:
+    """It is written in its place, is counted among no sections that a reader sees, and the document leaves it out."""
+    note = Section(section="note", title="Note", in_document=False, target_words=5)
+    snapshot = post(OUTLINE, done("s0"), note, Section(section="s1", title="One"))
+    action = next_action(BLOG, snapshot)
+    assert isinstance(action, WriteSection)
+    assert (action.step.section, action.step.in_document, action.step.progress) == ("note", False, "step")
+    assert (action.number, action.total) == (0, 0) and BLOG.planning_percent < action.percent < WRITTEN_PERCENT
+    snapshot.sections[2] = done("note", in_document=False)
+    last = next_action(BLOG, snapshot)
+    assert isinstance(last, WriteSection) and (last.number, last.total) == (2, 2)
+    assert work_of(BLOG, snapshot).document == "s0."
+
+
 def test_percents_rise_with_the_words() -> None:
     """Progress goes from the plan to the last section in proportion to the target words."""
     plan = tuple(Step(f"s{n}", "", True, words) for n, words in enumerate((100, 0, 300)))

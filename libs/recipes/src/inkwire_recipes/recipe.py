@@ -112,7 +112,7 @@ class Work:
     """A post as a recipe sees it: the request and what is finished so far.
 
     ``artifacts`` holds the data of finished structured sections by section id, ``texts`` the text of all finished
-    ones, ``plan`` the document's sections once they are fixed.
+    ones, ``plan`` the planned sections once they are fixed.
     """
 
     title: str
@@ -199,7 +199,10 @@ class Recipe(Protocol):
         ...
 
     def plan(self, work: Work) -> PlannedData:
-        """The document's sections and metadata, from the request and the steps' data."""
+        """The document's sections and metadata, from the request and the steps' data.
+
+        The first section is one of the document; behind it there may be some that are not (``in_document`` false).
+        """
         ...
 
     def prompt(self, work: Work, step: Step) -> Prompt | Composed:

@@ -74,7 +74,7 @@ def work_of(recipe: Recipe, snapshot: Snapshot) -> Work:
         inputs=inputs,
         artifacts={section.section: section.data for section in done if section.data is not None},
         texts={section.section: section.text for section in done},
-        plan=_document(snapshot),
+        plan=_planned(snapshot),
     )
 
 
@@ -88,9 +88,12 @@ def next_action(recipe: Recipe, snapshot: Snapshot) -> Action:
                 return WriteSection(step, 0, 0, recipe.planning_percent * index // len(steps))
         reason = recipe.pause(work)
         return FixPlan(recipe.plan(work)) if reason is None else Pause(reason)
-    for number, step in enumerate(work.plan, 1):
+    total = sum(step.in_document for step in work.plan)
+    for index, step in enumerate(work.plan):
         if step.section not in work.texts:
-            return WriteSection(step, number, len(work.plan), percent_before(recipe, work.plan, number - 1))
+            number = sum(earlier.in_document for earlier in work.plan[:index]) + 1 if step.in_document else 0
+            percent = percent_before(recipe, work.plan, index)
+            return WriteSection(step, number, total if number else 0, percent)
     return Publish()
 
 
@@ -125,9 +128,11 @@ def percent_before(recipe: Recipe, plan: tuple[Step, ...], finished: int) -> int
     return recipe.planning_percent + int((WRITTEN_PERCENT - recipe.planning_percent) * share)
 
 
-def _document(snapshot: Snapshot) -> tuple[Step, ...]:
+def _planned(snapshot: Snapshot) -> tuple[Step, ...]:
+    """What the logged plan holds. Working steps, which no plan holds, stand before the document's first section."""
+    sections = snapshot.sections
+    first = next((place for place, section in enumerate(sections) if section.in_document), len(sections))
     return tuple(
-        Step(section.section, section.title, section.in_document, section.target_words)
-        for section in snapshot.sections
-        if section.in_document
+        Step(section.section, section.title, section.in_document, section.target_words, progress="step")
+        for section in sections[first:]
     )
