@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from inkwire_contracts.conversations import Role
 from inkwire_contracts.events import PlannedData
 
 MAX_CONTEXT_CHARS = 6_000
@@ -59,11 +60,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Composed:
+    """A section that needs no model: its text and data are known from what is done."""
+
+    text: str
+    data: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What to ask a model. ``schema`` asks for structured output, where the provider can do that.
 
     ``target_words`` is how much text is expected, for budgets and progress. ``answered`` is what the model has said
-    already, and ``then`` what it is told after that.
+    already, and ``then`` what it is told after that. ``history`` are the turns of a conversation before ``user``, as
+    (role, text). Where the section is worth no failure, ``otherwise`` is what it becomes when the model gives nothing.
     """
 
     system: str
@@ -73,11 +83,13 @@ class Prompt:
     target_words: int = 0
     answered: str = ""
     then: str = GO_ON
+    history: tuple[tuple[str, str], ...] = ()
+    otherwise: Composed | None = None
 
     @property
     def messages(self) -> tuple[tuple[str, str], ...]:
         """The conversation as (role, text)."""
-        asked = (("system", self.system), ("user", self.user))
+        asked = (("system", self.system), *self.history, ("user", self.user))
         return (*asked, ("assistant", self.answered), ("user", self.then)) if self.answered else asked
 
     @property
@@ -100,11 +112,17 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Composed:
-    """A section that needs no model: its text and data are known from what is done."""
+class Utterance:
+    """What somebody said in a conversation. ``message`` is its id, ``name`` the speaker's, where it is known.
 
+    ``unfinished``: an answer that was stopped or failed in the middle.
+    """
+
+    role: Role
     text: str
-    data: dict[str, Any] | None = None
+    name: str = ""
+    message: str = ""
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +131,10 @@ class Work:
 
     ``artifacts`` holds the data of finished structured sections by section id, ``texts`` the text of all finished
     ones, ``plan`` the planned sections once they are fixed.
+
+    A reply in a conversation has a ``question``, whole, where the title is only its first line. ``earlier`` is what was
+    said before, oldest first, from where ``summary`` ends, which tells what came before that; ``left_out`` messages
+    between them nobody can read any more. ``titled`` is false where the conversation still needs a title.
     """
 
     title: str
@@ -120,6 +142,11 @@ class Work:
     artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     plan: tuple[Step, ...] = ()
+    question: Utterance | None = None
+    earlier: tuple[Utterance, ...] = ()
+    summary: str = ""
+    left_out: int = 0
+    titled: bool = True
 
     @property
     def document(self) -> str:
