@@ -10,11 +10,19 @@ from inkwire_contracts.client_frames import (
     CLIENT_FRAME,
     MAX_CLIENT_FRAME_BYTES,
     SERVER_FRAME,
+    ConversationEventFrame,
+    ConversationFrame,
     EventFrame,
     SnapshotFrame,
     TextFrame,
 )
 from inkwire_contracts.close_codes import CLOSE_CODES, reconnect_rule
+from inkwire_contracts.conversations import (
+    CONVERSATION_EVENT_CLASSES,
+    Conversation,
+    Message,
+    parse_conversation_event,
+)
 from inkwire_contracts.errors import ERROR_CODES
 from inkwire_contracts.events import EVENT_CLASSES, ChunkProduced, event_from_dict
 from inkwire_contracts.fold import Snapshot
@@ -40,6 +48,14 @@ def test_example_is_a_frame(side: str, example: str) -> None:
         Snapshot.model_validate(frame.snapshot)
     elif isinstance(frame, TextFrame):
         assert frame.end - frame.start == len(frame.text)
+    elif isinstance(frame, ConversationFrame):
+        assert set(frame.conversation) == set(Conversation.model_fields)
+        told = Conversation.model_validate(frame.conversation)
+        assert told.seq == frame.position.seq
+        assert all(set(message) == set(Message.model_fields) for message in frame.conversation["messages"])
+    elif isinstance(frame, ConversationEventFrame):
+        happened = parse_conversation_event(json.dumps(frame.event))
+        assert type(happened).name == frame.name != "unknown"
     elif value["type"] == "posts":
         assert [set(item) for item in value["items"]] == [set(PostSummary.model_fields)]
     elif value["type"] == "error":
@@ -62,6 +78,11 @@ def test_tables_are_whole() -> None:
     listed = re.findall(r"^\| `(\w+)` \| `([\w.]+)` \|", described, flags=re.MULTILINE)
     events = {kind: name for kind, name in listed if "." in name}
     assert events == {kind: cls.name for kind, cls in EVENT_CLASSES.items()}
+    described = TEXT[TEXT.index("## Following a conversation") : TEXT.index("### An answer")]
+    told = re.findall(r"^\| `(\w+)` \| `([\w.]+)` \|", described, flags=re.MULTILINE)
+    assert {kind: name for kind, name in told if "." in name} == {
+        kind: cls.name for kind, cls in CONVERSATION_EVENT_CLASSES.items()
+    }
     assert [reconnect_rule(c) for c in (1000, 1006, 4000, 4099, 4100, 4199, 4200, 4299)] == [
         "never", "backoff", "never", "never", "backoff", "backoff", "now", "now",
     ]  # fmt: skip

@@ -16,6 +16,8 @@ GOOD: list[dict[str, Any]] = [
     {"type": "refresh", "token": "t"},
     {"type": "cancel", "channel": "post:x"},
     {"type": "cancel", "channel": "post:x", "run": 1, "id": 3},
+    {"type": "whisper", "channel": "presence:x", "name": "typing"},
+    {"type": "whisper", "channel": "presence:x", "name": "cursor.moved-2", "data": {"at": [1]}, "id": 4},
     {"type": "ping"},
     {"type": "ping", "novel": True},
 ]
@@ -29,8 +31,13 @@ BAD: list[Any] = [
     {"type": "subscribe", "channel": "c", "position": {"epoch": "e" * 65, "seq": 1}},
     {"type": "subscribe", "channel": "c", "id": "one"}, {"type": "unsubscribe"}, {"type": "refresh"},
     {"type": "cancel"}, {"type": "cancel", "channel": "c", "run": 0}, {"type": "cancel", "channel": "c", "run": "last"},
+    {"type": "whisper", "channel": "c"}, {"type": "whisper", "channel": "c", "name": ""},
+    {"type": "whisper", "channel": "c", "name": "n" * 41}, {"type": "whisper", "channel": "c", "name": "Typing"},
+    {"type": "whisper", "channel": "c", "name": 'a","b'}, {"type": "whisper", "channel": "c", "name": "a\n"},
+    {"type": "whisper", "channel": "c", "name": "typing", "data": []}, {"type": "here"}, {"type": "whispered"},
     {"type": "welcome"}, {"type": "event"}, {"type": "cancelling"},
 ]  # fmt: skip
+ADA = client_frames.PresentMember(user="ada", name="Ada", avatar="https://example.com/a.png")
 ANSWERS: list[BaseModel] = [
     client_frames.Welcome(connection="c", owner="ada", expires_at="t", max_channels=8),
     client_frames.Refreshed(expires_at="t", id=1),
@@ -41,6 +48,16 @@ ANSWERS: list[BaseModel] = [
     client_frames.Live(channel="post:x", position=Position(epoch="e", seq=3)),
     client_frames.EventFrame(channel="post:x", name="chunk.produced", event={"type": "chunk"}),
     client_frames.Posts(channel="user:ada", items=[]),
+    client_frames.ConversationFrame(
+        channel="conversation:x", conversation={"seq": 3}, older=True, position=Position(epoch="e", seq=3)
+    ),
+    client_frames.ConversationEventFrame(
+        channel="conversation:x", name="message.created", event={"type": "x"}, position=Position(epoch="e", seq=4)
+    ),
+    client_frames.Here(channel="presence:x", members=[ADA]),
+    client_frames.Joined(channel="presence:x", member=ADA),
+    client_frames.Left(channel="presence:x", member=ADA),
+    client_frames.Whispered(channel="presence:x", name="typing", member=ADA, data={"on": True}),
     client_frames.Unsubscribed(channel="post:x", code="forbidden_channel"),
     client_frames.Cancelling(channel="post:x", run=1, status="generating", accepted=True, id=2),
     client_frames.ErrorFrame(code="invalid_frame", message="m"),

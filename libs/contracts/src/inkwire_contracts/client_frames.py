@@ -186,12 +186,13 @@ class Posts(_Frame):
 class ConversationFrame(_Frame):
     """A ``conversation:`` as it stands at ``position``: forget all you had; what follows are events.
 
-    ``conversation`` is the folded conversation with its newest messages; older ones are had over HTTP.
+    ``conversation`` is the folded conversation with its newest messages; ``older`` ones, if any, are had over HTTP.
     """
 
     type: Literal["conversation"] = "conversation"
     channel: str
     conversation: dict[str, Any]
+    older: bool = False
     position: Position
 
 

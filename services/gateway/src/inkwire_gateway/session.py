@@ -27,8 +27,8 @@ from inkwire_contracts.client_frames import (
     Subscribe,
     Unsubscribe,
     Unsubscribed,
-    Whisper,
     Welcome,
+    Whisper,
 )
 from inkwire_contracts.errors import InkwireError, render
 from inkwire_contracts.ids import ID_PATTERN, OWNER_PATTERN
