@@ -43,7 +43,7 @@ IMPURE_CALLS = frozenset({"breakpoint", "input", "open", "print", "uuid1", "uuid
 CLOCK_READS = frozenset({"now", "today", "utcnow"})
 
 # --- who may import what ----------------------------------------------------------------------------------------------
-MONGO = ("libs/stores/src/inkwire_stores/mongo.py", "libs/stores/src/inkwire_stores/mongo/*")
+MONGO = ("libs/stores/src/inkwire_stores/mongo.py", "libs/stores/src/inkwire_stores/mongo_*.py")
 MONGO_AND_INDEXES = (*MONGO, "libs/stores/src/inkwire_stores/indexes.py")
 ONLY_IMPORTERS = {
     "bson": MONGO,

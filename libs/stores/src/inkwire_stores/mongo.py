@@ -1,37 +1,26 @@
-"""Posts in MongoDB, one document each, so that compare-and-set is one atomic write. The only importer of motor.
+"""Posts in MongoDB, one document each, so that compare-and-set is one atomic write."""
 
-Only operations that FerretDB 1.24 has too, for it stands in where there is no MongoDB.
-"""
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
-
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
-from pymongo import ASCENDING, DESCENDING, WriteConcern
-from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import DuplicateKeyError
 
 from inkwire_contracts.fold import ACTIVE, FINAL
 from inkwire_contracts.views import PostSummary, UsageTotals
 from inkwire_stores.documents import SUMS, from_document, groups_of, sample_of, summary_of, to_document
 from inkwire_stores.indexes import POST_INDEXES, POSTS
-from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, StoreUnavailable, check_limit
+from inkwire_stores.mongo_database import (
+    Collection,
+    Document,
+    collection_of,
+    driver_errors,
+    make_missing,
+    open_database,
+    ping,
+)
+from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, check_limit
 from inkwire_stores.usage import MAX_SAMPLES, totals
-
-DEFAULT_DATABASE: Final = "inkwire"
-CONNECT_TIMEOUT_MS: Final = 2_000
-SELECT_TIMEOUT_MS: Final = 2_000
-"""How long a call waits for a server that is away."""
-PING_TIMEOUT_S: Final = 1.0
-"""Shorter than the others, so that a readiness probe is answered while the server is away."""
-SOCKET_TIMEOUT_MS: Final = 10_000
-WRITE_TIMEOUT_MS: Final = 8_000
-"""How long a majority may take to confirm a write."""
-MAX_CONNECTIONS: Final = 20
-_TOO_LARGE_CODES: Final = frozenset({10334, 17419, 17420})
-
-Document = dict[str, Any]
 
 
 @asynccontextmanager
@@ -41,42 +30,27 @@ async def open_mongo(url: str) -> AsyncIterator["MongoPostStore"]:
     Raises:
         StoreUnavailable: the driver cannot read the URL.
     """
-    with _driver_errors():
-        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-            url,
-            io_loop=asyncio.get_running_loop(),
-            appname="inkwire",
-            connectTimeoutMS=CONNECT_TIMEOUT_MS,
-            serverSelectionTimeoutMS=SELECT_TIMEOUT_MS,
-            socketTimeoutMS=SOCKET_TIMEOUT_MS,
-            maxPoolSize=MAX_CONNECTIONS,
-            waitQueueTimeoutMS=SOCKET_TIMEOUT_MS,
-        )
-        database = client.get_default_database(DEFAULT_DATABASE)
-    concern = WriteConcern(w="majority", j=True, wtimeout=WRITE_TIMEOUT_MS)
-    try:
-        yield MongoPostStore(database.get_collection(POSTS, write_concern=concern))
-    finally:
-        client.close()
+    async with open_database(url) as database:
+        yield MongoPostStore(collection_of(database, POSTS))
 
 
 class MongoPostStore:
     """See :class:`inkwire_stores.ports.PostStore`."""
 
-    def __init__(self, posts: "AsyncIOMotorCollection[Document]") -> None:
+    def __init__(self, posts: Collection) -> None:
         self._posts = posts
         self._has_indexes = False
 
     async def get(self, post: str) -> StoredPost | None:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        with _driver_errors():
+        with driver_errors():
             document = await self._posts.find_one({"_id": post})
         return None if document is None else from_document(document)
 
     async def put(self, stored: StoredPost, *, expected_seq: int) -> bool:
         """See :class:`inkwire_stores.ports.PostStore`."""
         document = to_document(stored)
-        with _driver_errors():
+        with driver_errors(_too_large):
             await self._make_indexes()
             if expected_seq == 0:
                 return await self._insert(document)
@@ -85,13 +59,10 @@ class MongoPostStore:
             return result.matched_count == 1
 
     async def _make_indexes(self) -> None:
-        """Once per process. Only what is missing: FerretDB drops the connection when asked for one that is there."""
-        if self._has_indexes:
-            return
-        there = await self._posts.index_information()
-        if missing := [index for index in POST_INDEXES if index.document["name"] not in there]:
-            await self._posts.create_indexes(missing)
-        self._has_indexes = True
+        """Once per process."""
+        if not self._has_indexes:
+            await make_missing(self._posts, POST_INDEXES)
+            self._has_indexes = True
 
     async def _insert(self, document: Document) -> bool:
         try:
@@ -111,20 +82,20 @@ class MongoPostStore:
             older = {"created_at": {"$lt": created_at}}
             query["$or"] = [older, {"created_at": created_at, "_id": {"$lt": post}}]
         order = [("created_at", DESCENDING), ("_id", DESCENDING)]
-        with _driver_errors():
+        with driver_errors():
             found = await self._posts.find(query, {"summary": 1}).sort(order).limit(limit).to_list(limit)
         return [summary_of(document) for document in found]
 
     async def count_active(self, owner: str) -> int:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        with _driver_errors():
+        with driver_errors():
             return int(await self._posts.count_documents({"owner": owner, "status": {"$in": sorted(ACTIVE)}}))
 
     async def active_posts(self, *, limit: int, after: str = "") -> list[str]:
         """See :class:`inkwire_stores.ports.PostStore`."""
         check_limit(limit)
         query: Document = {"status": {"$in": sorted(ACTIVE)}, "_id": {"$gt": after}}
-        with _driver_errors():
+        with driver_errors():
             found = await self._posts.find(query, {"_id": 1}).sort("_id", ASCENDING).limit(limit).to_list(limit)
         return [str(document["_id"]) for document in found]
 
@@ -145,14 +116,14 @@ class MongoPostStore:
             query["$or"] = [{"updated_at": {"$gt": updated_at}}, {"updated_at": updated_at, "_id": {"$gt": post}}]
         order = [("updated_at", ASCENDING), ("_id", ASCENDING)]
         fields = {"owner": 1, "status": 1, "updated_at": 1}
-        with _driver_errors():
+        with driver_errors():
             found = await self._posts.find(query, fields).sort(order).limit(limit).to_list(limit)
         return [EndedPost(line["_id"], line["owner"], line["status"], line["updated_at"]) for line in found]
 
     async def mark_purge(self, post: str, *, seq: int, done: bool) -> bool:
         """See :class:`inkwire_stores.ports.PostStore`."""
         there = {"_id": post, "seq": seq, "corrupt": False}
-        with _driver_errors():
+        with driver_errors():
             result = await self._posts.update_one(there, {"$set": {"proven_seq": seq, "purged": done}})
         return result.matched_count == 1
 
@@ -164,7 +135,7 @@ class MongoPostStore:
             period["created_at"] = limits
         times = {"_id": 0, "usage_first_text_ms": 1, "usage_run_ms": 1}
         newest = [("created_at", DESCENDING), ("_id", DESCENDING)]
-        with _driver_errors():
+        with driver_errors():
             sums = {name: await self._sums(period, source) for name, source in SUMS.items()}
             published = self._posts.find({**period, "status": "published"}, times).sort(newest).limit(MAX_SAMPLES)
             samples = [sample_of(found) async for found in published]
@@ -177,24 +148,8 @@ class MongoPostStore:
 
     async def ping(self) -> None:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        try:
-            async with asyncio.timeout(PING_TIMEOUT_S):
-                with _driver_errors():
-                    await self._posts.database.command("ping")
-        except TimeoutError:
-            raise StoreUnavailable("MongoDB: no answer to a ping") from None
+        await ping(self._posts)
 
 
-@contextmanager
-def _driver_errors() -> Iterator[None]:
-    """The driver's exceptions stop here; their texts name hosts, so only the kind goes on."""
-    try:
-        yield
-    except DocumentTooLarge:
-        raise PostTooLarge(f"the post takes more than {MAX_POST_BYTES} bytes") from None
-    except OperationFailure as error:
-        if error.code in _TOO_LARGE_CODES:
-            raise PostTooLarge(f"the post takes more than {MAX_POST_BYTES} bytes") from None
-        raise StoreUnavailable(f"MongoDB: {type(error).__name__} {error.code}") from None
-    except PyMongoError as error:
-        raise StoreUnavailable(f"MongoDB: {type(error).__name__}") from None
+def _too_large() -> Exception:
+    return PostTooLarge(f"the post takes more than {MAX_POST_BYTES} bytes")
