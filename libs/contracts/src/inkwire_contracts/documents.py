@@ -36,12 +36,16 @@ class Place(Data):
 
 
 class Source(Data):
-    """A document whose passages a section was written from, and where they stand, in the document's order."""
+    """A document whose passages a section was written from, and where they stand, in the document's order.
+
+    ``missing``: the author names it, and it was deleted before the section was written; then there are no places.
+    """
 
     document: DocumentId
     number: int = Field(ge=1)
     name: str
     places: list[Place] = Field(default_factory=list, max_length=MAX_PLACES)
+    missing: bool = False
 
 
 class Passage(Data):

@@ -389,7 +389,7 @@ function fill(defaults, given) {
 
 const DOCUMENT = { document: "", owner: "", number: 0, name: "" };
 const TURN = { conversation: "", message: "", reply: "" };
-const SOURCE = { document: "", number: 0, name: "", places: [] };
+const SOURCE = { document: "", number: 0, name: "", places: [], missing: false };
 const PLACE = { page: null, heading: "" };
 
 function sourceOf(given) {
