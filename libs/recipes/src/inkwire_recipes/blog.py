@@ -188,11 +188,13 @@ def _section_prompt(work: Work, step: Step) -> Prompt:
     if written:
         parts.append("What is already written (its end):\n" + tagged("written", written))
     parts.append(f"Now write this part:\n{tagged('section', step.title)}")
-    if points := _points(work, step):
+    points = _points(work, step)
+    if points:
         lines = "".join(f"- {point}\n" for point in points)
         parts.append(tagged("points", f"Points to cover:\n{lines}"))
     parts.append(_task(step))
-    return Prompt(SYSTEM, "\n\n".join(parts), target_words=step.target_words)
+    query = "\n".join((work.title, step.title, *points))
+    return Prompt(SYSTEM, "\n\n".join(parts), target_words=step.target_words, query=query)
 
 
 def _task(step: Step) -> str:

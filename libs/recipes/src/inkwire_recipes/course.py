@@ -178,6 +178,7 @@ class Course(BaseRecipe):
             schema=bounded_schema(Modules, "modules", wanted, wanted) if form is Modules else strict_schema(form),
             schema_name=step.section,
             target_words=words,
+            query=_query(work, step),
         )
 
     def renderer(self, _work: Work, step: Step) -> Renderer:
@@ -200,6 +201,11 @@ def _brief(work: Work) -> str:
             tagged("language", inputs.language),
         )
     )
+
+
+def _query(work: Work, step: Step) -> str:
+    """The subject, and what participants are to learn once that is said."""
+    return "\n".join((work.title, step.title, work.texts.get(OVERVIEW, ""), work.texts.get(OBJECTIVES, "")))
 
 
 def _wishes(work: Work, step: Step) -> str:

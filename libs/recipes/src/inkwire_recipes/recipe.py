@@ -4,14 +4,16 @@ A recipe is data and pure functions. It never sees a provider, a broker or a clo
 post so far comes in as :class:`Work`, folded from the log, so that another worker can go on in the same place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from inkwire_contracts.conversations import Role
+from inkwire_contracts.documents import DocumentRef
 from inkwire_contracts.events import PlannedData
+from inkwire_recipes.material import Excerpt, material_text
 
 MAX_CONTEXT_CHARS = 6_000
 """How much of what is already written a prompt may repeat."""
@@ -74,6 +76,9 @@ class Prompt:
     ``target_words`` is how much text is expected, for budgets and progress. ``answered`` is what the model has said
     already, and ``then`` what it is told after that. ``history`` are the turns of a conversation before ``user``, as
     (role, text). Where the section is worth no failure, ``otherwise`` is what it becomes when the model gives nothing.
+
+    Where the author names documents, passages of them join every prompt before it is asked. ``query`` is what to look
+    for in them; empty: title, section and text options.
     """
 
     system: str
@@ -85,11 +90,19 @@ class Prompt:
     then: str = GO_ON
     history: tuple[tuple[str, str], ...] = ()
     otherwise: Composed | None = None
+    query: str = ""
+    material: tuple[Excerpt, ...] = ()
+    cites: bool = True
+
+    @property
+    def question(self) -> str:
+        """What the model is asked: the material, then ``user``."""
+        return "\n\n".join(part for part in (material_text(self.material, cites=self.cites), self.user) if part)
 
     @property
     def messages(self) -> tuple[tuple[str, str], ...]:
         """The conversation as (role, text)."""
-        asked = (("system", self.system), *self.history, ("user", self.user))
+        asked = (("system", self.system), *self.history, ("user", self.question))
         return (*asked, ("assistant", self.answered), ("user", self.then)) if self.answered else asked
 
     @property
@@ -101,6 +114,10 @@ class Prompt:
     def prefix(self) -> str:
         """What the next answer goes on from; nothing where it is to begin anew."""
         return self.answered if self.then == GO_ON else ""
+
+    def with_material(self, excerpts: Sequence[Excerpt], *, cites: bool) -> "Prompt":
+        """The same question with passages of the author's documents. ``cites``: the answer is to name its sources."""
+        return replace(self, material=tuple(excerpts), cites=cites)
 
     def continued(self, answered: str) -> "Prompt":
         """The same question after an unfinished answer; a schema would make the model begin anew."""
@@ -135,6 +152,8 @@ class Work:
     A reply in a conversation has a ``question``, whole, where the title is only its first line. ``earlier`` is what was
     said before, oldest first, from where ``summary`` ends, which tells what came before that; ``left_out`` messages
     between them nobody can read any more. ``titled`` is false where the conversation still needs a title.
+
+    ``documents`` are those that the author names. A recipe need not care: passages of them join its prompts.
     """
 
     title: str
@@ -147,6 +166,7 @@ class Work:
     summary: str = ""
     left_out: int = 0
     titled: bool = True
+    documents: tuple[DocumentRef, ...] = ()
 
     @property
     def document(self) -> str:
@@ -194,6 +214,11 @@ class Recipe(Protocol):
     """Options of a request; ``model_json_schema()`` describes them to clients."""
     planning_percent: int
     """How much of the work the working steps are, for progress bars."""
+    material_chars: int
+    """How much of the author's documents one prompt takes in, in characters; the operator may set less."""
+    shows_sources: bool
+    """Whether the document ends with the list of its sources. Without it they stand beside the document, and no answer
+    is asked to name them: a platform's post has no room for either."""
 
     def outputs(self) -> Mapping[str, Mapping[str, Any]]:
         """JSON Schemas of the sections' data, for clients.
@@ -245,6 +270,8 @@ class BaseRecipe:
     """What most recipes have in common: no structured sections, no working steps, and nothing to wait for."""
 
     planning_percent: int = 10
+    material_chars: int = 12_000
+    shows_sources: bool = True
 
     def outputs(self) -> Mapping[str, Mapping[str, Any]]:
         """See :meth:`Recipe.outputs`."""

@@ -153,6 +153,7 @@ class Social(BaseRecipe):
     description = "Keywords, strategy, a post in the platform's form, and a compliance check with rewrites."
     inputs: type[SocialInputs] = SocialInputs
     planning_percent: int = 90
+    shows_sources: bool = False
 
     def outputs(self) -> Mapping[str, Mapping[str, Any]]:
         """Of each step, and of the post; a second draft and its check are as the first."""
@@ -201,7 +202,8 @@ class Social(BaseRecipe):
         parts.append("Answer with one JSON object and nothing else. Write every text in the language named above.")
         draft = bounded_schema(Draft, "parts", *_platform(work).parts)
         schema = draft if kind == CONTENT else strict_schema(form)
-        return Prompt(SYSTEM, "\n\n".join(parts), schema, kind, target_words=200)
+        query = f"{work.title}\n{_inputs(work).query}\n{work.texts.get(KEYWORDS, '')}"
+        return Prompt(SYSTEM, "\n\n".join(parts), schema, kind, target_words=200, query=query)
 
     def renderer(self, work: Work, step: Step) -> Renderer:
         """Each step as readable Markdown; the check's data says whether the draft passed."""
