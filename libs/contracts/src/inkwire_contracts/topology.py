@@ -111,7 +111,7 @@ def _streams(events_max_bytes: int, conversations_max_bytes: int) -> tuple[Strea
         max_bytes=conversations_max_bytes,
         max_msg_bytes=MAX_EVENT_BYTES,
         allow_direct=True,
-        republish=RePublish("conversations.*", "live.conversations.*"),
+        republish=RePublish("conversations.>", "live.conversations.>"),
     )
     dlq = StreamSpec(DLQ, ("dlq.jobs.>", "dlq.events.>"), max_age_s=14 * 86_400.0)
     budgets = StreamSpec(
