@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inkwire_stores import StoreUnavailable, StoreUrlError, check_store_url, open_store
+from inkwire_stores import StoreUnavailable, StoreUrlError, check_store_url, open_document_store, open_store
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,18 @@ async def test_a_mongodb_that_is_away_can_be_opened() -> None:
     """Opening needs no server, so that any start order works."""
     async with open_store("mongodb://127.0.0.1:9/inkwire") as store:
         assert store is not None
+
+
+async def test_documents_lie_in_a_file_beside_the_posts(tmp_path: Path) -> None:
+    """The api writes a file of its own, named after the store's, so that two stores in one folder share nothing."""
+    async with open_document_store(f"sqlite:///{tmp_path}/a%20b/inkwire.sqlite3") as store:
+        await store.ping()
+    assert (tmp_path / "a b" / "inkwire-documents.sqlite3").exists()
+    assert not (tmp_path / "a b" / "inkwire.sqlite3").exists()
+
+
+async def test_documents_of_a_url_that_is_none_are_refused() -> None:
+    """The same words as for the posts' store."""
+    with pytest.raises(StoreUrlError, match="no scheme"):
+        async with open_document_store("nonsense"):
+            pass

@@ -8,7 +8,14 @@ from pydantic import BaseModel, ConfigDict
 from inkwire_contracts.documents import Passage
 
 MAX_DOCUMENT_CHARS = 2_000_000
-"""Text of one document; with its vectors it fits into one record of MongoDB."""
+"""Text of one document."""
+
+MAX_DOCUMENT_BYTES = 14 * 1024 * 1024
+"""Passages (as JSON) and vectors of one document together: one record of MongoDB, with room for its frame."""
+
+
+class DocumentTooLarge(Exception):
+    """It is beyond MAX_DOCUMENT_BYTES and was not stored; without its vectors it may fit."""
 
 
 class DocumentView(BaseModel):
@@ -59,6 +66,10 @@ class DocumentStore(Protocol):
 
         Returns:
             The view with its number; ``None`` if the owner has ``limit`` documents already, and nothing was stored.
+
+        Raises:
+            DocumentTooLarge: it does not fit; nothing was stored.
+            StoreUnavailable: it may or may not be stored.
         """
         ...
 
@@ -75,7 +86,10 @@ class DocumentStore(Protocol):
         ...
 
     async def find(self, owner: str, *, numbers: list[int], names: list[str]) -> list[DocumentView]:
-        """The owner's documents that have one of the numbers or (without regard to case) one of the names."""
+        """The owner's documents that have one of the numbers or (without regard to case) one of the names.
+
+        Newest first, at most MAX_LIST of them.
+        """
         ...
 
     async def delete(self, owner: str, document: str) -> bool:

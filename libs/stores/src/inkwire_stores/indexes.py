@@ -1,4 +1,4 @@
-"""MongoDB's collection and its indexes, made by the writer before its first write."""
+"""MongoDB's collections and their indexes, made by the writer before its first write."""
 
 from typing import Final
 
@@ -27,3 +27,12 @@ POST_INDEXES: Final = (
 )
 """One for an owner's newest posts, which holds all that totals need, so that they read no document; one for those in a
 status (and for counting the active ones); and the janitor's."""
+
+DOCUMENTS: Final = "documents"
+COUNTERS: Final = "counters"
+
+DOCUMENT_INDEXES: Final = (
+    IndexModel([("owner", ASCENDING), ("number", DESCENDING)], name="documents_of_owner", unique=True),
+    IndexModel([("owner", ASCENDING), ("name_key", ASCENDING), ("number", DESCENDING)], name="documents_by_name"),
+)
+"""One for an owner's list and mentions by number, one for mentions by name."""

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+from inkwire_stores.document_ports import DocumentStore
 from inkwire_stores.ports import PostStore
 
 _SQLITE = "sqlite:///"
@@ -55,4 +56,29 @@ async def open_store(url: str) -> AsyncIterator[PostStore]:
         from inkwire_stores.mongo import open_mongo  # here, so that SQLite's users need no motor in memory
 
         async with open_mongo(url) as mongo_store:
+            yield mongo_store
+
+
+@asynccontextmanager
+async def open_document_store(url: str) -> AsyncIterator[DocumentStore]:
+    """The store of uploaded documents that belongs to the store of posts at a URL, for the length of a block.
+
+    In MongoDB the same database; for ``data/posts.sqlite3`` the file ``data/posts-documents.sqlite3``, because the api
+    writes it, and each SQLite file has one writer.
+
+    Raises:
+        StoreUrlError: the URL is not one of a store that we have.
+        StoreUnavailable: the SQLite file cannot be opened.
+    """
+    check_store_url(url)
+    if url.startswith(_SQLITE):
+        from inkwire_stores.sqlite_documents import open_sqlite_documents
+
+        path = Path(unquote(url.removeprefix(_SQLITE)))
+        async with open_sqlite_documents(path.with_name(f"{path.stem}-documents{path.suffix}")) as sqlite_store:
+            yield sqlite_store
+    else:
+        from inkwire_stores.mongo_documents import open_mongo_documents
+
+        async with open_mongo_documents(url) as mongo_store:
             yield mongo_store
