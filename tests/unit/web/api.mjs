@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Api, ApiError, Unreachable } from "../../../web/src/inkwire_web/static/api.js";
+import { Api } from "../../../web/src/inkwire_web/static/api.js";
+import { ApiError, Unreachable } from "../../../web/src/inkwire_web/static/api_error.js";
 
 const claims = (lifetime) => btoa(JSON.stringify({ iat: 1000, exp: 1000 + lifetime })).replace(/=+$/, "");
 

@@ -22,5 +22,5 @@ def test_suite(suite: Path) -> None:
 def test_every_module_with_logic_has_a_suite() -> None:
     """Modules that decide something without a document are tested here; the others are tested in a browser."""
     imported = "\n".join(suite.read_text("utf-8") for suite in SUITES)
-    in_browser = {"app.js", "theme.js", "list.js"}
+    in_browser = {"app.js", "theme.js", "list.js", "chat_list.js", "chat_view.js", "library.js", "message.js"}
     assert {path.name for path in STATIC.glob("*.js") if f"/{path.name}" not in imported} == in_browser

@@ -1,32 +1,11 @@
 // The HTTP API: tokens that are renewed before they expire, problem documents as errors that people can read.
 
+import { ApiError, Unreachable } from "./api_error.js";
+import { upload } from "./upload.js";
+
 const STORAGE_KEY = "inkwire.token";
 const RENEW_AT = 0.8; // of the token's lifetime
 const DEFAULT_LIFETIME_MS = 600_000;
-
-/**
- * An answer that is an error. `message` says what happened and what to do, `errors` where in the request it is
- * (`{ pointer, detail }`); `signIn` asks for a token.
- */
-export class ApiError extends Error {
-  constructor(status, problem) {
-    super(problem.detail || problem.title || "Something went wrong. Try again.");
-    this.status = status;
-    this.code = problem.code || "unknown";
-    this.title = problem.title || "Something went wrong";
-    this.errors = problem.errors ?? [];
-    this.signIn = status === 401;
-  }
-}
-
-/** The server could not be reached at all. */
-export class Unreachable extends Error {
-  constructor() {
-    super("The server cannot be reached. Nothing is lost: try again in a moment.");
-    this.code = "unreachable";
-    this.signIn = false;
-  }
-}
 
 export class Api {
   #fetch;
@@ -107,6 +86,71 @@ export class Api {
   /** A finished post as a file of that format. */
   async exported(post, format) {
     return file(await this.#send("GET", `/posts/${post}/export?format=${format}`));
+  }
+
+  // Conversations
+
+  conversations(limit) {
+    return this.#json("GET", `/conversations?limit=${limit}`);
+  }
+
+  /** `body`: title, recipe, options, all optional. */
+  converse(body) {
+    return this.#json("POST", "/conversations", { body });
+  }
+
+  /** Messages, newest first, finished answers with their text. */
+  messages(conversation, cursor = null, limit = 50) {
+    const query = new URLSearchParams({ limit: String(limit), ...(cursor ? { cursor } : {}) });
+    return this.#json("GET", `/conversations/${conversation}/messages?${query}`);
+  }
+
+  /** Say something, and have it answered; `key` makes what is sent twice one message. */
+  say(conversation, body, key) {
+    const headers = { "Idempotency-Key": key };
+    return this.#json("POST", `/conversations/${conversation}/messages`, { body, headers });
+  }
+
+  /** `action`: regenerate, cancel or retry, of an answer. */
+  onMessage(conversation, message, action) {
+    return this.#json("POST", `/conversations/${conversation}/messages/${message}/${action}`);
+  }
+
+  async react(conversation, message, emoji, present) {
+    const path = `/conversations/${conversation}/messages/${message}/reactions/${encodeURIComponent(emoji)}`;
+    await this.#send(present ? "PUT" : "DELETE", path);
+  }
+
+  async addMember(conversation, user) {
+    await this.#send("PUT", `/conversations/${conversation}/members/${encodeURIComponent(user)}`, { body: {} });
+  }
+
+  async rename(conversation, title) {
+    await this.#send("PATCH", `/conversations/${conversation}`, { body: { title } });
+  }
+
+  async removeConversation(conversation) {
+    await this.#send("DELETE", `/conversations/${conversation}`);
+  }
+
+  async exportedConversation(conversation, format) {
+    return file(await this.#send("GET", `/conversations/${conversation}/export?format=${format}`));
+  }
+
+  // Documents
+
+  documents(cursor, limit = 50) {
+    const query = new URLSearchParams({ limit: String(limit), ...(cursor ? { cursor } : {}) });
+    return this.#json("GET", `/documents?${query}`);
+  }
+
+  /** `onProgress(stage, done, total)` as in upload.js. */
+  async upload(document, onProgress) {
+    return upload({ file: document, token: (await this.get()).token, onProgress });
+  }
+
+  async removeDocument(document) {
+    await this.#send("DELETE", `/documents/${document}`);
   }
 
   async #mint() {

@@ -1,10 +1,14 @@
 // The page: puts the parts together and turns addresses into views.
 
 import { Api } from "./api.js";
+import { ChatList } from "./chat_list.js";
+import { Chats } from "./chats.js";
 import { Compose } from "./compose.js";
 import { DeleteDialog } from "./deleting.js";
 import { el, setText } from "./dom.js";
+import { Library } from "./library.js";
 import { PostList } from "./list.js";
+import { MentionList } from "./mentions.js";
 import { PostFeed } from "./post_feed.js";
 import { PostView, tabTitle } from "./post_view.js";
 import { Connection } from "./socket.js";
@@ -23,6 +27,12 @@ const ENDED = {
   gone: ["This post was deleted", "Its text is gone for good."],
   forbidden_channel: ["Not yours to read", "This token may not follow that post. Sign in with another one."],
 };
+const CHAT_ENDED = {
+  not_found: ["There is no such conversation", "The address may be mistyped, or you are not a member of it."],
+  gone: ["This conversation was deleted", "Its messages are gone for good."],
+  conversation_gone: ["This conversation was deleted", "Its messages are gone for good."],
+  not_a_member: ["You are not a member any more", "Ask the conversation's owner to add you again."],
+};
 const LOG_LOST = [
   "The broker's log was lost.",
   "This is what had been saved of the post. If it was not finished, it is being written on from here.",
@@ -36,6 +46,7 @@ const REDRAW_LIST_MS = 30_000;
 const nodes = new Proxy({}, { get: (_target, id) => document.getElementById(id) });
 const api = new Api({ fetch: (...all) => fetch(...all), storage: sessionStorage, now: Date.now });
 
+let owner = "";
 let userFeed = null;
 let postFeed = null;
 let cursor = null;
@@ -78,6 +89,26 @@ const postList = new PostList(
   loadMore,
   Date.now,
 );
+const chatList = new ChatList({ list: nodes.chats, heading: nodes["chats-heading"] }, api);
+const chats = new Chats({
+  nodes,
+  api,
+  connection,
+  onTrouble: notice,
+  onEnd: chatEnded,
+  onDraw: chatDrawn,
+});
+const library = new Library(
+  {
+    list: nodes.documents,
+    empty: nodes["documents-empty"],
+    more: nodes["documents-more"],
+    drop: nodes["library-drop"],
+    input: nodes["library-input"],
+  },
+  api,
+);
+for (const field of [nodes.title, nodes["chat-input"]]) new MentionList(field, () => library.documents);
 // A browser may forbid storage; then nothing is remembered.
 const remembered = {
   get(name) {
@@ -105,9 +136,10 @@ const compose = new Compose(
     fields: nodes.fields,
     error: nodes["compose-error"],
     count: nodes["compose-count"],
+    converse: nodes["as-conversation"],
   },
   remembered,
-  createPost,
+  { write: createPost, converse: createConversation },
 );
 
 /** For tests and the curious; nothing of the page reads it. */
@@ -136,6 +168,12 @@ window.inkwire = {
   get connection() {
     return connection.state;
   },
+  get conversation() {
+    return chats.conversation ? structuredClone(chats.conversation) : null;
+  },
+  get replies() {
+    return Object.fromEntries([...chats.replies].map(([post, reply]) => [post, structuredClone({ ...reply })]));
+  },
   sha256: () => postView.sha256(),
 };
 
@@ -158,6 +196,8 @@ function view(name) {
   document.body.dataset.view = name;
   nodes.home.hidden = name !== "home";
   nodes.post.hidden = name !== "post";
+  nodes.chat.hidden = name !== "chat";
+  nodes.library.hidden = name !== "library";
   nodes["sign-in"].hidden = name !== "sign-in";
 }
 
@@ -170,10 +210,13 @@ function askForToken() {
 
 function route() {
   notice();
-  const match = /^\/p\/([a-z2-7]{26})\/?$/.exec(location.pathname);
-  if (match) openPost(match[1]);
+  const [, kind, id] = /^\/(p|c)\/([a-z2-7]{26})\/?$/.exec(location.pathname) ?? [];
+  close();
+  if (kind === "p") openPost(id);
+  else if (kind === "c") openChat(id);
+  else if (location.pathname === "/library") openLibrary();
   else openHome();
-  if (!match && location.pathname !== "/") notice(...ENDED.not_found);
+  if (!kind && !["/", "/library"].includes(location.pathname)) notice(...ENDED.not_found);
   drawList();
 }
 
@@ -184,15 +227,53 @@ function go(path) {
   if (document.body.dataset.view === "post") nodes.main.focus({ preventScroll: true });
 }
 
-function openHome() {
+function close() {
   closePost();
+  chats.close();
+}
+
+function openChat(id) {
+  view("chat");
+  chats.open(id, owner);
+}
+
+function openLibrary() {
+  view("library");
+  document.title = "Documents · Inkwire";
+  loadLibrary();
+}
+
+async function loadLibrary() {
+  try {
+    await library.load();
+  } catch (error) {
+    if (document.body.dataset.view === "library") notice("Your documents could not be loaded.", error.message);
+  }
+}
+
+function chatDrawn(conversation) {
+  if (conversation.status === "deleted") {
+    chatEnded("conversation_gone", "");
+    return;
+  }
+  document.title = `${conversation.title || "Conversation"} · Inkwire`;
+  chatList.update(conversation);
+}
+
+function chatEnded(code, message) {
+  chats.close();
+  chatList.load();
+  view("home");
+  notice(...(CHAT_ENDED[code] ?? ["This conversation cannot be followed", message]));
+}
+
+function openHome() {
   view("home");
   document.title = "Inkwire";
   if (matchMedia("(pointer: fine)").matches) compose.focus();
 }
 
 function openPost(post) {
-  closePost();
   view("post");
   const feed = new PostFeed(
     post,
@@ -251,9 +332,20 @@ async function createPost(body, key) {
   go(`/p/${accepted.id}`);
 }
 
-// The list
+// A conversation is made once for a form, however often its first message has to be sent.
+let begun = { key: null, id: null };
+
+async function createConversation({ title, recipe, options, priority }, key) {
+  if (begun.key !== key) begun = { key, id: (await api.converse({ recipe, options })).id };
+  await api.say(begun.id, { content: title, priority }, key);
+  chatList.load();
+  go(`/c/${begun.id}`);
+}
+
+// The lists
 
 function drawList() {
+  chatList.draw(chats.id);
   postList.draw(userFeed?.posts ?? [], { current: postFeed?.snapshot.post ?? null, hasMore });
 }
 
@@ -273,11 +365,13 @@ async function loadMore() {
 
 async function signInAndFollow() {
   try {
-    const { owner } = await api.get();
+    ({ owner } = await api.get());
     userFeed = new UserFeed(owner, drawList);
     connection.follow(userFeed);
     connection.start();
     route();
+    chatList.load();
+    loadLibrary();
     await loadMore();
   } catch (error) {
     if (error.signIn) {

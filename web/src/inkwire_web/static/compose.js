@@ -13,7 +13,10 @@ const TITLES = {
   course: ["Subject", "Create security training"],
   social: ["Topic", "Botox safety"],
   analysis: ["Title", "Is our login safe?"],
+  chat: ["Message", "Explain event sourcing to me"],
 };
+const CHAT = "chat"; // a kind that is always a conversation
+const MAX_MESSAGE_CHARS = 16_000;
 // Options without which a request says little; the others are behind "Options".
 const UP_FRONT = new Set(["platform", "query", "job_type", "material"]);
 
@@ -34,7 +37,6 @@ export function inOrder(recipes) {
 export class Compose {
   #nodes;
   #storage;
-  #limit;
   #recipes = [];
   #recipe = FIRST;
   #fields = [];
@@ -43,17 +45,17 @@ export class Compose {
   #keyOf = "";
 
   /**
-   * `nodes`: form, recipes, kinds, title, titleLabel, main, options, fields, error, count. `storage` remembers the kind.
-   * `onSubmit(body, key)` creates the post; what it throws is shown.
+   * `nodes`: form, recipes, kinds, title, titleLabel, main, options, fields, error, count, converse. `storage` remembers
+   * the kind. `write(body, key)` creates a post and `converse(body, key)` a conversation; what they throw is shown.
    */
-  constructor(nodes, storage, onSubmit) {
+  constructor(nodes, storage, { write, converse }) {
     this.#nodes = nodes;
     this.#storage = storage;
-    this.#limit = Number(nodes.title.dataset.limit);
     nodes.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#submit(onSubmit);
+      this.#submit(this.#recipe === CHAT ? converse : write);
     });
+    nodes.converse.addEventListener("click", () => this.#submit(converse));
     nodes.title.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.isComposing) return;
       event.preventDefault(); // a title is one line
@@ -102,13 +104,23 @@ export class Compose {
     this.#changed();
   }
 
+  get #button() {
+    return this.#nodes.form.querySelector("button[type=submit]");
+  }
+
+  get #limit() {
+    return this.#recipe === CHAT ? MAX_MESSAGE_CHARS : Number(this.#nodes.title.dataset.limit);
+  }
+
   #known(name) {
     return this.#recipes.find((recipe) => recipe.name === name);
   }
 
   #choose(name) {
-    const { kinds, title, titleLabel } = this.#nodes;
+    const { kinds, title, titleLabel, converse } = this.#nodes;
     this.#recipe = name;
+    converse.hidden = name === CHAT;
+    this.#button.textContent = name === CHAT ? "Send" : "Write it";
     for (const radio of kinds.querySelectorAll("input")) radio.checked = radio.value === name;
     const [label, example] = TITLES[name] ?? ["Title", ""];
     titleLabel.textContent = label;
@@ -171,8 +183,8 @@ export class Compose {
       this.#focusFault();
       return;
     }
-    const button = this.#nodes.form.querySelector("button[type=submit]");
-    button.disabled = true;
+    const button = this.#button;
+    button.disabled = this.#nodes.converse.disabled = true;
     try {
       await onSubmit(body, this.#keyFor(body));
       this.#key = null;
@@ -180,7 +192,7 @@ export class Compose {
     } catch (error) {
       this.#objected(error);
     } finally {
-      button.disabled = false;
+      button.disabled = this.#nodes.converse.disabled = false;
     }
   }
 

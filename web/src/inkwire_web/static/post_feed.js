@@ -1,4 +1,4 @@
-// What follows `post:<id>`: frames in, a folded post out. A snapshot replaces everything; until its texts are complete
+// What follows `post:<id>`, or a reply's channel: frames in, a folded post out. A snapshot replaces everything; until its texts are complete
 // the reader keeps what was there before.
 
 import { APPLIED, DUPLICATE, codePoints, emptySnapshot, fold, sectionOf } from "./fold.js";
@@ -14,10 +14,10 @@ export class PostFeed {
 
   /**
    * `onChange(event?)` after each change, with the event if one was applied; `onRefused(code, message)`; `onLogLost()`
-   * when what is shown from now on comes from another log than before.
+   * when what is shown from now on comes from another log than before; `channel` where it is not the post's own.
    */
-  constructor(post, onChange, onRefused, onLogLost = () => {}) {
-    this.channel = `post:${post}`;
+  constructor(post, onChange, onRefused, onLogLost = () => {}, channel = `post:${post}`) {
+    this.channel = channel;
     this.snapshot = emptySnapshot(post);
     this.caughtUp = false;
     this.#onChange = onChange;

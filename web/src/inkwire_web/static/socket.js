@@ -97,6 +97,11 @@ export class Connection {
     else if (subscription.state === "idle") this.#subscriptions.delete(channel);
   }
 
+  /** Tell the others of a channel something that nobody keeps; nothing where it is not followed at the moment. */
+  whisper(channel, name) {
+    if (this.#subscriptions.get(channel)?.state === "joined") this.#send({ type: "whisper", channel, name });
+  }
+
   /** The network or the reader came back: try at once, or make sure that the connection still lives. */
   wake() {
     if (this.#state === "reconnecting") {

@@ -1,4 +1,4 @@
-"""The page and its files; the same page for a post's own address."""
+"""The page and its files; the same page for the addresses of posts, conversations and documents."""
 
 from collections.abc import Mapping
 
@@ -24,10 +24,17 @@ async def index(here: Here, request: Request) -> Response:
     return _serve(here.assets, INDEX, request)
 
 
-@router.api_route("/p/{post}", methods=_METHODS)
-async def post_page(post: str, here: Here, request: Request) -> Response:
-    """The page, showing a post; to a browser with a mistyped address, the page that says so."""
-    if is_id(post):
+@router.api_route("/library", methods=_METHODS)
+async def library_page(here: Here, request: Request) -> Response:
+    """The page, showing one's documents."""
+    return _serve(here.assets, INDEX, request)
+
+
+@router.api_route("/p/{item}", methods=_METHODS)
+@router.api_route("/c/{item}", methods=_METHODS)
+async def item_page(item: str, here: Here, request: Request) -> Response:
+    """The page, showing a post or a conversation; to a browser with a mistyped address, the page that says so."""
+    if is_id(item):
         return _serve(here.assets, INDEX, request)
     page = here.assets.get(INDEX)
     if page is None or "text/html" not in request.headers.get("accept", ""):

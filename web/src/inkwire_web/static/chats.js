@@ -1,0 +1,264 @@
+// Conversations: opens one, keeps it and its answers live, and does what its reader asks for.
+
+import { ChatView } from "./chat_view.js";
+import { ConversationFeed, PresenceFeed } from "./conversation_feed.js";
+import { standing } from "./conversation_fold.js";
+import { el } from "./dom.js";
+import { isFinal } from "./fold.js";
+import { PostFeed } from "./post_feed.js";
+
+const MAX_FOLLOWED = 20; // answers that are written at the same time; further ones wait for their turn
+
+export class Chats {
+  #api;
+  #connection;
+  #view;
+  #onTrouble;
+  #onEnd;
+  #onDraw;
+  #feed = null;
+  #presence = null;
+  #replies = new Map();
+  #followed = new Map();
+  #cursor = null;
+  #me = "";
+  #key = null;
+  #loaded = null;
+
+  /**
+   * `onTrouble(title, text)`: something that was asked for did not work. `onEnd(code, message)`: the conversation cannot be
+   * followed (any more). `onDraw(conversation)` after each change.
+   */
+  constructor({ nodes, api, connection, onTrouble, onEnd, onDraw }) {
+    this.#api = api;
+    this.#connection = connection;
+    this.#onTrouble = onTrouble;
+    this.#onEnd = onEnd;
+    this.#onDraw = onDraw;
+    this.#view = new ChatView(nodes, {
+      send: (content, replaces) => this.#send(content, replaces),
+      title: (text) => this.#try("The title could not be changed.", () => this.#rename(text)),
+      typing: () => this.#whisper(),
+      older: () => this.#try("Older messages could not be loaded.", () => this.#older()),
+      remove: () => this.#remove(),
+      member: (user) => this.#try("Nobody was added.", () => api.addMember(this.id, user)),
+      export: (format) => this.#try("The conversation could not be downloaded.", () => this.#export(format)),
+      regenerate: (message) => this.#on(message, "written anew", "regenerate"),
+      stop: (message) => this.#on(message, "stopped", "cancel"),
+      retry: (message) => this.#on(message, "tried again", "retry"),
+      react: (message, emoji, present) => this.#react(message, emoji, present),
+      copy: (message, button) => this.#copy(message, button),
+    });
+  }
+
+  /** The open conversation's id, or null. */
+  get id() {
+    return this.#feed?.conversation.conversation ?? null;
+  }
+
+  get conversation() {
+    return this.#feed?.conversation ?? null;
+  }
+
+  /** Its answers as folded so far, by post. */
+  get replies() {
+    return this.#replies;
+  }
+
+  open(id, me) {
+    this.close();
+    this.#me = me;
+    const feed = new ConversationFeed(
+      id,
+      (event) => feed === this.#feed && this.#changed(event),
+      (code, message) => feed === this.#feed && this.#onEnd(code, message),
+    );
+    this.#feed = feed;
+    const drawn = () => this.#view.changed();
+    this.#presence = new PresenceFeed(id, drawn, () => performance.now(), (run, ms) => setTimeout(run, ms));
+    this.#view.show(() => this.#state());
+    this.#connection.follow(feed);
+    this.#connection.follow(this.#presence);
+    this.#load(feed);
+    this.#view.focus();
+  }
+
+  close() {
+    if (!this.#feed) return;
+    for (const channel of [this.#feed.channel, this.#presence.channel]) this.#connection.unfollow(channel);
+    for (const feed of this.#followed.values()) this.#connection.unfollow(feed.channel);
+    this.#followed.clear();
+    this.#replies.clear();
+    this.#feed = this.#presence = this.#cursor = null;
+    this.#view.show(null);
+  }
+
+  #state() {
+    const { conversation } = this.#feed;
+    const hasOlder = this.#cursor !== null;
+    return { conversation, presence: this.#presence, replies: this.#replies, me: this.#me, hasOlder };
+  }
+
+  // Finished answers are read over HTTP, all at once; those that are being written are followed.
+  async #load(feed) {
+    try {
+      const page = await this.#api.messages(this.id);
+      if (feed !== this.#feed) return;
+      this.#cursor = page.next_cursor;
+      this.#keep(page.items);
+    } catch {
+      // What follows is loaded by following each answer.
+    }
+    if (feed !== this.#feed) return;
+    this.#loaded = feed;
+    this.#changed();
+  }
+
+  #keep(items) {
+    for (const { post, reply } of items) if (post && reply && isFinal(reply)) this.#replies.set(post, settled(post, reply));
+  }
+
+  async #older() {
+    const feed = this.#feed;
+    const page = await this.#api.messages(this.id, this.#cursor);
+    if (feed !== this.#feed) return;
+    this.#cursor = page.next_cursor;
+    this.#keep(page.items);
+    feed.prepend(page.items.map(asMessage));
+  }
+
+  #changed(event) {
+    if (event?.type === "message_created" && event.data.author) this.#presence.said(event.data.author);
+    if (this.#loaded === this.#feed) this.#followAnswers();
+    this.#view.changed();
+    this.#onDraw(this.#feed.conversation);
+  }
+
+  #followAnswers() {
+    const wanted = standing(this.#feed.conversation).filter(({ post }) => post && !this.#settled(post));
+    const posts = new Set(wanted.slice(-MAX_FOLLOWED).map(({ post }) => post));
+    for (const [post, feed] of this.#followed) {
+      if (posts.has(post)) continue;
+      this.#connection.unfollow(feed.channel);
+      this.#followed.delete(post);
+    }
+    for (const post of posts) if (!this.#followed.has(post)) this.#follow(post);
+  }
+
+  #settled(post) {
+    const reply = this.#replies.get(post);
+    return reply !== undefined && isFinal(reply) && !reply.reopened;
+  }
+
+  #follow(post) {
+    const channel = `reply:${this.id}:${post}`;
+    const told = () => {
+      if (this.#followed.get(post) !== feed) return;
+      this.#replies.set(post, feed.snapshot);
+      if (feed.caughtUp && isFinal(feed.snapshot)) this.#changed();
+      else this.#view.changed();
+    };
+    const feed = new PostFeed(post, told, () => {}, told, channel);
+    this.#followed.set(post, feed);
+    this.#connection.follow(feed);
+  }
+
+  // What a reader asks for
+
+  async #send(content, replaces) {
+    const body = { content, ...(replaces ? { replaces } : {}) };
+    const accepted = await this.#api.say(this.id, body, this.#keyFor(JSON.stringify([this.id, body])));
+    this.#key = null;
+    return accepted;
+  }
+
+  // The same message keeps its key until it was accepted, so that trying again never says it twice.
+  #keyFor(content) {
+    if (this.#key?.content !== content) this.#key = { content, key: crypto.randomUUID() };
+    return this.#key.key;
+  }
+
+  #rename(title) {
+    return title === "" ? this.#view.changed() : this.#api.rename(this.id, title);
+  }
+
+  #whisper() {
+    this.#connection.whisper(this.#presence.channel, "typing");
+  }
+
+  async #on(message, done, action) {
+    await this.#try(`The answer could not be ${done}.`, async () => {
+      await this.#api.onMessage(this.id, message.message, action);
+      const reply = this.#replies.get(message.post);
+      if (action === "retry" && reply) {
+        reply.reopened = true; // its next run comes as events
+        this.#changed();
+      }
+    });
+  }
+
+  #react(message, emoji, present) {
+    this.#try("The reaction could not be changed.", () => this.#api.react(this.id, message.message, emoji, present));
+  }
+
+  async #copy(message, button) {
+    const reply = this.#replies.get(message.post);
+    const text = reply.sections.filter((section) => section.in_document).map((section) => section.text);
+    await navigator.clipboard.writeText(text.join(""));
+    button.textContent = "Copied";
+  }
+
+  async #export(format) {
+    const { bytes, type, name } = await this.#api.exportedConversation(this.id, format);
+    const url = URL.createObjectURL(new Blob([bytes], { type }));
+    el("a", { href: url, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  }
+
+  async #remove() {
+    const { id } = this;
+    if (!confirm("Delete this conversation and all its answers, for every member? This cannot be undone.")) return;
+    await this.#try("The conversation could not be deleted.", () => this.#api.removeConversation(id));
+  }
+
+  async #try(title, run) {
+    try {
+      this.#view.trouble("");
+      await run();
+    } catch (error) {
+      this.#onTrouble(title, error.message);
+    }
+  }
+}
+
+/** A finished answer as the API tells it, in the form of a folded post. */
+export function settled(post, reply) {
+  const section = { section: "reply", title: "", in_document: true, status: "done", text: reply.text, length: reply.text.length };
+  return {
+    post,
+    status: reply.status,
+    sections: reply.text === "" ? [] : [section],
+    open_section: null,
+    progress: { percent: 100, code: "", params: {}, message: "" },
+    error: reply.error ?? null,
+    sha256: reply.sha256 ?? null,
+  };
+}
+
+// A message of the API in the form in which the fold keeps it.
+function asMessage({ id, seq, role, author, content, documents, reply_to, post, replaces, superseded_by, reactions, created_at }) {
+  return {
+    message: id,
+    seq,
+    role,
+    author: author ?? null,
+    content: role === "assistant" ? "" : content,
+    documents: documents ?? [],
+    reply_to: reply_to ?? null,
+    post: post ?? null,
+    replaces: replaces ?? null,
+    superseded_by: superseded_by ?? null,
+    reactions: reactions ?? {},
+    created_at,
+  };
+}

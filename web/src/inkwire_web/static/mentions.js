@@ -1,0 +1,97 @@
+// "@" in a text field opens the list of the author's documents. A choice becomes `@3`, which the API understands.
+
+import { el } from "./dom.js";
+
+const SHOWN = 6;
+const MENTION = /(?:^|[\s([{,;:])@([\p{L}\p{N}._-]{0,60})$/u;
+
+/** The mention that is being typed before the caret, as `{ start, query }`, or null. */
+export function mentionAt(text, caret) {
+  const match = MENTION.exec(text.slice(0, caret));
+  return match ? { start: caret - match[1].length - 1, query: match[1].toLowerCase() } : null;
+}
+
+/** Documents that fit what was typed: by number, or by a part of the name. */
+export function matching(documents, query) {
+  const fits = ({ number, name }) => String(number).startsWith(query) || name.toLowerCase().includes(query);
+  return documents.filter(fits).slice(0, SHOWN);
+}
+
+export class MentionList {
+  #field;
+  #documents;
+  #list;
+  #found = [];
+  #active = 0;
+  #mention = null;
+
+  /** `field`: a textarea or input. `documents()` gives the author's documents, as far as they are known. */
+  constructor(field, documents) {
+    this.#field = field;
+    this.#documents = documents;
+    const id = `${field.id}-mentions`;
+    this.#list = el("ul", { class: "mention-list", id, role: "listbox", "aria-label": "Your documents", hidden: true });
+    field.after(this.#list);
+    field.setAttribute("aria-autocomplete", "list");
+    field.setAttribute("aria-controls", id);
+    field.addEventListener("input", () => this.#look());
+    field.addEventListener("click", () => this.#look());
+    field.addEventListener("blur", () => this.#close());
+    // Before the field's own keys, for which Enter sends.
+    field.addEventListener("keydown", (event) => this.#key(event), { capture: true });
+    this.#list.addEventListener("mousedown", (event) => {
+      event.preventDefault(); // the field keeps the focus
+      const row = event.target.closest("li");
+      if (row) this.#choose(Number(row.dataset.index));
+    });
+  }
+
+  get #open() {
+    return !this.#list.hidden;
+  }
+
+  #look() {
+    this.#mention = mentionAt(this.#field.value, this.#field.selectionStart);
+    this.#found = this.#mention ? matching(this.#documents(), this.#mention.query) : [];
+    this.#active = 0;
+    this.#draw();
+  }
+
+  #draw() {
+    this.#list.hidden = this.#found.length === 0;
+    const rows = this.#found.map(({ number, name }, index) => {
+      const id = `${this.#list.id}-${index}`;
+      const selected = String(index === this.#active);
+      const label = [el("b", {}, `@${number}`), ` ${name}`];
+      return el("li", { id, role: "option", "aria-selected": selected, "data-index": index, dir: "auto" }, ...label);
+    });
+    this.#list.replaceChildren(...rows);
+    if (this.#open) this.#field.setAttribute("aria-activedescendant", rows[this.#active].id);
+    else this.#field.removeAttribute("aria-activedescendant");
+  }
+
+  #key(event) {
+    if (!this.#open || event.isComposing) return;
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) this.#active = (this.#active + step + this.#found.length) % this.#found.length;
+    else if (event.key === "Enter" || event.key === "Tab") this.#choose(this.#active);
+    else if (event.key === "Escape") this.#close();
+    else return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (step) this.#draw();
+  }
+
+  #choose(index) {
+    const { number } = this.#found[index];
+    const { start } = this.#mention;
+    this.#field.setRangeText(`@${number} `, start, this.#field.selectionStart, "end");
+    this.#close();
+    this.#field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  #close() {
+    this.#found = [];
+    this.#draw();
+  }
+}

@@ -1,0 +1,131 @@
+// One message of a conversation: who said it, what, and what a reader may do with it.
+
+import { ago, arrange, el, setText } from "./dom.js";
+import { isFinal } from "./fold.js";
+import { STATUS } from "./progress.js";
+import { SectionText } from "./render.js";
+import { DocumentView } from "./sections.js";
+
+const EMOJIS = ["👍", "❤️", "😄", "🎉", "🤔", "👎"];
+const UNFINISHED = { failed: "This answer could not be finished.", cancelled: "Stopped. What was written is kept." };
+
+export class MessageView {
+  #actions;
+  #parts;
+  #article = null;
+  #caret = el("span", { class: "caret", "aria-hidden": "true" });
+  #said = null;
+
+  /** `actions`: edit(message), regenerate(message), stop(message), retry(message), react(message, emoji, present), copy(text). */
+  constructor(message, actions) {
+    this.#actions = actions;
+    const who = el("span", { class: "who", dir: "auto" });
+    const when = el("time", { class: "when", datetime: message.created_at });
+    const state = el("span", { class: "state" });
+    const body = el("div", { class: "said prose", dir: "auto" });
+    const documents = el("p", { class: "mentions" });
+    const trouble = el("p", { class: "trouble", role: "status", hidden: true });
+    const reactions = el("div", { class: "reactions" });
+    const tools = el("div", { class: "tools" });
+    this.node = el(
+      "li",
+      { class: "message", "data-message": message.message, "data-role": message.role },
+      el("p", { class: "by" }, who, " ", when, " ", state),
+      body,
+      documents,
+      trouble,
+      el("div", { class: "under" }, reactions, tools),
+    );
+    this.#parts = { who, when, state, body, documents, trouble, reactions, tools };
+  }
+
+  /** `context`: name, me (the reader's owner token), mine, reply (a snapshot, for the assistant's), last. */
+  draw(message, context) {
+    const { who, when, documents } = this.#parts;
+    setText(who, context.name);
+    setText(when, ago(message.created_at, Date.now()));
+    if (message.role === "assistant") this.#answer(message, context);
+    else this.#text(message.content);
+    setText(documents, message.documents.map(({ number, name }) => `@${number} ${name}`).join("  ·  "));
+    documents.hidden = message.documents.length === 0;
+    this.#reactions(message, context);
+    this.#tools(message, context);
+  }
+
+  // What people say is Markdown too, and goes through the same renderer.
+  #text(content) {
+    if (this.#said === content) return;
+    this.#said = content;
+    this.#parts.body.replaceChildren();
+    new SectionText(this.#parts.body, this.#caret).update(content, false);
+  }
+
+  #answer(message, { reply }) {
+    const { body, state, trouble } = this.#parts;
+    this.#article ??= new DocumentView(body);
+    this.node.dataset.status = reply?.status ?? "unknown";
+    if (reply) this.#article.draw(reply);
+    const final = reply && isFinal(reply);
+    setText(state, final || !reply ? "" : reply.progress.message || STATUS[reply.status]);
+    const said = final ? (reply.error?.message ?? UNFINISHED[reply.status] ?? "") : "";
+    setText(trouble, said);
+    trouble.hidden = said === "";
+    this.#seal(reply);
+  }
+
+  // Published and folded here to the very digest that the log names.
+  #seal(reply) {
+    this.node.dataset.sha256 = reply?.status === "published" ? (reply.sha256 ?? "") : "";
+  }
+
+  #reactions(message, { me }) {
+    const given = Object.entries(message.reactions);
+    const buttons = given.map(([emoji, users]) => {
+      const mine = users.includes(me);
+      const label = `${emoji} ${users.length}`;
+      const onclick = () => this.#actions.react(message, emoji, !mine);
+      return el("button", { type: "button", class: "reaction", "aria-pressed": String(mine), onclick }, label);
+    });
+    this.#parts.reactions.replaceChildren(...buttons);
+  }
+
+  #tools(message, context) {
+    const { mine, reply, busy } = context;
+    const final = reply && isFinal(reply);
+    const tools = [];
+    const tool = (name, label, run) => {
+      tools.push(el("button", { type: "button", "data-tool": name, onclick: run, disabled: busy }, label));
+    };
+    if (message.role === "assistant") {
+      if (reply && !final) tool("stop", "Stop", () => this.#actions.stop(message));
+      if (final && (reply.status === "failed" || reply.status === "cancelled")) {
+        tool("retry", "Try again", () => this.#actions.retry(message));
+      }
+      if (final) tool("regenerate", "Write anew", () => this.#actions.regenerate(message));
+      if (final) tool("copy", "Copy", (event) => this.#actions.copy(message, event.target));
+    } else if (mine) {
+      tool("edit", "Edit", () => this.#actions.edit(message));
+    }
+    const picker = el(
+      "details",
+      { class: "picker" },
+      el("summary", { "aria-label": "React" }, "☺"),
+      el(
+        "div",
+        { class: "emojis" },
+        ...EMOJIS.map((emoji) =>
+          el("button", { type: "button", onclick: () => this.#pick(message, emoji, context.me) }, emoji),
+        ),
+      ),
+    );
+    const key = JSON.stringify([tools.map((node) => node.dataset.tool), busy]);
+    if (this.#parts.tools.dataset.key === key) return;
+    this.#parts.tools.dataset.key = key;
+    arrange(this.#parts.tools, [...tools, picker]);
+  }
+
+  #pick(message, emoji, me) {
+    this.#parts.tools.querySelector("details").open = false;
+    this.#actions.react(message, emoji, !(message.reactions[emoji] ?? []).includes(me));
+  }
+}
