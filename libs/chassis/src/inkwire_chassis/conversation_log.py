@@ -54,20 +54,26 @@ class ConversationLog:
         limit = int(info["config"].get("max_bytes", -1))
         return int(info["state"]["bytes"]) / limit if limit > 0 else 0.0
 
-    async def publish(self, event: ConversationEvent) -> int:
+    async def publish(self, event: ConversationEvent, *, after: int | None = None) -> int:
         """Store an event, once for its id within the broker's duplicate window; returns its sequence.
 
         After the window the same event may be stored a second time, which the fold gives no meaning to. ``created``
         is stored only where the conversation has no event yet.
 
+        Args:
+            event: what to store.
+            after: only if this is the conversation's newest sequence in the log (0: it has none there).
+
         Raises:
-            WrongLastSequence: ``created``, and the conversation exists.
+            WrongLastSequence: ``created``, and the conversation exists; or there is something newer than ``after``.
             StreamFull: no room; nothing was stored.
             BrokerError: no verdict; it may or may not be stored, and sending it again is right.
         """
         headers = {H_MSG_ID: f"{event.conversation}.{event.id}"}
         if isinstance(event, ConversationCreated):
-            headers[H_EXPECTED_SUBJECT_SEQ] = "0"
+            after = 0
+        if after is not None:
+            headers[H_EXPECTED_SUBJECT_SEQ] = str(after)
         subject = subjects.conversation(event.conversation)
         return (await self._jetstream.publish(subject, encode_conversation_event(event), headers)).seq
 

@@ -131,6 +131,13 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ("not_a_reply", 409, "Not an answer", "Only an answer of the assistant can be written once more."),
     ("conversation_full", 409, "The conversation is full", "Go on in a new one; this one stays readable."),
     ("too_many_members", 409, "Too many members", "A conversation has at most {limit} members."),
+    (
+        "owner_stays",
+        409,
+        "The owner stays",
+        "The owner's own place in the conversation cannot be changed; the whole conversation can be deleted.",
+    ),
+    ("too_many_reactions", 409, "Too many reactions", "A message has at most {limit} different ones."),
     ("conversation_gone", 410, "Deleted", "This conversation was deleted."),
     ("not_replayable", 409, "This cannot be replayed", "{detail}"),
     ("too_many_posts", 429, "Too many unfinished posts", "Wait until one of your {limit} posts has ended."),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inkwire_contracts.commands import CancelIntent, Job
+from inkwire_contracts.conversations import Conversation, ConversationEvent
 from inkwire_contracts.dead_letters import LetterKind
 from inkwire_contracts.events import Event
 from inkwire_contracts.fold import Snapshot
@@ -21,6 +22,10 @@ class Damaged(Exception):
 
 class NoRoom(Exception):
     """The broker refused for lack of space."""
+
+
+class Newer(Exception):
+    """Somebody else has written to the conversation since it was read; nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,18 @@ class Folded:
     snapshot: Snapshot
     epoch: str
     corrupt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedConversation:
+    """A conversation up to the log's newest event, and the log's epoch.
+
+    ``newest_seq`` is what :meth:`ConversationLog.publish` takes for "nothing since it was read".
+    """
+
+    conversation: Conversation
+    epoch: str
+    newest_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +174,33 @@ class RunLog(Protocol):
         Raises:
             Damaged: as :meth:`current`.
         """
+        ...
+
+
+class ConversationLog(Protocol):
+    """Conversations' log, with what the store has of them. All methods raise BrokerUnavailable."""
+
+    async def read(self, conversation: str) -> FoldedConversation | None:
+        """The conversation up to the newest event that the log's leader had when asked; None if there is none.
+
+        Raises:
+            Damaged: an event cannot be decoded.
+            StoreUnavailable: the store does not answer, and the log alone does not tell.
+        """
+        ...
+
+    async def publish(self, event: ConversationEvent, *, after: int | None = None) -> int:
+        """Store an event, once for its id; ``after``: only if nothing newer than this sequence is in the log.
+
+        Returns:
+            Its sequence.
+
+        Raises:
+            Newer: ``after`` did not hold, or ``created`` and the conversation exists.
+            NoRoom: refused, not stored.
+        """
+        ...
+
+    async def fill_ratio(self) -> float:
+        """How full the log is, 0 to 1; at most a second old."""
         ...

@@ -8,7 +8,7 @@ request's own body.
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,10 @@ class Limits:
     commit_timeout_s: float
 
 
+Prepare = Callable[[Job], Awaitable[None]]
+"""What must stand before a stored job's ``requested``; may be done again, by anybody who finds the job."""
+
+
 class Posts:
     """Accepts posts."""
 
@@ -91,8 +95,8 @@ class Posts:
             InkwireError: the request is refused, or nothing can be promised at the moment.
             StoreUnavailable: the key cannot be looked up at the moment.
         """
-        self._limiter.take(owner, self._clock.monotonic_s())
-        request = self._resolve(wish)
+        self.count_request(owner)
+        request = self.resolve(wish)
         post = self._new_id() if key is None else idempotent_post_id(owner, check_key(key))
         job = Job(
             post=post,
@@ -102,22 +106,32 @@ class Posts:
             request=request,
             traceparent=traceparent,
         )
+        return await self.commit(job, keyed=key is not None)
+
+    async def commit(self, job: Job, *, keyed: bool, prepare: Prepare | None = None) -> Accepted:
+        """Commit a first run whose owner's request was counted; ``keyed``: its id may be on record.
+
+        Raises:
+            InkwireError: as :meth:`accept`.
+            StoreUnavailable: as :meth:`accept`.
+        """
         try:
             async with asyncio.timeout(self._limits.commit_timeout_s):
-                return await self._accept(job, keyed=key is not None)
+                if keyed:
+                    known = await self._on_record(job)
+                    if known is not None:
+                        return _replay(known, job)
+                await self._admit(job.owner)
+                return await self._commit(job, prepare or _nothing, keyed=keyed)
         except TimeoutError:
             raise InkwireError("broker_unavailable") from None
 
-    async def _accept(self, job: Job, *, keyed: bool) -> Accepted:
-        if keyed:
-            known = await self._on_record(job)
-            if known is not None:
-                return _replay(known, job)
-        await self._admit(job.owner)
-        return await self._commit(job, keyed=keyed)
+    def resolve(self, wish: Wish) -> RequestedData:
+        """The request with the recipe's options complete, so that a later default changes nothing accepted.
 
-    def _resolve(self, wish: Wish) -> RequestedData:
-        """The request with the recipe's options complete, so that a later default changes nothing accepted."""
+        Raises:
+            InkwireError: ``unknown_recipe`` or ``invalid_options``.
+        """
         recipe = self._recipes.get(wish.recipe)
         if recipe is None:
             raise InkwireError("unknown_recipe", known=", ".join(sorted(self._recipes)))
@@ -133,13 +147,21 @@ class Posts:
             fingerprint=fingerprint(wish),
         )
 
+    def count_request(self, owner: str) -> None:
+        """Count one request of an owner.
+
+        Raises:
+            InkwireError: ``rate_limited``.
+        """
+        self._limiter.take(owner, self._clock.monotonic_s())
+
     async def admit(self, owner: str) -> None:
         """Let an owner begin one more run.
 
         Raises:
             InkwireError: ``rate_limited``, ``too_many_posts``, ``log_full`` or ``broker_unavailable``.
         """
-        self._limiter.take(owner, self._clock.monotonic_s())
+        self.count_request(owner)
         await self._admit(owner)
 
     async def require_room(self) -> None:
@@ -162,26 +184,28 @@ class Posts:
         if active >= self._limits.max_open_posts:
             raise InkwireError("too_many_posts", limit=self._limits.max_open_posts)
 
-    async def _commit(self, job: Job, *, keyed: bool) -> Accepted:
+    async def _commit(self, job: Job, prepare: Prepare, *, keyed: bool) -> Accepted:
         try:
             receipt = await answered(lambda: self._jobs.publish(job))
         except NoRoom:
             raise InkwireError("log_full", retry_after_s=LOG_FULL_RETRY_AFTER_S) from None
         if receipt.duplicate:
-            return await self._finish_stored(job, receipt.stream_seq)
+            return await self._finish_stored(job, receipt.stream_seq, prepare)
+        await prepare(job)
         await answered(lambda: self._log.ensure_requested(job))
         if not keyed:
             return Accepted(job.post, job.run, replayed=False)
         # Another body under the same key may have been faster, when the broker had forgotten its job.
         return _replay(await self._must_be_on_record(job), job, replayed=False)
 
-    async def _finish_stored(self, job: Job, stream_seq: int) -> Accepted:
+    async def _finish_stored(self, job: Job, stream_seq: int, prepare: Prepare) -> Accepted:
         """The job had been stored before, by an api that died, a request at the same time, or our own first try."""
         stored = await answered(lambda: self._log.stored_job(stream_seq))
         replayed = stored is None or stored.time != job.time
         known = await self._on_record(job)
         if known is None and stored is not None:
             _check_same(stored.request.fingerprint, job)
+            await prepare(stored)
             await answered(lambda: self._log.ensure_requested(stored))
         return _replay(known or await self._must_be_on_record(job), job, replayed=replayed)
 
@@ -200,6 +224,10 @@ class Posts:
         if stored is None or stored.snapshot.owner != job.owner:
             return None
         return Known(stored.snapshot.fingerprint, stored.snapshot.status == "deleted")
+
+
+async def _nothing(_job: Job) -> None:
+    """A post that stands for itself."""
 
 
 def check_key(key: str) -> str:
