@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pymongo
 import pytest
 import pytest_asyncio
 
+from inkwire_contracts.events import Turn
 from inkwire_contracts.fold import Snapshot, fold_all
 from inkwire_contracts.views import summary
 from inkwire_stores import PostStore, PostTooLarge, StoredPost, open_store
+from inkwire_stores.documents import to_document
 from tests.support.memory_store import MemoryStore
 from tests.support.mongo_server import MongoEndpoint
 from tests.support.post_logs import SECTIONS, PostLog, post_id, text_of, whole_post
@@ -140,6 +143,47 @@ async def test_of_many_concurrent_writers_one_wins_each_seq(store: PostStore, ba
     assert wins == list(range(1, len(wins) + 1)) and wins
     found = await store.get(post.snapshot.post)
     assert found is not None and found.snapshot.seq == wins[-1]
+
+
+def as_reply(post: StoredPost) -> StoredPost:
+    turn = Turn(conversation=post_id(900), message=post_id(901), reply=post_id(902))
+    return replace(post, snapshot=post.snapshot.model_copy(update={"turn": turn}))
+
+
+@pytest.mark.parametrize("status", [None, "published"])
+async def test_replies_are_listed_only_if_asked_for(store: PostStore, status: str | None) -> None:
+    """A conversation's answers are no articles: lists leave them out, page by page, unless they are wanted."""
+    posts = [stored(n, created_at=f"2026-11-21T09:00:00.{n:03}Z") for n in range(8)]
+    posts = [as_reply(post) if n % 2 else post for n, post in enumerate(posts)]
+    for post in posts:
+        await store.put(post, expected_seq=0)
+    articles = [post.snapshot.post for post in reversed(posts[::2])]
+    found = await store.list_posts("ana", limit=3, status=status)
+    rest = await store.list_posts("ana", limit=3, status=status, before=(found[-1].created_at, found[-1].id))
+    assert [line.id for line in found + rest] == articles
+    every = await store.list_posts("ana", limit=20, status=status, replies=True)
+    assert [line.id for line in every] == [post.snapshot.post for post in reversed(posts)]
+    assert {line.conversation for line in every} == {None, post_id(900)}
+    newer = at_seq(posts[1], 99)
+    assert await store.put(newer, expected_seq=posts[1].snapshot.seq)
+    assert len(await store.list_posts("ana", limit=20, status=status)) == 4
+
+
+@pytest.mark.mongo
+async def test_documents_of_before_there_were_conversations_are_no_replies(
+    mongo_database: tuple[str, str], mongo_server: MongoEndpoint
+) -> None:
+    """A MongoDB that an older version filled: its posts stay in the lists."""
+    url, name = mongo_database
+    post = stored()
+    old = {key: value for key, value in to_document(post).items() if key != "reply"}
+    with pymongo.MongoClient[dict[str, Any]](url) as client:
+        client[name]["posts"].insert_one(old)
+    async with open_store(f"{url.rstrip('/')}/{name}") as opened:
+        assert await opened.list_posts("ana", limit=5) == [summary(post.snapshot)]
+        assert await opened.list_posts("ana", limit=5, status="published") == [summary(post.snapshot)]
+        assert await opened.put(at_seq(post, 99), expected_seq=post.snapshot.seq)
+        assert len(await opened.list_posts("ana", limit=5)) == 1
 
 
 async def test_list_is_newest_first_and_ties_are_ordered_by_id(store: PostStore) -> None:

@@ -113,10 +113,17 @@ class FakeStore:
         return True
 
     async def list_posts(
-        self, owner: str, *, limit: int, before: tuple[str, str] | None = None, status: str | None = None
+        self,
+        owner: str,
+        *,
+        limit: int,
+        before: tuple[str, str] | None = None,
+        status: str | None = None,
+        replies: bool = False,
     ) -> list[PostSummary]:
         self._check()
         mine = [summary(s.snapshot) for s in self.posts.values() if s.snapshot.owner == owner]
+        mine = [s for s in mine if replies or s.conversation is None]
         mine.sort(key=lambda s: (s.created_at, s.id), reverse=True)
         chosen = [
             s

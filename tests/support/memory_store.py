@@ -47,12 +47,19 @@ class MemoryStore:
         return True
 
     async def list_posts(
-        self, owner: str, *, limit: int, before: tuple[str, str] | None = None, status: str | None = None
+        self,
+        owner: str,
+        *,
+        limit: int,
+        before: tuple[str, str] | None = None,
+        status: str | None = None,
+        replies: bool = False,
     ) -> list[PostSummary]:
         check_limit(limit)
         self._call()
         lines = [summary(stored.snapshot) for stored in self.posts.values() if stored.snapshot.owner == owner]
         lines = [line for line in lines if (line.status == status if status else line.status != "deleted")]
+        lines = [line for line in lines if replies or line.conversation is None]
         lines = [line for line in lines if before is None or (line.created_at, line.id) < before]
         return sorted(lines, key=lambda line: (line.created_at, line.id), reverse=True)[:limit]
 

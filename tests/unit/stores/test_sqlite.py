@@ -1,6 +1,7 @@
 """What only the SQLite adapter can show."""
 
 import asyncio
+import itertools
 import sqlite3
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 from inkwire_contracts.events import Metrics
 from inkwire_contracts.fold import FINAL, Snapshot
 from inkwire_contracts.views import summary
-from inkwire_stores import StoredPost, StoreUnavailable, open_store, sqlite_file
+from inkwire_stores import StoredPost, StoreUnavailable, open_store, sqlite_conversations, sqlite_file
 from inkwire_stores import sqlite as adapter
+from inkwire_stores.conversation_ports import StoredConversation
 from inkwire_stores.sqlite import SqlitePostStore, open_sqlite
+from tests.support.conversation_logs import chat
 from tests.support.post_logs import post_id
 
 STORED = StoredPost(Snapshot(post=post_id(1), owner="ana", seq=1, status="queued", created_at="2026"), 1, "epoch")
@@ -41,12 +44,13 @@ async def test_lists_use_their_indexes(tmp_path: Path) -> None:
     async with open_sqlite(tmp_path / "posts.sqlite3") as store:
         await store.ping()
         connection = store._opened[0]
-        for status in (None, "failed"):
-            for created_at in (None, "2026"):
-                query = {"owner": "ana", "status": status, "created_at": created_at, "post": "x", "limit": 5}
-                plan = connection.execute(f"EXPLAIN QUERY PLAN {adapter._list_statement(query)}", query).fetchall()
-                steps = " ".join(step[3] for step in plan)
-                assert "posts_of_owner" in steps and "SCAN" not in steps and "TEMP B-TREE" not in steps, steps
+        for status, created_at, replies in itertools.product((None, "failed"), (None, "2026"), (False, True)):
+            query = {"owner": "ana", "status": status, "created_at": created_at, "post": "x", "limit": 5}
+            statement = adapter._list_statement(query, replies)
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", query).fetchall()
+            steps = " ".join(step[3] for step in plan)
+            assert ("posts_of_owner" if replies else "posts_listed") in steps, steps
+            assert "SCAN" not in steps and "TEMP B-TREE" not in steps, steps
 
 
 async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
@@ -75,6 +79,43 @@ async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path)
         (line,) = await store.unpurged_posts(epoch="epoch", before="2027", limit=5)
         assert (line.post, line.updated_at) == (ended.post, ended.updated_at)
         assert await store.mark_purge(ended.post, seq=1, done=True)
+
+
+async def test_posts_of_the_third_version_are_no_replies(tmp_path: Path) -> None:
+    """A file from before there were conversations: its posts stay in the lists, and conversations can be kept."""
+    path = tmp_path / "posts.sqlite3"
+    third = sqlite3.connect(path, isolation_level=None)
+    for statement in (*adapter._VERSION_1, *adapter._VERSION_2, *adapter._VERSION_3):
+        third.execute(statement)
+    third.execute("PRAGMA user_version = 3")
+    ended = STORED.snapshot.model_copy(update={"status": "published"})
+    values = (ended.post, summary(ended).model_dump_json(), ended.model_dump_json())
+    third.execute(
+        """INSERT INTO posts (post, owner, seq, status, created_at, corrupt, stream_seq, epoch, summary, snapshot)
+            VALUES (?, 'ana', 1, 'published', '2026', 0, 7, 'epoch', ?, ?)""",
+        values,
+    )
+    third.close()
+    async with open_sqlite(path) as store:
+        assert await store.list_posts("ana", limit=5) == [summary(ended)]
+        kept = StoredConversation(chat(), "epoch")
+        assert await store.conversations.put(kept, expected=None)
+        assert await store.conversations.get(chat().conversation) == kept
+
+
+async def test_conversations_lists_use_their_indexes(tmp_path: Path) -> None:
+    """Neither a member's list nor the janitor's scans or sorts."""
+    async with open_sqlite(tmp_path / "posts.sqlite3") as store:
+        await store.ping()
+        statements = {
+            sqlite_conversations.LIST: ("ana", 5),
+            sqlite_conversations.LIST_BEFORE: ("ana", "2026", "x", 5),
+            sqlite_conversations.DUE: ("2027", "2026", "x", "epoch", 5),
+        }
+        for statement, values in statements.items():
+            plan = store._opened[0].execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            steps = " ".join(step[3] for step in plan)
+            assert "SCAN" not in steps and "TEMP B-TREE" not in steps, steps
 
 
 async def test_the_janitors_list_uses_its_index(tmp_path: Path) -> None:

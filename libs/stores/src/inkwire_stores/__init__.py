@@ -1,12 +1,13 @@
-"""Where posts are kept: ports, and their MongoDB and SQLite adapters. Open one with :func:`open_store`."""
+"""Where posts and conversations (:func:`open_store`) and documents (:func:`open_document_store`) are kept."""
 
 from inkwire_stores.opening import StoreUrlError, check_store_url, open_document_store, open_store
-from inkwire_stores.ports import EndedPost, PostStore, PostTooLarge, StoredPost, StoreUnavailable
+from inkwire_stores.ports import EndedPost, PostStore, PostTooLarge, Store, StoredPost, StoreUnavailable
 
 __all__ = [
     "EndedPost",
     "PostStore",
     "PostTooLarge",
+    "Store",
     "StoreUnavailable",
     "StoreUrlError",
     "StoredPost",

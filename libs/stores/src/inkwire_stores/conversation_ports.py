@@ -7,6 +7,13 @@ from pydantic import BaseModel, ConfigDict
 
 from inkwire_contracts.conversations import Conversation, Member
 
+MAX_CONVERSATION_BYTES = 15 * 1024 * 1024
+"""Most that one stored conversation may take: MongoDB's limit of 16 MiB with room for the frame."""
+
+
+class ConversationTooLarge(Exception):
+    """The conversation is beyond MAX_CONVERSATION_BYTES and was not stored; asking again will not help."""
+
 
 class ConversationSummary(BaseModel):
     """One line of a list of conversations. ``messages`` counts those that stand."""
@@ -25,10 +32,32 @@ class ConversationSummary(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StoredConversation:
-    """A conversation as the store holds it, folded up to ``conversation.seq`` of the log named ``epoch``."""
+    """A conversation as the store holds it, folded up to ``conversation.seq`` of the log named ``epoch``.
+
+    ``cut_seq`` and ``cut_at`` are the janitor's: events up to that sequence may leave the log once that time is long
+    enough ago; an empty ``cut_at`` means that nothing but the newest event is left there.
+    """
 
     conversation: Conversation
     epoch: str
+    cut_seq: int = 0
+    cut_at: str = ""
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Epoch and seq: what compare-and-set compares."""
+        return self.epoch, self.conversation.seq
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A line of :meth:`ConversationStore.due_cuts`."""
+
+    conversation: str
+    seq: int
+    """What is stored."""
+    cut_seq: int
+    cut_at: str
 
 
 class ConversationStore(Protocol):
@@ -47,6 +76,9 @@ class ConversationStore(Protocol):
 
         Returns:
             False if somebody else was there, and then nothing was changed.
+
+        Raises:
+            ConversationTooLarge: it does not fit; nothing was changed.
         """
         ...
 
@@ -65,11 +97,25 @@ class ConversationStore(Protocol):
         """
         ...
 
-    async def stored_up_to(self, *, epoch: str, before: str, limit: int, after: str = "") -> list[tuple[str, int]]:
-        """(id, seq) of conversations of one log last changed before a time, in the order of the ids, for the janitor.
+    async def due_cuts(self, *, epoch: str, before: str, limit: int, after: tuple[str, str] | None = None) -> list[Cut]:
+        """Conversations of one log whose cut is older than a time, the oldest first by (cut_at, id).
+
+        Args:
+            epoch: only conversations of this log.
+            before: only cuts older than this time.
+            limit: 1 to MAX_LIST.
+            after: only those behind this (cut_at, id), the last line of the page before.
 
         Raises:
             ValueError: ``limit`` is out of range.
+        """
+        ...
+
+    async def move_cut(self, conversation: str, *, expected: tuple[str, int], cut_seq: int, cut_at: str) -> bool:
+        """Note which events may leave the log next, and since when; an empty ``cut_at``: none.
+
+        Returns:
+            False if the conversation is not at ``expected`` (epoch, seq) any more, and then nothing was changed.
         """
         ...
 
@@ -86,3 +132,8 @@ def summary_of_conversation(conversation: Conversation) -> ConversationSummary:
         created_at=conversation.created_at,
         updated_at=conversation.updated_at,
     )
+
+
+def listed_members(conversation: Conversation) -> list[str]:
+    """Whose lists a conversation stands in."""
+    return [member.user for member in conversation.members] if conversation.status == "active" else []

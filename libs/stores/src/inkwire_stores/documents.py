@@ -31,6 +31,7 @@ def to_document(stored: StoredPost) -> dict[str, Any]:
         "seq": snapshot.seq,
         "status": snapshot.status,
         "created_at": snapshot.created_at,
+        "reply": snapshot.turn is not None,
         "corrupt": stored.corrupt,
         "stream_seq": stored.stream_seq,
         "updated_at": snapshot.updated_at,

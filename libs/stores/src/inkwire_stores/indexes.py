@@ -23,10 +23,30 @@ POST_INDEXES: Final = (
         ],
         name="posts_usage",
     ),
+    IndexModel(
+        [
+            ("owner", ASCENDING),
+            ("reply", ASCENDING),
+            ("created_at", DESCENDING),
+            ("_id", DESCENDING),
+            ("status", ASCENDING),
+        ],
+        name="posts_listed",
+    ),
     IndexModel([("purged", ASCENDING), ("updated_at", ASCENDING), ("_id", ASCENDING)], name="posts_to_purge"),
 )
-"""One for an owner's newest posts, which holds all that totals need, so that they read no document; one for those in a
-status (and for counting the active ones); and the janitor's."""
+"""One for an owner's posts in a status (and for counting the active ones); one for the newest, replies included, which
+holds all that totals need, so that they read no document; one for lists without replies; and the janitor's."""
+
+CONVERSATIONS: Final = "conversations"
+
+CONVERSATION_INDEXES: Final = (
+    IndexModel(
+        [("members", ASCENDING), ("updated_at", DESCENDING), ("_id", DESCENDING)], name="conversations_of_member"
+    ),
+    IndexModel([("epoch", ASCENDING), ("cut_at", ASCENDING), ("_id", ASCENDING)], name="conversations_to_cut"),
+)
+"""A member's newest conversations; and the janitor's."""
 
 DOCUMENTS: Final = "documents"
 COUNTERS: Final = "counters"

@@ -9,7 +9,8 @@ from pymongo.errors import DuplicateKeyError
 from inkwire_contracts.fold import ACTIVE, FINAL
 from inkwire_contracts.views import PostSummary, UsageTotals
 from inkwire_stores.documents import SUMS, from_document, groups_of, sample_of, summary_of, to_document
-from inkwire_stores.indexes import POST_INDEXES, POSTS
+from inkwire_stores.indexes import CONVERSATIONS, POST_INDEXES, POSTS
+from inkwire_stores.mongo_conversations import MongoConversations
 from inkwire_stores.mongo_database import (
     Collection,
     Document,
@@ -31,13 +32,14 @@ async def open_mongo(url: str) -> AsyncIterator["MongoPostStore"]:
         StoreUnavailable: the driver cannot read the URL.
     """
     async with open_database(url) as database:
-        yield MongoPostStore(collection_of(database, POSTS))
+        yield MongoPostStore(collection_of(database, POSTS), MongoConversations(collection_of(database, CONVERSATIONS)))
 
 
 class MongoPostStore:
     """See :class:`inkwire_stores.ports.PostStore`."""
 
-    def __init__(self, posts: Collection) -> None:
+    def __init__(self, posts: Collection, conversations: MongoConversations) -> None:
+        self.conversations = conversations
         self._posts = posts
         self._has_indexes = False
 
@@ -72,11 +74,19 @@ class MongoPostStore:
         return True
 
     async def list_posts(
-        self, owner: str, *, limit: int, before: tuple[str, str] | None = None, status: str | None = None
+        self,
+        owner: str,
+        *,
+        limit: int,
+        before: tuple[str, str] | None = None,
+        status: str | None = None,
+        replies: bool = False,
     ) -> list[PostSummary]:
         """See :class:`inkwire_stores.ports.PostStore`."""
         check_limit(limit)
         query: Document = {"owner": owner, "status": {"$ne": "deleted"} if status is None else status}
+        if not replies:
+            query["reply"] = {"$in": [False, None]}  # posts of before there were conversations have no such field
         if before is not None:
             created_at, post = before
             older = {"created_at": {"$lt": created_at}}

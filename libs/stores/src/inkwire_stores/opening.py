@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from inkwire_stores.document_ports import DocumentStore
-from inkwire_stores.ports import PostStore
+from inkwire_stores.ports import Store
 
 _SQLITE = "sqlite:///"
 _MONGODB = ("mongodb://", "mongodb+srv://")
@@ -36,8 +36,8 @@ def check_store_url(url: str) -> str:
 
 
 @asynccontextmanager
-async def open_store(url: str) -> AsyncIterator[PostStore]:
-    """The store behind a URL, for the length of a block.
+async def open_store(url: str) -> AsyncIterator[Store]:
+    """The store of posts and conversations behind a URL, for the length of a block.
 
     ``sqlite:///data/posts.sqlite3`` is relative to the working directory, ``sqlite:////var/posts.sqlite3`` absolute.
     A MongoDB server need not be up yet: its methods raise :class:`StoreUnavailable` until it is.

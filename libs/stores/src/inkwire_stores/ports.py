@@ -5,6 +5,7 @@ from typing import Protocol
 
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.views import PostSummary, UsageTotals
+from inkwire_stores.conversation_ports import ConversationStore
 
 MAX_LIST = 500
 """Most summaries that one call of :meth:`PostStore.list_posts` gives."""
@@ -85,7 +86,13 @@ class PostStore(Protocol):
         ...
 
     async def list_posts(
-        self, owner: str, *, limit: int, before: tuple[str, str] | None = None, status: str | None = None
+        self,
+        owner: str,
+        *,
+        limit: int,
+        before: tuple[str, str] | None = None,
+        status: str | None = None,
+        replies: bool = False,
     ) -> list[PostSummary]:
         """An owner's posts, newest first by (created_at, id); deleted ones only if ``status`` asks for them.
 
@@ -94,6 +101,7 @@ class PostStore(Protocol):
             limit: 1 to MAX_LIST.
             before: only posts older than this (created_at, id), the last line of the page before.
             status: only posts in this status.
+            replies: also posts that are replies in a conversation.
 
         Raises:
             ValueError: ``limit`` is out of range.
@@ -152,6 +160,15 @@ class PostStore(Protocol):
 
     async def ping(self) -> None:
         """A round trip to the data; returns if the store is usable."""
+        ...
+
+
+class Store(PostStore, Protocol):
+    """What :func:`inkwire_stores.open_store` opens: posts, and the conversations beside them in the same database."""
+
+    @property
+    def conversations(self) -> ConversationStore:
+        """Conversations by id and by member."""
         ...
 
 

@@ -12,6 +12,8 @@ from typing import Final
 from inkwire_contracts.fold import ACTIVE, FINAL, Snapshot
 from inkwire_contracts.views import PostSummary, UsageTotals, summary
 from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, check_limit
+from inkwire_stores.sqlite_conversations import TABLES as CONVERSATION_TABLES
+from inkwire_stores.sqlite_conversations import SqliteConversations
 from inkwire_stores.sqlite_file import SqliteFile
 from inkwire_stores.usage import MAX_SAMPLES, Group, Sample, spending, totals
 
@@ -80,15 +82,22 @@ _VERSION_3: Final = (
     f"""CREATE INDEX posts_of_owner ON posts
         (owner, created_at DESC, post DESC, status, {", ".join(_USAGE_COLUMNS)})""",
 )
-_VERSIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4: Final = (
+    # Posts of before there were conversations are no replies.
+    "ALTER TABLE posts ADD COLUMN reply INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX posts_listed ON posts (owner, created_at DESC, post DESC, status) WHERE reply = 0",
+    "CREATE INDEX posts_listed_by_status ON posts (owner, status, created_at DESC, post DESC) WHERE reply = 0",
+    *CONVERSATION_TABLES,
+)
+_VERSIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 _GET: Final = "SELECT snapshot, stream_seq, epoch, markdown, corrupt, proven_seq, purged FROM posts WHERE post = ?"
 _INSERT: Final = f"""INSERT INTO posts
-    (owner, seq, status, created_at, corrupt, stream_seq, epoch, updated_at, summary, snapshot, markdown,
+    (owner, seq, status, created_at, corrupt, stream_seq, epoch, updated_at, summary, snapshot, markdown, reply,
     {", ".join(_USAGE_COLUMNS)}, post)
-    VALUES ({", ".join("?" * (12 + len(_USAGE_COLUMNS)))}) ON CONFLICT (post) DO NOTHING"""  # noqa: S608
+    VALUES ({", ".join("?" * (13 + len(_USAGE_COLUMNS)))}) ON CONFLICT (post) DO NOTHING"""  # noqa: S608
 _UPDATE: Final = f"""UPDATE posts SET owner = ?, seq = ?, status = ?, created_at = ?, corrupt = ?, stream_seq = ?,
-    epoch = ?, updated_at = ?, summary = ?, snapshot = ?, markdown = ?,
+    epoch = ?, updated_at = ?, summary = ?, snapshot = ?, markdown = ?, reply = ?,
     {", ".join(f"{name} = ?" for name in _USAGE_COLUMNS)}, purged = 0 WHERE post = ? AND seq = ?"""  # noqa: S608
 _UNPURGED: Final = f"""SELECT post, owner, status, updated_at FROM posts
     WHERE purged = 0 AND corrupt = 0 AND updated_at < ? AND (updated_at, post) > (?, ?) AND epoch = ?
@@ -121,31 +130,41 @@ class SqlitePostStore(SqliteFile):
 
     VERSIONS = _VERSIONS
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.conversations = SqliteConversations(self)
+
     async def get(self, post: str) -> StoredPost | None:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        return await self._read(lambda: self._get(post))
+        return await self.read(lambda: self._get(post))
 
     async def put(self, stored: StoredPost, *, expected_seq: int) -> bool:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        return await self._write(lambda: self._put(stored, expected_seq))
+        return await self.write(lambda: self._put(stored, expected_seq))
 
     async def list_posts(
-        self, owner: str, *, limit: int, before: tuple[str, str] | None = None, status: str | None = None
+        self,
+        owner: str,
+        *,
+        limit: int,
+        before: tuple[str, str] | None = None,
+        status: str | None = None,
+        replies: bool = False,
     ) -> list[PostSummary]:
         """See :class:`inkwire_stores.ports.PostStore`."""
         check_limit(limit)
         created_at, post = before or (None, None)
         query = {"owner": owner, "status": status, "created_at": created_at, "post": post, "limit": limit}
-        return await self._read(lambda: self._list(query))
+        return await self.read(lambda: self._list(query, replies))
 
     async def count_active(self, owner: str) -> int:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        return await self._read(lambda: self._count(owner))
+        return await self.read(lambda: self._count(owner))
 
     async def active_posts(self, *, limit: int, after: str = "") -> list[str]:
         """See :class:`inkwire_stores.ports.PostStore`."""
         check_limit(limit)
-        return await self._read(lambda: self._active(after, limit))
+        return await self.read(lambda: self._active(after, limit))
 
     async def unpurged_posts(
         self, *, epoch: str, before: str, limit: int, after: tuple[str, str] | None = None
@@ -153,24 +172,24 @@ class SqlitePostStore(SqliteFile):
         """See :class:`inkwire_stores.ports.PostStore`."""
         check_limit(limit)
         values = (before, *(after or ("", "")), epoch, *sorted(FINAL), limit)
-        return await self._read(lambda: self._unpurged(values))
+        return await self.read(lambda: self._unpurged(values))
 
     async def mark_purge(self, post: str, *, seq: int, done: bool) -> bool:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        return await self._write(lambda: self._mark(post, seq, done))
+        return await self.write(lambda: self._mark(post, seq, done))
 
     async def usage(self, owner: str | None, *, since: str | None = None, until: str | None = None) -> UsageTotals:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        return await self._read(lambda: self._usage(owner, since, until))
+        return await self.read(lambda: self._usage(owner, since, until))
 
     async def ping(self) -> None:
         """See :class:`inkwire_stores.ports.PostStore`."""
-        await self._read(lambda: self._connection().execute("SELECT count(*) FROM posts WHERE 0"))
+        await self.read(lambda: self.connection().execute("SELECT count(*) FROM posts WHERE 0"))
 
     # -- in threads --------------------------------------------------------------------------------------------
 
     def _get(self, post: str) -> StoredPost | None:
-        row = self._connection().execute(_GET, (post,)).fetchone()
+        row = self.connection().execute(_GET, (post,)).fetchone()
         if row is None:
             return None
         snapshot, stream_seq, epoch, markdown, corrupt, proven_seq, purged = row
@@ -194,44 +213,47 @@ class SqlitePostStore(SqliteFile):
             summary(snapshot).model_dump_json(),
             text,
             stored.markdown,
+            int(snapshot.turn is not None),
             *astuple(spending(snapshot)),
             snapshot.post,
         )
         if expected_seq == 0:
-            return self._connection().execute(_INSERT, values).rowcount == 1
-        return self._connection().execute(_UPDATE, (*values, expected_seq)).rowcount == 1
+            return self.connection().execute(_INSERT, values).rowcount == 1
+        return self.connection().execute(_UPDATE, (*values, expected_seq)).rowcount == 1
 
-    def _list(self, query: Mapping[str, object]) -> list[PostSummary]:
-        rows = self._connection().execute(_list_statement(query), query).fetchall()
+    def _list(self, query: Mapping[str, object], replies: bool) -> list[PostSummary]:
+        rows = self.connection().execute(_list_statement(query, replies), query).fetchall()
         return [PostSummary.model_validate_json(row[0]) for row in rows]
 
     def _unpurged(self, values: tuple[object, ...]) -> list[EndedPost]:
-        return [EndedPost(*row) for row in self._connection().execute(_UNPURGED, values)]
+        return [EndedPost(*row) for row in self.connection().execute(_UNPURGED, values)]
 
     def _mark(self, post: str, seq: int, done: bool) -> bool:
-        return self._connection().execute(_MARK, (seq, int(done), post, seq)).rowcount == 1
+        return self.connection().execute(_MARK, (seq, int(done), post, seq)).rowcount == 1
 
     def _usage(self, owner: str | None, since: str | None, until: str | None) -> UsageTotals:
         groups, samples = _usage_statements(owner, since, until)
         query = {"owner": owner, "since": since, "until": until, "limit": MAX_SAMPLES}
-        rows = self._connection().execute(groups, query).fetchall()
-        times = self._connection().execute(samples, query).fetchall()
+        rows = self.connection().execute(groups, query).fetchall()
+        times = self.connection().execute(samples, query).fetchall()
         return totals([Group(*row) for row in rows], [Sample(*row) for row in times])
 
     def _count(self, owner: str) -> int:
-        (count,) = self._connection().execute(_COUNT, (owner, *sorted(ACTIVE))).fetchone()
+        (count,) = self.connection().execute(_COUNT, (owner, *sorted(ACTIVE))).fetchone()
         return int(count)
 
     def _active(self, after: str, limit: int) -> list[str]:
-        rows = self._connection().execute(_ACTIVE_POSTS, (*sorted(ACTIVE), after, limit)).fetchall()
+        rows = self.connection().execute(_ACTIVE_POSTS, (*sorted(ACTIVE), after, limit)).fetchall()
         return [row[0] for row in rows]
 
 
-def _list_statement(query: Mapping[str, object]) -> str:
+def _list_statement(query: Mapping[str, object], replies: bool) -> str:
     """Made of constants only; written so that each form has its index."""
     conditions = ["owner = :owner", "status <> 'deleted'" if query["status"] is None else "status = :status"]
     if query["created_at"] is not None:
         conditions.append("(created_at, post) < (:created_at, :post)")
+    if not replies:
+        conditions.append("reply = 0")
     return f"SELECT summary FROM posts WHERE {' AND '.join(conditions)} {_NEWEST}"  # noqa: S608
 
 

@@ -65,16 +65,16 @@ class SqliteDocumentStore(SqliteFile):
 
     async def add(self, stored: StoredDocument, *, limit: int) -> DocumentView | None:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
-        return await self._write(lambda: self._add(stored, limit))
+        return await self.write(lambda: self._add(stored, limit))
 
     async def get(self, owner: str, document: str) -> StoredDocument | None:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
-        return await self._read(lambda: self._get(owner, document))
+        return await self.read(lambda: self._get(owner, document))
 
     async def list_documents(self, owner: str, *, limit: int, before: int | None = None) -> list[DocumentView]:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
         check_limit(limit)
-        return await self._read(lambda: self._views(_LIST, (owner, before, limit)))
+        return await self.read(lambda: self._views(_LIST, (owner, before, limit)))
 
     async def find(self, owner: str, *, numbers: list[int], names: list[str]) -> list[DocumentView]:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
@@ -82,22 +82,22 @@ class SqliteDocumentStore(SqliteFile):
         statement = f"""SELECT view FROM documents
             WHERE owner = ? AND (number IN ({_marks(numbers)}) OR name_key IN ({_marks(keys)}))
             ORDER BY number DESC LIMIT ?"""  # noqa: S608 - question marks alone
-        return await self._read(lambda: self._views(statement, (owner, *numbers, *keys, MAX_LIST)))
+        return await self.read(lambda: self._views(statement, (owner, *numbers, *keys, MAX_LIST)))
 
     async def delete(self, owner: str, document: str) -> bool:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
-        return await self._write(lambda: self._connection().execute(_DELETE, (document, owner)).rowcount == 1)
+        return await self.write(lambda: self.connection().execute(_DELETE, (document, owner)).rowcount == 1)
 
     async def ping(self) -> None:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
-        await self._read(lambda: self._connection().execute("SELECT count(*) FROM documents WHERE 0"))
+        await self.read(lambda: self.connection().execute("SELECT count(*) FROM documents WHERE 0"))
 
     # -- in threads --------------------------------------------------------------------------------------------
 
     def _add(self, stored: StoredDocument, limit: int) -> DocumentView | None:
         passages = packed(stored.passages)
         check_size(stored, passages)
-        connection = self._connection()
+        connection = self.connection()
         connection.execute("BEGIN IMMEDIATE")
         try:
             view = _insert(connection, stored, passages, limit)
@@ -108,7 +108,7 @@ class SqliteDocumentStore(SqliteFile):
         return view
 
     def _get(self, owner: str, document: str) -> StoredDocument | None:
-        row = self._connection().execute(_GET, (document, owner)).fetchone()
+        row = self.connection().execute(_GET, (document, owner)).fetchone()
         if row is None:
             return None
         view, model, dimensions, passages, vectors = row
@@ -116,7 +116,7 @@ class SqliteDocumentStore(SqliteFile):
         return StoredDocument(DocumentView.model_validate_json(view), unpacked(passages), embeddings)
 
     def _views(self, statement: str, values: tuple[object, ...]) -> list[DocumentView]:
-        return [DocumentView.model_validate_json(row[0]) for row in self._connection().execute(statement, values)]
+        return [DocumentView.model_validate_json(row[0]) for row in self.connection().execute(statement, values)]
 
 
 def _insert(connection: sqlite3.Connection, stored: StoredDocument, passages: str, limit: int) -> DocumentView | None:

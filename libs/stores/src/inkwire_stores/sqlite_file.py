@@ -46,16 +46,22 @@ class SqliteFile:
         Raises:
             StoreUnavailable: the file cannot be opened, or a newer version of Inkwire wrote it.
         """
-        await self._write(self._create_tables)
+        await self.write(self._create_tables)
 
     async def close(self) -> None:
         """Let what runs end, then close every connection."""
         await asyncio.to_thread(self._close)
 
-    async def _read(self, work: Callable[[], T]) -> T:
+    async def read(self, work: Callable[[], T]) -> T:
+        """Run what reads in one of the threads for it, where it takes its :meth:`connection`.
+
+        Raises:
+            StoreUnavailable: SQLite could not do it, or too many calls are waiting.
+        """
         return await self._run(self._readers, work)
 
-    async def _write(self, work: Callable[[], T]) -> T:
+    async def write(self, work: Callable[[], T]) -> T:
+        """As :meth:`read`, in the one thread that writes."""
         return await self._run(self._writer, work)
 
     async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
@@ -71,7 +77,7 @@ class SqliteFile:
 
     # -- in threads --------------------------------------------------------------------------------------------
 
-    def _connection(self) -> sqlite3.Connection:
+    def connection(self) -> sqlite3.Connection:
         """This thread's connection. A failed one is not kept, so that the next call tries anew."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
@@ -88,7 +94,7 @@ class SqliteFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnavailable(f"SQLite: cannot make the folder of {self._path}: {error.strerror}") from None
-        connection = self._connection()
+        connection = self.connection()
         _switch_to_wal(connection)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(self.VERSIONS):
