@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inkwire_recipes.analysis import BUILT_IN
-from inkwire_recipes.recipe import Prompt, Recipe, Step
+from inkwire_recipes.recipe import Prompt, Recipe, Step, Utterance
 from inkwire_recipes.registry import load_recipes
 from tests.support.json_schema import TEXT, values
 from tests.support.recipes import Asked, asked_by
@@ -22,7 +22,18 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     *(("analysis", {"job_type": job_type.name, "material": "a < b"}) for job_type in BUILT_IN),
     *(("social", {"platform": platform}) for platform in ("Twitter", "Facebook")),
     ("course", {"modules": 2}),
+    ("chat", {"history_tokens": 200}),
 ]
+TALK: dict[str, Any] = {
+    "question": Utterance("user", "How to test\n\nwithout fear?", "Ana", "q3"),
+    "earlier": (
+        Utterance("user", "What is a test? " * 30, "Ana", "q1"),
+        Utterance("assistant", "A question to the program. " * 30, message="a1"),
+        Utterance("user", "And a good one?", "Ben", "q2"),
+        Utterance("assistant", "One that can fail.", message="a2", unfinished=True),
+    ),
+    "titled": False,
+}
 MAX_PIECES = 250
 UNSTRUCTURED = TEXT.map(lambda text: f"# Heading\n\n{text} Words.")
 
@@ -70,13 +81,13 @@ def test_no_section_depends_on_how_its_answer_was_cut(name: str, options: dict[s
             return data.draw(UNSTRUCTURED)
         return encoded(data.draw(values(prompt.schema).filter(usable)), data)
 
-    for asked in asked_by(recipe, "How to test", options, answer):
+    for asked in asked_by(recipe, "How to test", options, answer, **data.draw(st.sampled_from([{}, TALK]))):
         [*_, whole], whole_data = streamed(recipe, asked, [asked.answer])
         [*growing, last], last_data = streamed(recipe, asked, pieces(asked.answer, data))
         assert (last, last_data) == (whole, whole_data)
         assert all(whole.startswith(text) for text in growing)
-        assert (whole_data is None) == (asked.prompt.schema is None)
-        if whole_data is not None:
-            section = re.sub(r"_\d$", "", asked.step.section)  # a later draft is as the first
-            job_type = options.get("job_type", "security_analysis")
-            jsonschema.validate(whole_data, schemas.get(section) or schemas[f"{section}/{job_type}"])
+        section = re.sub(r"_\d$", "", asked.step.section)  # a later draft is as the first
+        schema = schemas.get(section) or schemas.get(f"{section}/{options.get('job_type', 'security_analysis')}")
+        assert (whole_data is None) == (schema is None)
+        if schema is not None:
+            jsonschema.validate(whole_data, schema)

@@ -26,9 +26,11 @@ class Asked:
 Answer = Callable[[Step, Prompt], str]
 
 
-def asked_by(recipe: Recipe, title: str, options: Mapping[str, Any], answer: Answer) -> Iterator[Asked]:
-    """Every question up to the end of the document; a pause is passed over."""
-    work = Work(title, recipe.inputs.model_validate(options))
+def asked_by(
+    recipe: Recipe, title: str, options: Mapping[str, Any], answer: Answer, **conversation: Any
+) -> Iterator[Asked]:
+    """Every question up to the end of the document; a pause is passed over. ``conversation``: more of the work."""
+    work = Work(title, recipe.inputs.model_validate(options), **conversation)
     for _ in range(MAX_SECTIONS):
         step = _next(recipe, work)
         if step is None:

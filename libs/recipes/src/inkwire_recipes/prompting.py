@@ -12,6 +12,7 @@ SYSTEM = (
 DATA_TAGS = (
     "title", "audience", "tone", "language", "outline", "written", "section", "points", "request", "query", "platform",
     "document", "passage", "keywords", "strategy", "draft", "findings", "course", "material",
+    "message", "speaker", "summary", "persona",
 )  # fmt: skip
 """Prompts put data between these tags only."""
 
