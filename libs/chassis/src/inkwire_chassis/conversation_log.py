@@ -13,9 +13,9 @@ from inkwire_contracts.conversations import (
     Conversation,
     ConversationCreated,
     ConversationEvent,
+    decode_conversation_event,
     encode_conversation_event,
     fold_conversation,
-    parse_conversation_event,
 )
 from inkwire_contracts.topology import CONVERSATIONS
 
@@ -85,9 +85,10 @@ class ConversationLog:
     async def read(self, conversation: str, *, after: int = 0) -> list[StoredConversationEvent]:
         """A conversation's events after a sequence, oldest first (from any replica).
 
+        What cannot be decoded is an event that means nothing (``decode_conversation_event``).
+
         Raises:
             BrokerError: the broker did not answer, or the log holds more than anybody may have written.
-            ValueError, TypeError: an event cannot be decoded.
         """
         found: list[StoredConversationEvent] = []
         start = after + 1
@@ -99,7 +100,10 @@ class ConversationLog:
                 "max_bytes": BATCH_BYTES,
             }
             messages, left, _ = await self._jetstream.direct_batch(CONVERSATIONS, query)
-            found += [StoredConversationEvent(parse_conversation_event(m.payload), m.payload, m.seq) for m in messages]
+            found += [
+                StoredConversationEvent(decode_conversation_event(m.payload, conversation), m.payload, m.seq)
+                for m in messages
+            ]
             if left == 0 or not messages:
                 return found
             start = messages[-1].seq + 1

@@ -31,8 +31,12 @@ MAX_EMOJIS = 20
 MAX_TITLE_CHARS = 200
 MAX_MEMBER_NAME_CHARS = 100
 MAX_AVATAR_CHARS = 500
-MAX_CONVERSATION_CHARS = 4_000_000
-"""Text of all messages that people wrote; beyond it the api asks for a new conversation."""
+MAX_CONVERSATION_CHARS = 2_000_000
+"""Text of all messages that people wrote; beyond it the api asks for a new conversation. In any script it fits into one
+stored document."""
+
+UNREADABLE = "unreadable"
+"""Type of what stands in a log and is no event of it."""
 
 Role = Literal["user", "assistant", "system"]
 
@@ -181,6 +185,8 @@ class Member(BaseModel):
 class Message(BaseModel):
     """A message as it stands. ``seq`` is its event's sequence in the stream, unique and rising, for cursors.
 
+    Messages of a log that was lost since have sequences up to 0 (:meth:`Conversation.begin_anew`).
+
     ``superseded_by`` is the message that took its place (or that of one before it). ``reactions`` are the users by
     emoji, in the order in which they came.
     """
@@ -235,6 +241,12 @@ class Conversation(BaseModel):
         """Text of all messages that people wrote."""
         return sum(len(m.content) for m in self.messages)
 
+    def begin_anew(self) -> None:
+        """The log was lost and another begun: all that it will hold comes after what is here already."""
+        for message in self.messages:
+            message.seq -= self.seq
+        self.seq = 0
+
     def path_to(self, message: str) -> list[Message]:
         """What stood before a message when it was written, oldest first, and the message itself; [] if unknown.
 
@@ -261,6 +273,21 @@ def parse_conversation_event(raw: bytes | str) -> ConversationEvent:
     if not isinstance(value, dict):
         raise TypeError("an event is a JSON object")
     return CONVERSATION_EVENT_CLASSES.get(str(value.get("type")), UnknownConversationEvent).model_validate(value)
+
+
+def decode_conversation_event(raw: bytes | str, conversation: str) -> ConversationEvent:
+    """What stands in a conversation's log, whatever it is.
+
+    What cannot be decoded, or says that it is another conversation's, takes its place and means nothing, to every
+    reader alike: one bad message must not hide all the others.
+    """
+    try:
+        event = parse_conversation_event(raw)
+    except (ValueError, TypeError):
+        event = None
+    if event is not None and event.conversation == conversation:
+        return event
+    return UnknownConversationEvent(type=UNREADABLE, conversation=conversation, id=UNREADABLE, by=UNREADABLE, time="")
 
 
 def encode_conversation_event(event: ConversationEvent) -> bytes:

@@ -41,7 +41,7 @@ class ConversationReader:
             return await self._from_log(conversation, epoch, newest)
         base = Conversation(conversation=conversation) if stored is None else stored.conversation
         if stored is not None and stored.epoch != epoch:
-            base.seq = 0  # the log was lost and begun anew: what it has now comes after all that is stored
+            base.begin_anew()
         events = await self._events(conversation, base.seq, newest)
         if stored is None and not events:
             return None
