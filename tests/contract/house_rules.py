@@ -23,7 +23,7 @@ MAX_FILE_LINES = 500
 PROCESS_MODULES = frozenset({"__main__", "app", "main", "settings"})
 HTTP_LAYER = {"inkwire_api": {"error_handlers", "middleware", "openapi", "services"}}  # FastAPI around the core
 ORCHESTRATORS = {
-    "inkwire_api": {"asking", "dead_letters", "joining", "posts", "reading", "steering"},
+    "inkwire_api": {"asking", "dead_letters", "documents", "joining", "mentioning", "posts", "reading", "steering"},
     "inkwire_gateway": {"cancels", "channels"},
     "inkwire_generator": {"runner"},
     "inkwire_persister": {"janitor", "keeper", "recoverer"},
@@ -32,7 +32,7 @@ IMPURE_FOLDERS = frozenset({"adapters", "routes"})
 PURE_CHASSIS = frozenset({"auth"})
 PURE_NAMES = frozenset({"inkwire_chassis.clock.rfc3339"})  # pure functions of modules that are not
 PURE_PACKAGES = ("libs/contracts/src/*", "libs/recipes/src/*")
-PORT_MODULES = ("libs/stores/src/inkwire_stores/ports.py", "services/*/src/*/ports.py")
+PORT_MODULES = ("libs/stores/src/inkwire_stores/*ports.py", "services/*/src/*/ports.py")
 
 PURE_THIRD_PARTY = frozenset({"genai_prices", "jiter", "jwt", "orjson", "pydantic", "pydantic_core"})
 IMPURE_STDLIB = frozenset(
@@ -264,7 +264,7 @@ def _impure_import(kind: str, name: str, package: str) -> str | None:
             None if first in PURE_CHASSIS or name in PURE_NAMES else f"imports {name}, which does I/O or reads a clock"
         )
     if top == "inkwire_stores":
-        return None if first == "ports" else f"imports {name}: take a port of inkwire_stores.ports instead"
+        return None if first.endswith("ports") else f"imports {name}: take a port of inkwire_stores.ports instead"
     if top.startswith("inkwire"):
         return None
     if top in sys.stdlib_module_names:

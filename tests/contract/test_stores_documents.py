@@ -141,7 +141,9 @@ async def test_owners_are_apart(store: DocumentStore) -> None:
         assert await store.get(owner, document_id(1)) is None
         assert not await store.delete(owner, document_id(1))
         assert document_id(1) not in {v.id for v in await store.list_documents(owner, limit=10)}
-        assert document_id(1) not in {v.id for v in await store.find(owner, numbers=[1], names=["plan.md"])}
+        assert document_id(1) not in {
+            v.id for v in await store.find(owner, numbers=[1], names=["plan.md"], ids=[document_id(1)])
+        }
     assert await store.get("ana", document_id(1)) is not None
 
 
@@ -160,7 +162,7 @@ async def test_lists_are_newest_first_page_by_page(store: DocumentStore) -> None
 
 
 async def test_find_by_number_and_name(store: DocumentStore) -> None:
-    """Numbers and names find what they name, newest first, case and composed letters aside; each comes once."""
+    """Numbers and names find what they name, newest first, case, blanks and composed letters aside; each comes once."""
     names = ["Security policy.pdf", "notes.md", "NOTES.MD", "Re\u0301sume\u0301.txt", "STRASSE.txt", "x%_.txt"]
     for number, name in enumerate(names, start=1):
         await store.add(uploaded(number, name=name), limit=MANY)
@@ -173,7 +175,10 @@ async def test_find_by_number_and_name(store: DocumentStore) -> None:
     assert await found([2], "notes.md") == [3, 2]
     assert await found([], "r\u00e9sum\u00c9.TXT", "straße.txt") == [5, 4]
     assert await found([], "x%_.txt", "x%", "notes", "") == [6]
+    assert await found([], "security-policy.pdf") == await found([], " Security  policy.pdf") == [1]
     assert await found([]) == []
+    by_id = await store.find("ana", numbers=[4], names=[], ids=[document_id(2), document_id(99)])
+    assert [view.number for view in by_id] == [4, 2]
 
 
 async def test_deleting_twice(store: DocumentStore) -> None:

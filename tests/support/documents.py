@@ -3,13 +3,14 @@
 import array
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from inkwire_contracts.documents import Passage
+from inkwire_contracts.documents import Passage, name_key
 from inkwire_contracts.ids import encode_id
 from inkwire_stores.document_ports import DocumentTooLarge, DocumentView, Embeddings, StoredDocument
-from inkwire_stores.document_rows import check_size, name_key, numbered, packed
+from inkwire_stores.document_rows import check_size, numbered, packed
 from inkwire_stores.ports import MAX_LIST, StoreUnavailable, check_limit
 
 __all__ = ["DocumentTooLarge", "MemoryDocuments", "document_id", "embeddings", "uploaded"]
@@ -85,10 +86,14 @@ class MemoryDocuments:
         self._check()
         return [view for view in self._of(owner) if before is None or view.number < before][:limit]
 
-    async def find(self, owner: str, *, numbers: list[int], names: list[str]) -> list[DocumentView]:
+    async def find(
+        self, owner: str, *, numbers: Sequence[int], names: Sequence[str], ids: Sequence[str] = ()
+    ) -> list[DocumentView]:
         self._check()
         keys = {name_key(name) for name in names}
-        found = [view for view in self._of(owner) if view.number in numbers or name_key(view.name) in keys]
+        found = [
+            view for view in self._of(owner) if view.number in numbers or name_key(view.name) in keys or view.id in ids
+        ]
         return found[:MAX_LIST]
 
     async def delete(self, owner: str, document: str) -> bool:

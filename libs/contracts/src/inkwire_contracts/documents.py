@@ -4,6 +4,8 @@ The text itself stays in the store and is read by document and owner; both come 
 never from a model's answer.
 """
 
+import unicodedata
+
 from pydantic import Field
 
 from inkwire_contracts.data import Data
@@ -17,6 +19,14 @@ MAX_DOCUMENTS = 20
 MAX_NAME_CHARS = 200
 MAX_PLACES = 50
 """Places of one document that a section names; more are left out, later ones first."""
+
+
+def name_key(name: str) -> str:
+    """What all spellings of a document's name have in common: case, Unicode's ways to write one letter, and blanks.
+
+    So ``@security-policy.pdf`` means "Security policy.pdf".
+    """
+    return "-".join(unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).split())
 
 
 class DocumentRef(Data):

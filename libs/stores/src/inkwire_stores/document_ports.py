@@ -1,5 +1,6 @@
 """What a store of uploaded documents promises, whichever database is behind it. The api alone writes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -85,8 +86,10 @@ class DocumentStore(Protocol):
         """
         ...
 
-    async def find(self, owner: str, *, numbers: list[int], names: list[str]) -> list[DocumentView]:
-        """The owner's documents that have one of the numbers or (without regard to case) one of the names.
+    async def find(
+        self, owner: str, *, numbers: Sequence[int], names: Sequence[str], ids: Sequence[str] = ()
+    ) -> list[DocumentView]:
+        """The owner's documents that have one of the numbers, names (as ``name_key`` compares them) or ids.
 
         Newest first, at most MAX_LIST of them.
         """

@@ -1,7 +1,6 @@
 """A document as the stores hold it: what they share. Pure."""
 
 import json
-import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,11 +8,6 @@ from inkwire_contracts.documents import Passage
 from inkwire_stores.document_ports import MAX_DOCUMENT_BYTES, DocumentTooLarge, DocumentView, StoredDocument
 
 FIRST_NUMBER: Final = 1
-
-
-def name_key(name: str) -> str:
-    """What two spellings of one name have in common: case, and the ways Unicode has to write one letter."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def numbered(view: DocumentView, number: int) -> DocumentView:

@@ -1,12 +1,13 @@
 """Uploaded documents in MongoDB: one record each, and a counter for each owner so that no number is given twice."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from pymongo import DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from inkwire_contracts.documents import name_key
 from inkwire_stores.document_ports import (
     MAX_DOCUMENT_BYTES,
     DocumentTooLarge,
@@ -14,7 +15,7 @@ from inkwire_stores.document_ports import (
     Embeddings,
     StoredDocument,
 )
-from inkwire_stores.document_rows import FIRST_NUMBER, check_size, name_key, numbered, packed, unpacked
+from inkwire_stores.document_rows import FIRST_NUMBER, check_size, numbered, packed, unpacked
 from inkwire_stores.indexes import COUNTERS, DOCUMENT_INDEXES, DOCUMENTS
 from inkwire_stores.mongo_database import (
     Collection,
@@ -80,12 +81,15 @@ class MongoDocumentStore:
             query["number"] = {"$lt": before}
         return await self._views(query, limit)
 
-    async def find(self, owner: str, *, numbers: list[int], names: list[str]) -> list[DocumentView]:
+    async def find(
+        self, owner: str, *, numbers: Sequence[int], names: Sequence[str], ids: Sequence[str] = ()
+    ) -> list[DocumentView]:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
-        # Two plain conditions: an $or beside another field takes no index of ours.
+        # Plain conditions, one after the other: an $or beside another field takes no index of ours.
+        wanted = {"number": list(numbers), "name_key": [name_key(name) for name in names], "_id": list(ids)}
         found = {
             view.id: view
-            for field, values in (("number", numbers), ("name_key", [name_key(name) for name in names]))
+            for field, values in wanted.items()
             if values
             for view in await self._views({"owner": owner, field: {"$in": values}}, MAX_LIST)
         }

@@ -1,13 +1,14 @@
 """Uploaded documents in a SQLite file beside the posts', which the api writes: each file has one writer."""
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from inkwire_contracts.documents import name_key
 from inkwire_stores.document_ports import DocumentView, Embeddings, StoredDocument
-from inkwire_stores.document_rows import FIRST_NUMBER, check_size, name_key, numbered, packed, unpacked
+from inkwire_stores.document_rows import FIRST_NUMBER, check_size, numbered, packed, unpacked
 from inkwire_stores.ports import MAX_LIST, check_limit
 from inkwire_stores.sqlite_file import SqliteFile
 
@@ -76,13 +77,16 @@ class SqliteDocumentStore(SqliteFile):
         check_limit(limit)
         return await self.read(lambda: self._views(_LIST, (owner, before, limit)))
 
-    async def find(self, owner: str, *, numbers: list[int], names: list[str]) -> list[DocumentView]:
+    async def find(
+        self, owner: str, *, numbers: Sequence[int], names: Sequence[str], ids: Sequence[str] = ()
+    ) -> list[DocumentView]:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
         keys = [name_key(name) for name in names]
         statement = f"""SELECT view FROM documents
-            WHERE owner = ? AND (number IN ({_marks(numbers)}) OR name_key IN ({_marks(keys)}))
+            WHERE owner = ? AND (number IN ({_marks(numbers)}) OR name_key IN ({_marks(keys)})
+            OR document IN ({_marks(ids)}))
             ORDER BY number DESC LIMIT ?"""  # noqa: S608 - question marks alone
-        return await self.read(lambda: self._views(statement, (owner, *numbers, *keys, MAX_LIST)))
+        return await self.read(lambda: self._views(statement, (owner, *numbers, *keys, *ids, MAX_LIST)))
 
     async def delete(self, owner: str, document: str) -> bool:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
@@ -142,5 +146,5 @@ def _insert(connection: sqlite3.Connection, stored: StoredDocument, passages: st
     return view
 
 
-def _marks(values: list[int] | list[str]) -> str:
+def _marks(values: Sequence[int | str]) -> str:
     return ", ".join("?" * len(values))
