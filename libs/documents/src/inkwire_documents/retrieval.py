@@ -1,0 +1,165 @@
+"""Finds the passages of several documents that fit a question and a budget: BM25, with vectors where there are any.
+
+Synchronous and, for large documents, slow enough to belong into a thread: 0.3 s for a million characters on one core.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import bm25s  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+from inkwire_contracts.documents import DocumentRef, Passage
+from inkwire_documents.words import terms
+
+MAX_FOUND = 24
+FUSION_OFFSET = 60
+"""The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
+
+VECTOR_DEPTH = 100
+"""By vectors every passage has a rank; those behind this one do not count as found."""
+
+_FLOATS = np.dtype("<f4")
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A document to search. ``vectors``: those of all its passages in order, unit length, little-endian 32-bit floats.
+
+    Whether they are of the same model as the question's vector is the caller's business.
+    """
+
+    ref: DocumentRef
+    passages: tuple[Passage, ...]
+    vectors: bytes = b""
+    dimensions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A passage and the document it is from."""
+
+    document: DocumentRef
+    passage: Passage
+
+
+class Retriever:
+    """An index over documents, for any number of questions. Equal input gives equal output."""
+
+    def __init__(self, documents: Sequence[Material]) -> None:
+        self._documents = tuple(documents)
+        self._all = tuple(Found(material.ref, passage) for material in documents for passage in material.passages)
+        self._owners = np.repeat(np.arange(len(documents)), [len(material.passages) for material in documents])
+        self._index = _lexical_index([_searched(found) for found in self._all])
+
+    def passages(
+        self,
+        query: str,
+        *,
+        budget_chars: int,
+        query_vector: Sequence[float] | None = None,
+        max_found: int = MAX_FOUND,
+    ) -> tuple[Found, ...]:
+        """The passages that fit the question best, in the order of the documents and of their text.
+
+        Everything, if everything fits. Else each document's best passage first, as far as they fit, then what ranks
+        highest over all; of documents in which nothing fits the question, how they begin. Only text counts for the
+        budget, not what is written around it.
+
+        Args:
+            query: the question, in any words.
+            budget_chars: characters of text that may come back.
+            query_vector: the question's vector, unit length; documents without vectors are found by words alone.
+            max_found: passages that may come back.
+        """
+        if len(self._all) <= max_found and sum(self._chars(at) for at in range(len(self._all))) <= budget_chars:
+            return self._all
+        ranked = self._ranked(query, query_vector)
+        chosen = self._filled(self._wanted(ranked), budget_chars, max_found)
+        return tuple(self._all[at] for at in sorted(chosen))
+
+    def _chars(self, at: int) -> int:
+        return len(self._all[at].passage.text)
+
+    def _filled(self, wanted: Iterable[int], budget_chars: int, max_found: int) -> set[int]:
+        chosen: set[int] = set()
+        for at in wanted:
+            if len(chosen) == max_found:
+                break
+            if at not in chosen and self._chars(at) <= budget_chars:
+                chosen.add(at)
+                budget_chars -= self._chars(at)
+        return chosen
+
+    def _wanted(self, ranked: list[int]) -> Iterator[int]:
+        """Passages, most wanted first; some stand twice."""
+        best: dict[int, int] = {}
+        for at in ranked:
+            best.setdefault(int(self._owners[at]), at)
+        silent = [number for number, material in enumerate(self._documents) if number not in best]
+        openings = [[int(at) for at in np.flatnonzero(self._owners == number)] for number in silent]
+        yield from best.values()
+        yield from (opening[0] for opening in openings if opening)
+        yield from ranked
+        for depth in range(1, max(map(len, openings), default=0)):
+            yield from (opening[depth] for opening in openings if depth < len(opening))
+
+    def _ranked(self, query: str, query_vector: Sequence[float] | None) -> list[int]:
+        """Passages that fit the question at all, best first; among equals the earlier one."""
+        lexical = _best(self._lexical_scores(query))
+        if query_vector is None:
+            return lexical
+        by_meaning = self._by_meaning(np.asarray(query_vector, dtype=_FLOATS))
+        fused = np.zeros(len(self._all))
+        for ranking in (lexical, by_meaning):
+            for rank, at in enumerate(ranking, start=1):
+                fused[at] += 1.0 / (FUSION_OFFSET + rank)
+        return _best(fused)
+
+    def _lexical_scores(self, query: str) -> NDArray[np.float64]:
+        if self._index is None:
+            return np.zeros(len(self._all))
+        known = sorted({term for term in terms(query) if term in self._index.vocab_dict})
+        if not known:
+            return np.zeros(len(self._all))
+        return np.asarray(self._index.get_scores(known), dtype=np.float64)
+
+    def _by_meaning(self, query: NDArray[np.float32]) -> list[int]:
+        scores = np.full(len(self._all), -np.inf)
+        start = 0
+        for material in self._documents:
+            stop = start + len(material.passages)
+            if material.vectors and material.dimensions == query.size:
+                scores[start:stop] = _vectors(material) @ query
+            start = stop
+        order = np.argsort(-scores, kind="stable")[:VECTOR_DEPTH]
+        return [int(at) for at in order if np.isfinite(scores[at])]
+
+
+def _searched(found: Found) -> str:
+    """What of a passage is searched: its heading, too."""
+    return f"{found.passage.heading}\n{found.passage.text}"
+
+
+def _lexical_index(texts: list[str]) -> "bm25s.BM25 | None":
+    corpus = [terms(text) for text in texts]
+    if not any(corpus):
+        return None
+    index = bm25s.BM25(method="lucene", dtype="float64")
+    index.index(corpus, show_progress=False)
+    return index
+
+
+def _vectors(material: Material) -> NDArray[np.float32]:
+    """A document's vectors, one row each.
+
+    Raises:
+        ValueError: there are not as many as passages.
+    """
+    return np.frombuffer(material.vectors, dtype=_FLOATS).reshape(len(material.passages), material.dimensions)
+
+
+def _best(scores: NDArray[np.float64]) -> list[int]:
+    order = np.argsort(-scores, kind="stable")
+    return [int(at) for at in order if scores[at] > 0]
