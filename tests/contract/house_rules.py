@@ -25,7 +25,7 @@ HTTP_LAYER = {"inkwire_api": {"error_handlers", "middleware", "openapi", "servic
 ORCHESTRATORS = {
     "inkwire_api": {"asking", "dead_letters", "documents", "joining", "mentioning", "posts", "reading", "steering"},
     "inkwire_gateway": {"cancels", "channels"},
-    "inkwire_generator": {"runner"},
+    "inkwire_generator": {"desk", "runner"},
     "inkwire_persister": {"janitor", "keeper", "recoverer"},
 }
 IMPURE_FOLDERS = frozenset({"adapters", "routes"})

@@ -78,7 +78,7 @@ class Prompt:
     (role, text). Where the section is worth no failure, ``otherwise`` is what it becomes when the model gives nothing.
 
     Where the author names documents, passages of them join every prompt before it is asked. ``query`` is what to look
-    for in them; empty: title, section and text options.
+    for in them; empty: title, section and text options. Without ``uses_material`` none do.
     """
 
     system: str
@@ -91,6 +91,7 @@ class Prompt:
     history: tuple[tuple[str, str], ...] = ()
     otherwise: Composed | None = None
     query: str = ""
+    uses_material: bool = True
     material: tuple[Excerpt, ...] = ()
     cites: bool = True
 

@@ -24,24 +24,26 @@ from inkwire_contracts.topology import BUDGETS, DLQ, EVENTS, JOBS, Topology, top
 from inkwire_generator.adapters.budgets import SharedBudget
 from inkwire_generator.adapters.gate import Gate
 from inkwire_generator.adapters.jobs import JobQueue
+from inkwire_generator.adapters.library import StoreLibrary
 from inkwire_generator.adapters.log import PostLog
 from inkwire_generator.adapters.memory import MIB, MemoryWatch
 from inkwire_generator.adapters.prices import BundledPrices
 from inkwire_generator.adapters.provider_openai import ProviderConfig
 from inkwire_generator.adapters.providers import Providers
+from inkwire_generator.adapters.query_embeddings import QueryEmbeddings
 from inkwire_generator.adapters.worker import Worker, WorkerLimits
 from inkwire_generator.budget import RateLimits, budget_key
 from inkwire_generator.circuit import CircuitPolicy
 from inkwire_generator.claim import Limits
 from inkwire_generator.continuation import ContinuationLimits
-from inkwire_generator.ports import Prices
+from inkwire_generator.ports import Library, Prices
 from inkwire_generator.pulse import Pulse
 from inkwire_generator.retry import RetryPolicy
 from inkwire_generator.runner import Runner, Tools
 from inkwire_generator.settings import OPENAI_URL, Fallback, GeneratorSettings
 from inkwire_recipes.analysis import with_job_types
 from inkwire_recipes.registry import load_recipes
-from inkwire_stores import open_store
+from inkwire_stores import open_document_store, open_store
 
 
 class NoProvider(SettingsError):
@@ -111,6 +113,17 @@ def _providers(
     return Providers([(config, gate(config)) for config in configs], clock, circuit, settings.retry_after_limit_s)
 
 
+@asynccontextmanager
+async def _library(settings: GeneratorSettings, config: ProviderConfig) -> AsyncIterator[Library]:
+    """The documents, searched by meaning too where a model for it is named."""
+    async with AsyncExitStack() as stack:
+        documents = await stack.enter_async_context(open_document_store(settings.store_url))
+        embeddings = QueryEmbeddings(config, settings.embedding_model) if settings.embedding_model else None
+        if embeddings is not None:
+            stack.push_async_callback(embeddings.close)
+        yield StoreLibrary(documents, embeddings)
+
+
 def _warn_of_unbounded(settings: GeneratorSettings, configs: list[ProviderConfig], prices: Prices) -> None:
     """A limit in dollars bounds no run that a model without a price has a part in."""
     unknown = [config.model for config in configs if prices.cost_usd(config.model, 1, 1) is None]
@@ -119,9 +132,12 @@ def _warn_of_unbounded(settings: GeneratorSettings, configs: list[ProviderConfig
         get_logger().warning("no price is known, so no limit in dollars holds", models=unknown, advice=advice)
 
 
-def _tools(settings: GeneratorSettings, log: PostLog, provider: Providers, clock: SystemClock) -> Tools:
+def _tools(
+    settings: GeneratorSettings, log: PostLog, library: Library, provider: Providers, clock: SystemClock
+) -> Tools:
     return Tools(
         log=log,
+        library=library,
         provider=provider,
         prices=BundledPrices(simulated=settings.simulated),
         recipes=with_job_types(load_recipes(), settings.analysis_job_types),
@@ -139,6 +155,7 @@ def _tools(settings: GeneratorSettings, log: PostLog, provider: Providers, clock
         ),
         limits=Limits(settings.poison_attempts_count, settings.stuck_attempts_count),
         continuations=ContinuationLimits(settings.continuations_count),
+        material_chars=settings.material_max_chars,
         worker=settings.worker,
     )
 
@@ -171,7 +188,8 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         stack.push_async_callback(provider.close)
         await provider.start()
         log = PostLog(EventLog(jetstream, new_id), store, clock, settings.worker)
-        tools = _tools(settings, log, provider, clock)
+        library = await stack.enter_async_context(_library(settings, configs[0]))
+        tools = _tools(settings, log, library, provider, clock)
         _warn_of_unbounded(settings, configs, tools.prices)
 
         def make_runner(job: Job, deliveries: int, pulse: Pulse) -> Runner:

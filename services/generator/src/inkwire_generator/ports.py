@@ -1,16 +1,18 @@
 """What the generator's core needs from the world, as protocols."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from inkwire_contracts.commands import Job
 from inkwire_contracts.data import Data
+from inkwire_contracts.documents import DocumentRef
 from inkwire_contracts.events import Event, Usage
 from inkwire_contracts.fold import Snapshot
 from inkwire_generator.claim import Standing, Verdict
 from inkwire_generator.pulse import Pulse
+from inkwire_recipes.material import Excerpt
 from inkwire_recipes.recipe import Prompt
 
 OnWait = Callable[[float], Awaitable[None]]
@@ -83,6 +85,43 @@ class Prices(Protocol):
 
     def cost_usd(self, model: str, tokens_in: int, tokens_out: int) -> float | None:
         """US dollars, or ``None`` where the model's price is not known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """What was found in documents, in their order; and the documents that are gone, by id."""
+
+    excerpts: tuple[Excerpt, ...] = ()
+    missing: frozenset[str] = frozenset()
+
+
+class Shelf(Protocol):
+    """The documents that one request names, for one attempt."""
+
+    async def load(self) -> None:
+        """Read them. Those that do not fit into memory together are read again with each search.
+
+        Raises:
+            StoreUnavailable: they cannot be read now.
+        """
+        ...
+
+    async def find(self, query: str, *, limit_chars: int) -> Passages:
+        """The passages that fit best, of each document at least one, with at most so much text. Raises as load()."""
+        ...
+
+
+class Library(Protocol):
+    """The documents that authors uploaded, each read under the owner that the request names."""
+
+    @property
+    def patience_s(self) -> float:
+        """The longest time that a shelf takes before it raises, in seconds."""
+        ...
+
+    def shelf(self, documents: Sequence[DocumentRef]) -> Shelf:
+        """A shelf for these documents; nothing is read yet."""
         ...
 
 

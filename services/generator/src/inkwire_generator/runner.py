@@ -41,12 +41,14 @@ from inkwire_generator import planner, retry
 from inkwire_generator.assembler import Assembler, bounded, too_long
 from inkwire_generator.claim import Limits, Standing, Verdict, is_poison, verdict
 from inkwire_generator.continuation import ContinuationLimits, Joint, continued
+from inkwire_generator.desk import Desk
 from inkwire_generator.errors import ProviderError
 from inkwire_generator.metrics import Meter
 from inkwire_generator.planner import FixPlan, Pause, WriteSection
-from inkwire_generator.ports import Finish, Held, Log, Prices, Provider, Writer
+from inkwire_generator.ports import Finish, Held, Library, Log, Prices, Provider, Writer
 from inkwire_generator.pulse import Pulse
 from inkwire_recipes.recipe import Composed, Prompt, Recipe, Rendered, Renderer, UnusableOutput
+from inkwire_stores.ports import StoreUnavailable
 
 WAITING = "waiting_for_provider"
 MAX_COMPLETED_BYTES = MAX_EVENT_BYTES - 4_096
@@ -81,6 +83,7 @@ class Tools:
     """What every attempt of a worker shares."""
 
     log: Log
+    library: Library
     provider: Provider
     prices: Prices
     recipes: Mapping[str, Recipe]
@@ -90,6 +93,8 @@ class Tools:
     policy: retry.RetryPolicy
     limits: Limits
     continuations: ContinuationLimits
+    material_chars: int
+    """Most characters of the author's documents in one prompt."""
     worker: str
 
 
@@ -111,6 +116,7 @@ class Runner:
         self._tools = tools
         self._pulse = pulse
         self._meter = Meter(tools.clock.monotonic_s(), tools.prices.cost_usd)
+        self._desk = Desk(tools.library, tools.clock, pulse, tools.material_chars)
         self._failures = self._unusable = 0
         self._told_before = Progress()
         self._complaint: Complaint | None = None
@@ -133,6 +139,7 @@ class Runner:
         known = await log.open(job)
         if known is not None:
             return EARLY[known]
+        await self._lay_out()
         try:
             held = self.held = await log.claim(job, self._deliveries)
         except Fenced:
@@ -150,6 +157,14 @@ class Runner:
             get_logger().info("fenced", attempt=held.attempt)
             return Ending.SILENT
 
+    async def _lay_out(self) -> None:
+        """Documents that cannot be read are met before the claim, which counts as an attempt; a cancel needs none."""
+        try:
+            await self._desk.lay_out(self._job.request.documents)
+        except StoreUnavailable:
+            if not await self._tools.log.cancel_wanted(self._job):
+                raise
+
     async def _fenced_out(self) -> Ending:
         """A later claim exists. If this run has ended the job is a leftover of a lost ack, else it is not ours."""
         snapshot = await self._tools.log.snapshot(self._job, None)
@@ -158,7 +173,7 @@ class Runner:
 
     async def _under(self, held: Held, snapshot: Snapshot, what: Verdict, standing: Standing) -> Ending:
         async with self._tools.log.writer(self._job, held, snapshot, self._pulse) as writer:
-            self._inherit(snapshot)
+            await self._inherit(snapshot)
             if what is Verdict.CANCEL:
                 await self._write_cancelled(writer)
                 return Ending.ACK
@@ -170,12 +185,12 @@ class Runner:
             await self._write_or_cancel(writer)
             return Ending.ACK
 
-    def _inherit(self, snapshot: Snapshot) -> None:
+    async def _inherit(self, snapshot: Snapshot) -> None:
         """A dead attempt's unfinished answer was paid for; nobody has told the log yet."""
         if snapshot.is_final:
             return
         try:
-            behind = planner.behind_open_text(self._tools.recipes, snapshot)
+            behind = await self._desk.behind_open_text(self._tools.recipes, snapshot)
         except Exception as error:  # noqa: BLE001 - a recipe's fault may spoil the estimate, never the run's end
             get_logger().error("no estimate of an unfinished answer", error=f"{type(error).__name__}: {error}")
             behind = (0, len(_open_text(snapshot)[1]))
@@ -230,7 +245,8 @@ class Runner:
     async def _section(self, writer: Writer, recipe: Recipe, action: WriteSection) -> None:
         step = action.step
         work = planner.work_of(recipe, writer.snapshot)
-        wanted = recipe.prompt(work, step)
+        asked = await self._desk.asked(recipe, work, step, writer.snapshot)
+        wanted = asked.wanted
         if not isinstance(wanted, Composed):
             self._keep_to_budget(writer)
         started = SectionStartedData(section=step.section, title=step.title, in_document=step.in_document)
@@ -252,6 +268,7 @@ class Runner:
             data=rendered.data,
             usage=self._meter.tell(),
             model=model,
+            sources=list(asked.sources),
         )
         if len(completed.model_dump_json().encode()) > MAX_COMPLETED_BYTES:
             raise too_long()  # the broker would refuse it each time, and each time it would be paid for

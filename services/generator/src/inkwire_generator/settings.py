@@ -61,6 +61,9 @@ class GeneratorSettings(StoreSettings):
     """Name of the model at that server."""
     openai_max_tokens: int | None = Field(None, ge=1, validation_alias="OPENAI_MAX_TOKENS")
     """Most tokens of one answer; empty: the model's own limit."""
+    embedding_model: str = Field("", validation_alias="INKWIRE_EMBEDDING_MODEL")
+    """Model at the same server that documents are also searched with by meaning, the same as the api's, which embeds
+    them; empty: by words alone."""
     simulated: bool = Field(False, validation_alias="INKWIRE_SIMULATED")
     """The model is the simulator: it costs nothing."""
 
@@ -79,6 +82,10 @@ class GeneratorSettings(StoreSettings):
     """How long it is left alone; doubled each time its next answer fails too."""
     circuit_max_open_s: float = Field(60.0, gt=0, le=3_600)
     """Where the doubling ends."""
+
+    material_max_chars: int = Field(60_000, ge=1_000, le=1_000_000)
+    """Most characters of the author's documents in one prompt; most recipes take in less. A model with a small window
+    needs a small number here."""
 
     first_token_timeout_s: float = Field(60.0, gt=0, le=3_600)
     """Longest wait for the first text of an answer."""

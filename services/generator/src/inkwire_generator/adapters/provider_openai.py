@@ -16,6 +16,7 @@ import openai
 
 from inkwire_chassis.clock import Clock
 from inkwire_chassis.logs import get_logger
+from inkwire_generator.answer_form import KnownForms, in_form, refuses_form
 from inkwire_generator.budget import NO_LIMITS, RateLimits
 from inkwire_generator.completion import CompletionStream
 from inkwire_generator.errors import ProviderError
@@ -53,7 +54,7 @@ class OpenAIProvider:
         self._config = config
         self._on_headers = on_headers
         self._clock = clock
-        self._schemas = True
+        self._forms = KnownForms()
         self._is_openai = urlsplit(config.base_url).hostname == OPENAI_HOST
         self._client = openai.AsyncOpenAI(
             api_key=config.api_key or "none",
@@ -87,8 +88,8 @@ class OpenAIProvider:
         started_s = self._clock.monotonic_s()
         try:
             async with (
-                self._opened(prompt, started_s) as received,
-                aclosing(self._read(prompt, received, started_s)) as pieces,
+                self._opened(prompt, started_s) as (asked, received),
+                aclosing(self._read(asked, received, started_s)) as pieces,
             ):
                 yield Answer(self._config.model, pieces)
         except ProviderError as error:
@@ -96,24 +97,30 @@ class OpenAIProvider:
             raise
 
     @asynccontextmanager
-    async def _opened(self, prompt: Prompt, started_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send the request; a server that does not know structured output is asked again without it."""
-        with_schema = prompt.schema is not None and self._schemas
-        request = self._request(prompt, with_schema=with_schema)
+    async def _opened(self, prompt: Prompt, started_s: float) -> AsyncIterator[tuple[Prompt, AsyncIterator[bytes]]]:
+        asked, response = await self._ask(prompt, started_s)
         try:
-            response = await self._send(request, started_s)
-        except ProviderError as error:
-            if not (with_schema and error.params.get("status") == 400):
-                raise
-            get_logger().warning("asking without structured output", detail=error.detail)
-            response = await self._send(self._request(prompt, with_schema=False), started_s)
-            self._schemas = False
-        try:
-            yield response.iter_bytes()
+            yield asked, response.iter_bytes()
         finally:
             await response.close()
 
-    def _request(self, prompt: Prompt, *, with_schema: bool) -> dict[str, Any]:
+    async def _ask(self, prompt: Prompt, started_s: float) -> tuple[Prompt, Any]:
+        """The prompt as it was sent, and the response; a server that refuses a form is asked in the next one."""
+        forms = self._forms.to_try(prompt)
+        for form in forms:
+            asked, response_format = in_form(prompt, form)
+            try:
+                response = await self._send(self._request(asked, response_format), started_s)
+            except ProviderError as error:
+                if form == forms[-1] or not refuses_form(error):
+                    raise
+                get_logger().warning("asking for JSON in another form", refused=form, detail=error.detail)
+                continue
+            self._forms.taken(prompt, form)
+            return asked, response
+        raise AssertionError("there is always a last form")
+
+    def _request(self, prompt: Prompt, response_format: Mapping[str, Any] | None) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._config.model,
             "messages": [{"role": role, "content": text} for role, text in prompt.messages],
@@ -124,9 +131,8 @@ class OpenAIProvider:
             body["stream_options"]["include_obfuscation"] = False
         if self._config.max_tokens is not None:
             body["max_completion_tokens" if self._is_openai else "max_tokens"] = self._config.max_tokens
-        if with_schema:
-            schema = {"name": prompt.schema_name, "schema": dict(prompt.schema or {}), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if response_format is not None:
+            body["response_format"] = response_format
         return body
 
     async def _send(self, request: Mapping[str, Any], started_s: float) -> Any:
