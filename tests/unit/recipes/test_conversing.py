@@ -1,8 +1,12 @@
 """A conversation in a prompt: roles, names, clipping."""
 
+import pytest
+
 from inkwire_recipes.chat import ChatInputs
 from inkwire_recipes.conversing import as_turns, clipped, context_parts, estimated_tokens, told
 from inkwire_recipes.recipe import Utterance, Work
+from inkwire_recipes.registry import load_recipes
+from tests.support.recipes import asked_by
 
 ANA = Utterance("user", "What is a queue?", "Ana", "q1")
 ANSWER = Utterance("assistant", "A line of **people**.", message="a1")
@@ -88,3 +92,13 @@ def test_the_newest_turns_that_fit_are_told() -> None:
     parts = "\n".join(context_parts(work("Shorter", ANA, ANSWER, long), limit_chars=200))
     assert "A line of" not in parts and "(2 older messages are left out.)" in parts
     assert "300 characters are left out here" in parts
+
+
+@pytest.mark.parametrize("name", load_recipes())
+def test_every_recipe_knows_what_was_said(name: str) -> None:
+    """Its first question to a model holds the last answer, whichever kind of content is asked for."""
+    recipe = load_recipes()[name]
+    talk = {"question": Utterance("user", "Shorter, please", "Ana", "q2"), "earlier": (ANA, ANSWER)}
+    first = next(asked_by(recipe, "Shorter, please", {}, lambda _step, _prompt: "", **talk))
+    assert "A line of **people**." in "".join(text for _, text in first.prompt.messages)
+    assert "Shorter, please" in first.prompt.user

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from inkwire_contracts.events import PlannedData, PlannedSection
+from inkwire_recipes.conversing import context_parts
 from inkwire_recipes.outline import SCHEMA, Outline, OutlineRendering, parse_outline, schema_for
 from inkwire_recipes.prompting import SYSTEM, tagged
 from inkwire_recipes.recipe import (
@@ -159,6 +160,7 @@ def _brief(work: Work) -> str:
             tagged("audience", inputs.audience),
             tagged("tone", inputs.tone),
             tagged("language", inputs.language),
+            *context_parts(work),
         )
     )
 

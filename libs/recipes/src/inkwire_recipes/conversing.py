@@ -17,7 +17,7 @@ TURN_TOKENS = 12
 """What labels and fences of one turn take."""
 
 STOPPED = "(That answer was stopped before its end.)"
-NOTE = "A note in the conversation, which nobody of those who take part has written:"
+NOTE = "A note in the conversation:"
 
 
 def estimated_tokens(text: str) -> int:

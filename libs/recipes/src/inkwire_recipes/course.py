@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from inkwire_contracts.events import PlannedData, PlannedSection
+from inkwire_recipes.conversing import context_parts
 from inkwire_recipes.growing import Node, Render
 from inkwire_recipes.prompting import SYSTEM, tagged
 from inkwire_recipes.recipe import BaseRecipe, Inputs, Prompt, Renderer, Step, Work
@@ -199,6 +200,7 @@ def _brief(work: Work) -> str:
             tagged("request", one_line(work.title, 400)),
             tagged("audience", inputs.audience),
             tagged("language", inputs.language),
+            *context_parts(work),
         )
     )
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from inkwire_contracts.events import PlannedData, PlannedSection
+from inkwire_recipes.conversing import context_parts
 from inkwire_recipes.growing import Node, Render, rendered
 from inkwire_recipes.platforms import Platform, distinct_hashtags, platform_named, violations
 from inkwire_recipes.prompting import SYSTEM, tagged
@@ -191,7 +192,7 @@ class Social(BaseRecipe):
             return _refused(broken)
         _, form, task = FORMS[kind]
         context = {KEYWORDS: (), STRATEGY: (KEYWORDS,), CONTENT: (KEYWORDS, STRATEGY), COMPLIANCE: (STRATEGY,)}[kind]
-        parts = [_brief(work), *(tagged(name, work.texts[name]) for name in context)]
+        parts = [_brief(work), *context_parts(work), *(tagged(name, work.texts[name]) for name in context)]
         if kind == CONTENT:
             parts.append(f"The form: {_platform(work).form}.")
             if number > 1:
