@@ -31,10 +31,14 @@ ORCHESTRATORS = {
 IMPURE_FOLDERS = frozenset({"adapters", "routes"})
 PURE_CHASSIS = frozenset({"auth"})
 PURE_NAMES = frozenset({"inkwire_chassis.clock.rfc3339"})  # pure functions of modules that are not
-PURE_PACKAGES = ("libs/contracts/src/*", "libs/recipes/src/*")
+PURE_DOCUMENTS = tuple(
+    f"libs/documents/src/inkwire_documents/{name}.py"
+    for name in ("blocks", "chunking", "kinds", "limits", "retrieval", "wire", "words")
+)
+PURE_PACKAGES = ("libs/contracts/src/*", "libs/recipes/src/*", *PURE_DOCUMENTS)
 PORT_MODULES = ("libs/stores/src/inkwire_stores/*ports.py", "services/*/src/*/ports.py")
 
-PURE_THIRD_PARTY = frozenset({"genai_prices", "jiter", "jwt", "orjson", "pydantic", "pydantic_core"})
+PURE_THIRD_PARTY = frozenset({"bm25s", "genai_prices", "jiter", "jwt", "numpy", "orjson", "pydantic", "pydantic_core"})
 IMPURE_STDLIB = frozenset(
     "asyncio concurrent http logging multiprocessing os pathlib queue random secrets select selectors shutil signal "
     "socket sqlite3 ssl subprocess tempfile threading time".split()
@@ -45,14 +49,19 @@ CLOCK_READS = frozenset({"now", "today", "utcnow"})
 # --- who may import what ----------------------------------------------------------------------------------------------
 MONGO = ("libs/stores/src/inkwire_stores/mongo.py", "libs/stores/src/inkwire_stores/mongo_*.py")
 MONGO_AND_INDEXES = (*MONGO, "libs/stores/src/inkwire_stores/indexes.py")
+FORMATS = ("libs/documents/src/inkwire_documents/formats/*",)  # loaded in the confined worker only
 ONLY_IMPORTERS = {
+    "bm25s": ("libs/documents/src/inkwire_documents/retrieval.py",),
     "bson": MONGO,
     "gridfs": MONGO,
+    "lxml": FORMATS,
     "motor": MONGO,
     "pymongo": MONGO_AND_INDEXES,
     "fastapi": ("services/api/*",),
     "starlette": ("services/api/*",),
     "faststream": ("services/api/*", "services/persister/*"),
+    "pypdfium2": FORMATS,
+    "selectolax": FORMATS,
     "openai": ("services/generator/src/inkwire_generator/adapters/*",),
 }
 CONTRACTS_THIRD_PARTY = frozenset({"pydantic", "pydantic_core"})

@@ -3,8 +3,10 @@
 Synchronous and, for large documents, slow enough to belong into a thread: 0.3 s for a million characters on one core.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import bm25s  # type: ignore[import-untyped]
 import numpy as np
@@ -20,7 +22,11 @@ FUSION_OFFSET = 60
 VECTOR_DEPTH = 100
 """By vectors every passage has a rank; those behind this one do not count as found."""
 
+MAX_TERM_SHARE = 0.5
+"""A word of the question that stands in more of the passages tells nothing, unless all its words are such."""
+
 _FLOATS = np.dtype("<f4")
+bm25s.logger.setLevel("WARNING")  # it switches its own debug lines on
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,16 @@ class Retriever:
     """An index over documents, for any number of questions. Equal input gives equal output."""
 
     def __init__(self, documents: Sequence[Material]) -> None:
+        """Index the documents, whose order is the order of what is found.
+
+        Raises:
+            ValueError: a document has vectors, and not one for each passage.
+        """
         self._documents = tuple(documents)
         self._all = tuple(Found(material.ref, passage) for material in documents for passage in material.passages)
         self._owners = np.repeat(np.arange(len(documents)), [len(material.passages) for material in documents])
-        self._index = _lexical_index([_searched(found) for found in self._all])
+        self._vectors = [_vectors(material) for material in documents]
+        self._index = _LexicalIndex([terms(_searched(found)) for found in self._all])
 
     def passages(
         self,
@@ -107,7 +119,7 @@ class Retriever:
 
     def _ranked(self, query: str, query_vector: Sequence[float] | None) -> list[int]:
         """Passages that fit the question at all, best first; among equals the earlier one."""
-        lexical = _best(self._lexical_scores(query))
+        lexical = _best(self._index.scores(query))
         if query_vector is None:
             return lexical
         by_meaning = self._by_meaning(np.asarray(query_vector, dtype=_FLOATS))
@@ -117,21 +129,13 @@ class Retriever:
                 fused[at] += 1.0 / (FUSION_OFFSET + rank)
         return _best(fused)
 
-    def _lexical_scores(self, query: str) -> NDArray[np.float64]:
-        if self._index is None:
-            return np.zeros(len(self._all))
-        known = sorted({term for term in terms(query) if term in self._index.vocab_dict})
-        if not known:
-            return np.zeros(len(self._all))
-        return np.asarray(self._index.get_scores(known), dtype=np.float64)
-
     def _by_meaning(self, query: NDArray[np.float32]) -> list[int]:
         scores = np.full(len(self._all), -np.inf)
         start = 0
-        for material in self._documents:
+        for material, vectors in zip(self._documents, self._vectors, strict=True):
             stop = start + len(material.passages)
-            if material.vectors and material.dimensions == query.size:
-                scores[start:stop] = _vectors(material) @ query
+            if vectors is not None and material.dimensions == query.size:
+                scores[start:stop] = vectors @ query
             start = stop
         order = np.argsort(-scores, kind="stable")[:VECTOR_DEPTH]
         return [int(at) for at in order if np.isfinite(scores[at])]
@@ -142,22 +146,34 @@ def _searched(found: Found) -> str:
     return f"{found.passage.heading}\n{found.passage.text}"
 
 
-def _lexical_index(texts: list[str]) -> "bm25s.BM25 | None":
-    corpus = [terms(text) for text in texts]
-    if not any(corpus):
-        return None
-    index = bm25s.BM25(method="lucene", dtype="float64")
-    index.index(corpus, show_progress=False)
-    return index
-
-
-def _vectors(material: Material) -> NDArray[np.float32]:
-    """A document's vectors, one row each.
+def _vectors(material: Material) -> NDArray[np.float32] | None:
+    """A document's vectors, one row each; None if it has none.
 
     Raises:
         ValueError: there are not as many as passages.
     """
+    if not material.vectors:
+        return None
     return np.frombuffer(material.vectors, dtype=_FLOATS).reshape(len(material.passages), material.dimensions)
+
+
+class _LexicalIndex:
+    """BM25 over passages by their terms."""
+
+    def __init__(self, corpus: list[list[str]]) -> None:
+        self._size = len(corpus)
+        self._frequencies = Counter(chain.from_iterable(map(set, corpus)))
+        self._bm25 = bm25s.BM25(method="lucene", dtype="float64")
+        if self._frequencies:
+            self._bm25.index(corpus, show_progress=False)
+
+    def scores(self, query: str) -> NDArray[np.float64]:
+        """One number for each passage, 0 for one that has nothing of the question."""
+        known = sorted(term for term in set(terms(query)) if term in self._frequencies)
+        telling = [term for term in known if self._frequencies[term] <= self._size * MAX_TERM_SHARE]
+        if not known:
+            return np.zeros(self._size)
+        return np.asarray(self._bm25.get_scores(telling or known), dtype=np.float64)
 
 
 def _best(scores: NDArray[np.float64]) -> list[int]:

@@ -35,7 +35,7 @@ def read_html(data: bytes, limits: Limits, progress: Progress) -> Reading:
 
 def html_blocks(source: str) -> Iterator[Block]:
     """The blocks of a page or a piece of one."""
-    root = LexborHTMLParser(source.replace("\0", "")).root
+    root = LexborHTMLParser(source.replace("\0", "").encode("utf-8", "replace")).root
     return iter(()) if root is None else _Walk().through(root)
 
 
