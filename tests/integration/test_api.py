@@ -304,7 +304,7 @@ async def test_readiness_names_what_is_missing(nats_factory: NatsFactory, tmp_pa
         ready = await api.ask("GET", "/readyz", subject=None)
         assert (ready.status, ready.json["checks"]) == (
             200,
-            {"log": "ok", "nats": "ok", "streams": "ok", "store": "ok"},
+            {"log": "ok", "nats": "ok", "streams": "ok", "store": "ok", "documents": "ok"},
         )
         server.kill9()
         broken = await api.ask("GET", "/readyz", subject=None)

@@ -15,6 +15,7 @@ from faststream.nats import NatsBroker
 
 from inkwire_api.adapters.log import JetStreamLog
 from inkwire_api.adapters.publisher import FastStreamJobs
+from inkwire_api.mentioning import Mentions
 from inkwire_api.ports import Receipt
 from inkwire_api.posts import Limits, Posts, Wish
 from inkwire_api.rate_limit import RateLimiter
@@ -30,6 +31,7 @@ from inkwire_contracts.ids import idempotent_post_id
 from inkwire_contracts.topology import JOBS
 from inkwire_recipes.registry import load_recipes
 from tests.support.api import Answer, Api, open_api
+from tests.support.documents import MemoryDocuments
 from tests.support.log import ScriptedWriter
 from tests.support.nats_server import NatsServer
 from tests.support.servers import NatsFactory
@@ -82,6 +84,7 @@ async def other_process(url: str, api: Api, **parts: Any) -> AsyncIterator[Posts
         log = EventLog(jetstream, new_id)
         kept: dict[str, Any] = {"jobs": FastStreamJobs, "log": JetStreamLog, **parts}
         yield Posts(
+            mentions=Mentions(MemoryDocuments()),
             jobs=kept["jobs"](broker),
             log=kept["log"](log, clock),
             store=api.store,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from inkwire_api.mentioning import Mentions
 from inkwire_api.ports import Receipt
 from inkwire_api.posts import MAX_KEY_CHARS, Limits, Posts, Wish, check_key, fingerprint
 from inkwire_api.rate_limit import RateLimiter
@@ -17,6 +18,7 @@ from inkwire_recipes.registry import load_recipes
 from inkwire_stores.ports import StoredPost, StoreUnavailable
 from tests.support.api_fakes import EPOCH, FakeBroker, FakeStore
 from tests.support.clock import ManualClock
+from tests.support.documents import MemoryDocuments, document_id, uploaded
 
 WISH = Wish("Ten tips", "blog", {}, "normal")
 OTHER = Wish("Eleven tips", "blog", {}, "normal")
@@ -30,6 +32,7 @@ class World:
     def __init__(self) -> None:
         self.broker = FakeBroker()
         self.store = FakeStore()
+        self.documents = MemoryDocuments()
         self.clock = ManualClock()
         self.ids = iter(idempotent_post_id("random", str(n)) for n in range(100))
 
@@ -40,6 +43,7 @@ class World:
             "log": self.broker,
             "store": self.store,
             "recipes": load_recipes(),
+            "mentions": Mentions(self.documents),
             "limiter": RateLimiter(per_s=1.0, burst=50),
             "limits": Limits(max_open_posts=3, commit_timeout_s=5.0),
             "clock": self.clock,
@@ -308,3 +312,76 @@ async def test_two_requests_at_once_are_one_post(world: World) -> None:
     one, two = await asyncio.gather(*(posts.accept("ana", WISH, key=KEY) for _ in range(2)))
     assert one.post == two.post
     assert len(world.broker.jobs) == 1
+
+
+async def test_mentioned_documents_travel_with_the_request(world: World) -> None:
+    """Those of title, options and the explicit list, once each, as references to the caller's own documents."""
+    for number, name in enumerate(["plan.md", "notes.md", "Security policy.pdf", "never.md"], start=1):
+        await world.documents.add(uploaded(number, name=name), limit=10)
+    await world.documents.add(uploaded(9, owner="ben", name="bens.md"), limit=10)
+    wish = Wish(
+        "From @2", "blog", {"audience": 'readers of @"security policy.pdf" and @bens.md'}, "normal", (1, "plan.md")
+    )
+    await world.posts().accept("ana", wish, key=None)
+    (job,) = world.broker.jobs.values()
+    refs = [(ref.document, ref.owner, ref.number, ref.name) for ref in job.request.documents]
+    names = ("plan.md", "notes.md", "Security policy.pdf")
+    assert refs == [(document_id(n), "ana", n, name) for n, name in enumerate(names, start=1)]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Wish("Use @7", "blog", {}, "normal"),
+        Wish("Use @1", "blog", {"audience": '@"none.md"'}, "normal"),
+        Wish("T", "blog", {}, "normal", (document_id(9),)),
+        Wish("T", "blog", {}, "normal", ("bens.md",)),
+    ],
+)
+async def test_an_unknown_document_is_refused_before_anything_is_committed(world: World, wish: Wish) -> None:
+    """By number, name or id, in the title, an option or the list; another's document is as unknown as none."""
+    await world.documents.add(uploaded(1), limit=10)
+    await world.documents.add(uploaded(9, owner="ben", name="bens.md"), limit=10)
+    with pytest.raises(InkwireError) as refused:
+        await world.posts().accept("ana", wish, key=None)
+    assert refused.value.code == "unknown_document"
+    assert not world.broker.jobs and not world.broker.requested
+
+
+async def test_a_replay_asks_for_no_document(world: World) -> None:
+    """The same request again is answered with its post, also when the document it mentions has been deleted since."""
+    await world.documents.add(uploaded(1), limit=10)
+    wish = Wish("Use @1", "blog", {}, "normal", (1,))
+    first = await world.posts().accept("ana", wish, key=KEY)
+    await world.documents.delete("ana", document_id(1))
+    again = await world.posts().accept("ana", wish, key=KEY)
+    assert again.post == first.post and again.replayed
+    with pytest.raises(InkwireError, match="You mention @1"):
+        await world.posts().accept("ana", wish, key="another")
+
+
+async def test_without_mentions_the_documents_store_is_not_asked(world: World) -> None:
+    """A store of documents that is away stops only requests that may mention one."""
+    world.documents.down = True
+    await world.posts().accept("ana", Wish("Write to a@3.com", "blog", {}, "normal"), key=None)
+    for title in ("Use @1", "Ask @somebody"):
+        with pytest.raises(StoreUnavailable):
+            await world.posts().accept("ana", Wish(title, "blog", {}, "normal"), key=None)
+    assert len(world.broker.jobs) == 1
+
+
+async def test_a_token_that_reaches_no_documents_mentions_none(world: World) -> None:
+    """Who may follow one channel only cannot have a post written from the owner's documents."""
+    await world.documents.add(uploaded(1, name="plan.md"), limit=10)
+    for title in ("Use @1", "Use @plan.md"):
+        with pytest.raises(InkwireError) as refused:
+            await world.posts().accept("ana", Wish(title, "blog", {}, "normal"), key=None, documents_allowed=False)
+        assert refused.value.code == "forbidden_channel"
+    await world.posts().accept("ana", Wish("Ask @nobody", "blog", {}, "normal"), key=None, documents_allowed=False)
+
+
+def test_the_fingerprint_covers_documents_and_is_what_it_was_without() -> None:
+    """Another list is another request; requests of before there were documents keep their fingerprint."""
+    assert fingerprint(WISH) == "d7155ad9ebc48d35bf552743fa39fba25d9109da14ad81487d2f6a3a178a86cb"
+    with_documents = {fingerprint(Wish("Ten tips", "blog", {}, "normal", of)) for of in ((1,), ("1",), (1, 2), (2, 1))}
+    assert len(with_documents | {fingerprint(WISH)}) == 5

@@ -17,6 +17,7 @@ from inkwire_api.adapters.middleware import BodyLimit, RequestContext
 from inkwire_api.adapters.publisher import FastStreamJobs
 from inkwire_api.adapters.run_log import JetStreamRuns
 from inkwire_api.dead_letters import DeadLetters
+from inkwire_api.mentioning import Mentions
 from inkwire_api.posts import LOG_FULL_RATIO, Limits, Posts
 from inkwire_api.problems import Fault, Problem
 from inkwire_api.rate_limit import RateLimiter
@@ -50,7 +51,8 @@ from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import DLQ, EVENTS, JOBS, Topology, topology
 from inkwire_recipes.analysis import with_job_types
 from inkwire_recipes.registry import load_recipes
-from inkwire_stores import open_store
+from inkwire_stores import open_document_store, open_store
+from inkwire_stores.document_ports import DocumentStore
 from inkwire_stores.ports import PostStore
 
 SERVICE = "api"
@@ -132,9 +134,10 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[i
     streams = topology()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.store_url))
+        documents = await stack.enter_async_context(open_document_store(settings.store_url))
         broker, jetstream = await stack.enter_async_context(_broker(settings.nats_url))
         await wait_until_provisioned(jetstream, streams, timeout_s=settings.provision_timeout_s)
-        services = compose(settings, broker, jetstream, store, streams)
+        services = compose(settings, broker, jetstream, store, documents, streams)
         port = await stack.enter_async_context(
             serve_asgi(create_app(services), host=settings.host, port=settings.port, supervisor=supervisor)
         )
@@ -157,7 +160,12 @@ async def _broker(url: str) -> AsyncIterator[tuple[NatsBroker, JetStream]]:
 
 
 def compose(
-    settings: Settings, broker: NatsBroker, jetstream: JetStream, store: PostStore, streams: Topology
+    settings: Settings,
+    broker: NatsBroker,
+    jetstream: JetStream,
+    store: PostStore,
+    documents: DocumentStore,
+    streams: Topology,
 ) -> Services:
     """Wire the parts together."""
     clock = SystemClock()
@@ -170,6 +178,7 @@ def compose(
         log=log,
         store=store,
         recipes=known,
+        mentions=Mentions(documents),
         limiter=RateLimiter(per_s=settings.posts_per_s, burst=settings.posts_burst),
         limits=Limits(settings.max_open_posts, settings.commit_timeout_s),
         clock=clock,
@@ -197,7 +206,7 @@ def compose(
         recipes=known,
         assets=load_assets(),
         config=_config(settings),
-        health=_health(jetstream, store, streams, log),
+        health=_health(jetstream, store, documents, streams, log),
         clock=clock,
         new_id=new_id,
     )
@@ -212,11 +221,14 @@ def _config(settings: Settings) -> PublicConfig:
     )
 
 
-def _health(jetstream: JetStream, store: PostStore, streams: Topology, log: JetStreamLog) -> Health:
+def _health(
+    jetstream: JetStream, store: PostStore, documents: DocumentStore, streams: Topology, log: JetStreamLog
+) -> Health:
     health = Health(SERVICE)
     health.add("nats", probe(jetstream.client))
     health.add("streams", lambda: verify(jetstream, _own(streams)))
     health.add("store", store.ping)
+    health.add("documents", documents.ping)
     health.add_note("log", lambda: _has_room(log))
     return health
 

@@ -16,6 +16,8 @@ from pydantic import ValidationError
 
 from inkwire_api import problems
 from inkwire_api.asking import answered
+from inkwire_api.mentioning import Mentions
+from inkwire_api.mentions import texts_of
 from inkwire_api.ports import JobPublisher, Known, NoRoom, PostLog
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_chassis.clock import Clock, rfc3339
@@ -41,6 +43,7 @@ class Wish:
     recipe: str
     options: Mapping[str, Any]
     priority: Priority
+    documents: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,9 @@ class Limits:
 Prepare = Callable[[Job], Awaitable[None]]
 """What must stand before a stored job's ``requested``; may be done again, by anybody who finds the job."""
 
+Complete = Callable[[Job], Awaitable[Job]]
+"""What a job still lacks that is not on record yet: looked up only then, for it may be gone when it is asked again."""
+
 
 class Posts:
     """Accepts posts."""
@@ -74,6 +80,7 @@ class Posts:
         log: PostLog,
         store: PostStore,
         recipes: Mapping[str, Recipe],
+        mentions: Mentions,
         limiter: RateLimiter,
         limits: Limits,
         clock: Clock,
@@ -83,18 +90,35 @@ class Posts:
         self._log = log
         self._store = store
         self._recipes = recipes
+        self._mentions = mentions
         self._limiter = limiter
         self._limits = limits
         self._clock = clock
         self._new_id = new_id
 
-    async def accept(self, owner: str, wish: Wish, *, key: str | None, traceparent: str | None = None) -> Accepted:
+    async def accept(
+        self,
+        owner: str,
+        wish: Wish,
+        *,
+        key: str | None,
+        traceparent: str | None = None,
+        documents_allowed: bool = True,
+    ) -> Accepted:
         """Commit a run for a new post, or find the one that the key has made before.
+
+        ``documents_allowed``: whether the caller's token reaches documents, so that the request may mention them.
 
         Raises:
             InkwireError: the request is refused, or nothing can be promised at the moment.
-            StoreUnavailable: the key cannot be looked up at the moment.
+            StoreUnavailable: the key, or what is mentioned, cannot be looked up at the moment.
         """
+
+        async def with_documents(job: Job) -> Job:
+            texts = (job.request.title, *texts_of(job.request.options))
+            found = await self._mentions.resolve(owner, texts, wish.documents, allowed=documents_allowed)
+            return job.model_copy(update={"request": job.request.model_copy(update={"documents": found})})
+
         self.count_request(owner)
         request = self.resolve(wish)
         post = self._new_id() if key is None else idempotent_post_id(owner, check_key(key))
@@ -106,9 +130,11 @@ class Posts:
             request=request,
             traceparent=traceparent,
         )
-        return await self.commit(job, keyed=key is not None)
+        return await self.commit(job, keyed=key is not None, complete=with_documents)
 
-    async def commit(self, job: Job, *, keyed: bool, prepare: Prepare | None = None) -> Accepted:
+    async def commit(
+        self, job: Job, *, keyed: bool, prepare: Prepare | None = None, complete: Complete | None = None
+    ) -> Accepted:
         """Commit a first run whose owner's request was counted; ``keyed``: its id may be on record.
 
         Raises:
@@ -121,6 +147,8 @@ class Posts:
                     known = await self._on_record(job)
                     if known is not None:
                         return _replay(known, job)
+                if complete is not None:
+                    job = await complete(job)
                 await self._admit(job.owner)
                 return await self._commit(job, prepare or _nothing, keyed=keyed)
         except TimeoutError:
@@ -248,6 +276,8 @@ def fingerprint(wish: Wish) -> str:
         "recipe": wish.recipe,
         "options": dict(wish.options),
         "priority": wish.priority,
+        # Left out where there are none: requests from before there were documents stay the same requests.
+        **({"documents": list(wish.documents)} if wish.documents else {}),
     }
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

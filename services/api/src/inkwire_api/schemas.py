@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from inkwire_api.articles import reading_time_minutes, target_words, word_count
-from inkwire_api.bounds import MAX_TITLE_CHARS, check_json, clean_title
+from inkwire_api.bounds import MAX_JSON_INTEGER, MAX_JSON_NODES, MAX_TITLE_CHARS, check_json, clean_title
 from inkwire_chassis.auth import MAX_LIFETIME_S
 from inkwire_contracts.account import Account
 from inkwire_contracts.client_frames import Position
 from inkwire_contracts.dead_letters import DeadLetter
+from inkwire_contracts.documents import MAX_NAME_CHARS, Source
 from inkwire_contracts.events import Metrics, Priority
 from inkwire_contracts.fold import PostStatus, Section, Snapshot, document
 from inkwire_contracts.fold import Problem as RunProblem
@@ -22,6 +23,11 @@ Title = Annotated[
     str,
     AfterValidator(clean_title),
     Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TITLE_CHARS}, examples=["Top 10 Laravel tips"]),
+]
+MentionedDocument = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_JSON_INTEGER, strict=True)]
+    | Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS)],
+    Field(examples=[3, "Security policy.pdf"]),
 ]
 RecipeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Scope = Literal["post:read", "post:write", "post:cancel", "ops"]
@@ -38,6 +44,8 @@ class CreatePost(BaseModel):
     options: Annotated[dict[str, Any], AfterValidator(check_json)] = Field(default_factory=dict)
     """The recipe's inputs; `GET /recipes` has their JSON Schema."""
     priority: Priority = "normal"
+    documents: list[MentionedDocument] = Field(default_factory=list, max_length=MAX_JSON_NODES)
+    """Own documents to write from, by number, id or name, beside those that title and options mention with `@`."""
 
 
 class AcceptedPost(BaseModel):
@@ -107,7 +115,8 @@ class Analytics(UsageTotals):
 class SectionView(BaseModel):
     """A section as far as it is written. `length` counts code points of `text`, `words` what white space parts.
 
-    `data` is that of a finished structured section: an outline to approve, for example.
+    `data` is that of a finished structured section: an outline to approve, for example. `sources` are the documents
+    that it was written from, and the places in them.
     """
 
     section: str
@@ -119,6 +128,15 @@ class SectionView(BaseModel):
     length: int
     text: str
     data: dict[str, Any] | None
+    sources: list[Source]
+
+
+class DocumentName(BaseModel):
+    """A document that a post may read: those that its author mentioned when it was requested."""
+
+    document: str = Field(examples=[EXAMPLE_ID])
+    number: int
+    name: str
 
 
 class PostDetail(PostSummary):
@@ -130,6 +148,7 @@ class PostDetail(PostSummary):
     """
 
     sections: list[SectionView]
+    documents: list[DocumentName]
     target_words: int
     reading_time_minutes: int
     options: dict[str, Any]
@@ -145,6 +164,7 @@ def detail(snapshot: Snapshot, epoch: str) -> PostDetail:
     return PostDetail(
         **summary(snapshot).model_dump(),
         sections=[_section(section) for section in snapshot.sections],
+        documents=[DocumentName.model_validate(ref.model_dump()) for ref in snapshot.documents],
         target_words=target_words(snapshot.sections),
         reading_time_minutes=reading_time_minutes(document(snapshot)),
         options=snapshot.options,

@@ -23,7 +23,7 @@ router = APIRouter(tags=["posts"])
 PostPath = Annotated[str, Path(examples=[EXAMPLE_ID])]
 _TRACEPARENT = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$", re.ASCII)
 IDENTITY = ("unauthenticated", "invalid_token", "token_expired", "forbidden")
-_KEY_HEADER = {
+KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
@@ -50,12 +50,15 @@ _KEY_HEADER = {
             "malformed_body",
             "invalid_idempotency_key",
             *IDENTITY,
+            "forbidden_channel",
             "gone",
             "body_too_large",
             "unsupported_media_type",
             "invalid_request",
             "unknown_recipe",
             "invalid_options",
+            "unknown_document",
+            "too_many_documents",
             "idempotency_mismatch",
             "rate_limited",
             "too_many_posts",
@@ -64,7 +67,7 @@ _KEY_HEADER = {
             "log_full",
         ),
     },
-    openapi_extra={"parameters": [_KEY_HEADER]},
+    openapi_extra={"parameters": [KEY_HEADER]},
 )
 async def create_post(
     body: CreatePost, caller: Caller, here: Here, request: Request, response: Response
@@ -73,8 +76,9 @@ async def create_post(
     caller.require("post:write")
     accepted = await here.posts.accept(
         caller.owner,
-        Wish(body.title, body.recipe, body.options, body.priority),
-        key=_key(request),
+        Wish(body.title, body.recipe, body.options, body.priority, tuple(body.documents)),
+        key=key_of(request),
+        documents_allowed=not caller.channels,
         traceparent=traceparent_of(request),
     )
     answer = _accepted(accepted, caller, here)
@@ -189,7 +193,7 @@ def readable(caller: Principal, post: str) -> str:
     return post
 
 
-def _key(request: Request) -> str | None:
+def key_of(request: Request) -> str | None:
     """The Idempotency-Key as it was sent; given twice, it is none."""
     keys = request.headers.getlist("idempotency-key")
     if len(keys) > 1:
