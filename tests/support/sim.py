@@ -102,14 +102,17 @@ class SimServer:
         probability: float = 1.0,
         match: str = "",
         endpoint: str | None = None,
+        format: str | None = None,
         **params: Any,
     ) -> dict[str, Any]:
         """Add a rule (by default for one request); `params` are the kind's own. The rule with its id.
 
-        ``endpoint``: only for ``chat`` or only for ``embeddings``; None for both."""
+        ``endpoint``: only for ``chat`` or only for ``embeddings``; ``format``: only for that response format, such as
+        ``json_schema``; None for all.
+        """
         rule = {
             "kind": kind, "count": count, "after_chunks": after_chunks, "probability": probability, "match": match,
-            "endpoint": endpoint, "params": params,
+            "endpoint": endpoint, "format": format, "params": params,
         }  # fmt: skip
         added: dict[str, Any] = self.control("POST", "faults", rule)
         return added

@@ -33,6 +33,17 @@ def test_first_fault_wins_and_the_next_waits() -> None:
     ]
 
 
+def test_endpoint_and_format_decide() -> None:
+    """A rule for one response format leaves the others and the other endpoint alone, and one for an endpoint too."""
+    made = faults({"kind": "500", "format": "json_schema"}, {"kind": "429", "endpoint": "embeddings"})
+    assert made.choose("x", True, format="json_object").names is None
+    assert made.choose("x", True, format="json_schema").names == "500"
+    assert made.choose("x", False, "embeddings").names == "429"
+    for wrong in ({"format": "xml"}, {"endpoint": "images"}):
+        with pytest.raises(ApiError):
+            made.add({"kind": "500", **wrong})
+
+
 def test_match_and_stream_decide() -> None:
     """A rule meets only prompts with its text, and faults of streams leave whole answers alone."""
     made = faults({"kind": "truncate", "match": "queue"})

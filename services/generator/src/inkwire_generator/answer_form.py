@@ -1,7 +1,7 @@
 """How a server is asked for JSON: by a schema that it keeps to, by its JSON mode, or by words alone. Pure.
 
-Servers differ: OpenAI, vLLM and llama.cpp take a schema, some know only the JSON mode, some nothing, and each refuses in
-its own manner. A server is asked in the next form where it refuses one, which costs nothing and is no failure.
+Servers differ: OpenAI, vLLM and llama.cpp take a schema, some know only the JSON mode, some nothing, and each refuses
+in its own manner. A server is asked in the next form where it refuses one, which costs nothing and is no failure.
 """
 
 import json

@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from inkwire_openai_sim import chat_request, control, embedding, embedding_request, fault_kinds
+from inkwire_openai_sim.chat_request import Format
 from inkwire_openai_sim.completion import compose
 from inkwire_openai_sim.errors import ApiError, masked
 from inkwire_openai_sim.exchange import Exchange
@@ -190,14 +191,16 @@ def record_response(request: web.Request) -> web.StreamResponse:
     return web.Response(status=499, reason="Client Closed Request")
 
 
-def _note(request: web.Request, model: str, prompt: str, stream: bool) -> Chosen:
+def _note(
+    request: web.Request, model: str, prompt: str, *, stream: bool = False, format: Format | None = None
+) -> Chosen:
     """Write down what is asked for; the faults that it meets. Raises ApiError for an unknown model."""
     simulator, record = request.app[SIMULATOR], request[RECORD]
     if simulator.strict_models and model not in simulator.models:
         raise _unknown_model(model)
     record.model, record.stream = model, stream
     record.prompt_chars, record.prompt_preview = len(prompt), preview(prompt)
-    chosen = simulator.faults.choose(prompt, stream, record.endpoint)
+    chosen = simulator.faults.choose(prompt, stream, record.endpoint, format)
     record.fault = chosen.names
     return chosen
 
@@ -222,7 +225,7 @@ async def _complete(request: web.Request, record: RequestRecord, raw: bytes) -> 
     if chat.model in embedding_request.MODELS:
         raise ApiError(404, "This is not a chat model and thus not supported in the v1/chat/completions endpoint.",
                        param="model")  # fmt: skip
-    chosen = _note(request, chat.model, chat.prompt, chat.stream)
+    chosen = _note(request, chat.model, chat.prompt, stream=chat.stream, format=chat.format)
     completion = compose(chat, request.app[SIMULATOR].seed)
     record.prompt_tokens = completion.prompt_tokens
     plan = StreamPlan(
@@ -238,7 +241,7 @@ async def _embed(request: web.Request, record: RequestRecord, raw: bytes) -> web
     wanted = embedding_request.parse(raw)
     if wanted.model in CHAT_MODELS:
         raise ApiError(403, "You are not allowed to generate embeddings from this model.", param="model")
-    chosen = _note(request, wanted.model, wanted.prompt, stream=False)
+    chosen = _note(request, wanted.model, wanted.prompt)
     record.prompt_tokens = wanted.prompt_tokens
     job = _job(request, chosen, StreamPlan([], ""), "")
     if not await job.met_before():

@@ -21,7 +21,7 @@ Format = Literal["text", "json_object", "json_schema"]
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A valid request. `max_tokens` None: as long as the text is; `schema` only with format json_schema."""
+    """A valid request. `max_tokens` None: as long as the text is; `schema` never with format text."""
 
     model: str
     messages: list[dict[str, Any]]
@@ -160,8 +160,11 @@ def _response_format(body: dict[str, Any]) -> tuple[Format, dict[str, Any] | Non
     if not isinstance(wanted, dict):
         raise wrong_type("response_format", "an object", wanted)
     kind = wanted.get("type")
-    if kind == "text" or kind == "json_object":
+    if kind == "text":
         return kind, None
+    if kind == "json_object":
+        schema = wanted.get("schema")
+        return kind, schema if isinstance(schema, dict) else None
     if kind != "json_schema":
         raise invalid(
             "response_format.type",

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
+from inkwire_openai_sim.chat_request import Format
 from inkwire_openai_sim.errors import ApiError
 from inkwire_openai_sim.fault_kinds import KINDS, FaultKind
 from inkwire_openai_sim.request_log import Endpoint
 from inkwire_openai_sim.text import seeded
 
 MAX_RULES: Final = 200
-_FIELDS: Final = frozenset(("kind", "count", "after_chunks", "probability", "match", "endpoint", "params"))
+_FIELDS: Final = frozenset(("kind", "count", "after_chunks", "probability", "match", "endpoint", "format", "params"))
 _NUMBERS: Final = frozenset(
     ("seconds", "comments_every_s", "retry_after_s", "retry_after_ms", "tokens_per_s", "ttft_ms", "fragment_bytes")
 )
@@ -21,7 +22,7 @@ _BOOLEANS: Final = frozenset(("reset", "done", "end", "crlf", "null_finish_reaso
 
 @dataclass(slots=True)
 class FaultRule:
-    """One rule. None means: `count` for ever, `after_chunks` a seeded place in the answer, `endpoint` all of them."""
+    """One rule. None means: `count` for ever, `after_chunks` a seeded place in the answer, else whatever is asked."""
 
     id: int
     kind: str
@@ -31,6 +32,7 @@ class FaultRule:
     match: str = ""
     params: dict[str, Any] = field(default_factory=dict)
     endpoint: Endpoint | None = None
+    format: Format | None = None
     hits: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -76,7 +78,7 @@ class Faults:
         """All rules, used-up ones included."""
         return [rule.as_json() for rule in self._rules]
 
-    def choose(self, prompt: str, stream: bool, endpoint: Endpoint = "chat") -> Chosen:
+    def choose(self, prompt: str, stream: bool, endpoint: Endpoint = "chat", format: Format | None = None) -> Chosen:
         """The faults for the next request; counts them."""
         self._asked += 1
         fault: FaultRule | None = None
@@ -85,7 +87,7 @@ class Faults:
             kind = KINDS[rule.kind]
             if fault is not None and kind.phase != "modifier":
                 continue
-            if not _at(rule, kind, endpoint) or not self._applies(rule, kind, prompt, stream):
+            if not _at(rule, kind, endpoint, format) or not self._applies(rule, kind, prompt, stream):
                 continue
             rule.hits += 1
             if kind.phase == "modifier":
@@ -111,8 +113,9 @@ class Faults:
         return seeded(self._seed, what, rule.id, self._asked).random()
 
 
-def _at(rule: FaultRule, kind: FaultKind, endpoint: Endpoint) -> bool:
-    return rule.endpoint in (None, endpoint) and (endpoint == "chat" or not kind.chat_only)
+def _at(rule: FaultRule, kind: FaultKind, endpoint: Endpoint, format: Format | None) -> bool:
+    wanted = rule.endpoint in (None, endpoint) and rule.format in (None, format)
+    return wanted and (endpoint == "chat" or not kind.chat_only)
 
 
 def _rule(body: Mapping[str, Any], rule_id: int) -> FaultRule:
@@ -138,7 +141,10 @@ def _rule(body: Mapping[str, Any], rule_id: int) -> FaultRule:
     endpoint = body.get("endpoint")
     if endpoint not in (None, *get_args(Endpoint)):
         raise ApiError(400, "endpoint is chat, embeddings or null.", param="endpoint")
-    return FaultRule(rule_id, kind, count, after, float(chance), match, dict(params), endpoint)
+    format = body.get("format")
+    if format not in (None, *get_args(Format)):
+        raise ApiError(400, "format is text, json_object, json_schema or null.", param="format")
+    return FaultRule(rule_id, kind, count, after, float(chance), match, dict(params), endpoint, format)
 
 
 def _check_params(kind: str, params: Mapping[str, Any]) -> None:
