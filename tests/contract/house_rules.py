@@ -23,10 +23,22 @@ MAX_FILE_LINES = 500
 PROCESS_MODULES = frozenset({"__main__", "app", "main", "settings"})
 HTTP_LAYER = {"inkwire_api": {"error_handlers", "middleware", "openapi", "services"}}  # FastAPI around the core
 ORCHESTRATORS = {
-    "inkwire_api": {"asking", "dead_letters", "documents", "joining", "mentioning", "posts", "reading", "steering"},
-    "inkwire_gateway": {"cancels", "channels"},
-    "inkwire_generator": {"desk", "runner"},
-    "inkwire_persister": {"janitor", "keeper", "recoverer"},
+    "inkwire_api": set(
+        "answers asking conversation_access conversing dead_letters documents history joining mentioning messaging "
+        "posts reading side_by_side steering".split()
+    ),
+    "inkwire_gateway": {
+        "announcements",
+        "cancels",
+        "channels",
+        "conversation_upkeep",
+        "post_upkeep",
+        "presence_upkeep",
+        "upkeep",
+        "user_upkeep",
+    },
+    "inkwire_generator": {"desk", "runner", "talking"},
+    "inkwire_persister": {"conversation_janitor", "conversation_keeper", "janitor", "keeper", "recoverer"},
 }
 IMPURE_FOLDERS = frozenset({"adapters", "routes"})
 PURE_CHASSIS = frozenset({"auth"})

@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 
 from inkwire_chassis import nats_connection, provisioning
 from inkwire_chassis.clock import SystemClock, new_id
+from inkwire_chassis.conversation_log import ConversationLog
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.health import Health
 from inkwire_chassis.http import health_app, serve_asgi
@@ -20,7 +21,7 @@ from inkwire_chassis.logs import get_logger
 from inkwire_chassis.settings import SettingsError
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
-from inkwire_contracts.topology import BUDGETS, DLQ, EVENTS, JOBS, Topology, topology
+from inkwire_contracts.topology import BUDGETS, CONVERSATIONS, DLQ, EVENTS, JOBS, Topology, topology
 from inkwire_generator.adapters.budgets import SharedBudget
 from inkwire_generator.adapters.gate import Gate
 from inkwire_generator.adapters.jobs import JobQueue
@@ -31,12 +32,13 @@ from inkwire_generator.adapters.prices import BundledPrices
 from inkwire_generator.adapters.provider_openai import ProviderConfig
 from inkwire_generator.adapters.providers import Providers
 from inkwire_generator.adapters.query_embeddings import QueryEmbeddings
+from inkwire_generator.adapters.talks import StoredTalks
 from inkwire_generator.adapters.worker import Worker, WorkerLimits
 from inkwire_generator.budget import RateLimits, budget_key
 from inkwire_generator.circuit import CircuitPolicy
 from inkwire_generator.claim import Limits
 from inkwire_generator.continuation import ContinuationLimits
-from inkwire_generator.ports import Library, Prices
+from inkwire_generator.ports import Library, Prices, Talks
 from inkwire_generator.pulse import Pulse
 from inkwire_generator.retry import RetryPolicy
 from inkwire_generator.runner import Runner, Tools
@@ -133,10 +135,11 @@ def _warn_of_unbounded(settings: GeneratorSettings, configs: list[ProviderConfig
 
 
 def _tools(
-    settings: GeneratorSettings, log: PostLog, library: Library, provider: Providers, clock: SystemClock
+    settings: GeneratorSettings, log: PostLog, talks: Talks, library: Library, provider: Providers, clock: SystemClock
 ) -> Tools:
     return Tools(
         log=log,
+        talks=talks,
         library=library,
         provider=provider,
         prices=BundledPrices(simulated=settings.simulated),
@@ -187,9 +190,11 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         provider = _providers(settings, configs, clock, jetstream)
         stack.push_async_callback(provider.close)
         await provider.start()
-        log = PostLog(EventLog(jetstream, new_id), store, clock, settings.worker)
+        events = EventLog(jetstream, new_id)
+        log = PostLog(events, store, clock, settings.worker)
+        talks = StoredTalks(ConversationLog(jetstream), events, store)
         library = await stack.enter_async_context(_library(settings, configs[0]))
-        tools = _tools(settings, log, library, provider, clock)
+        tools = _tools(settings, log, talks, library, provider, clock)
         _warn_of_unbounded(settings, configs, tools.prices)
 
         def make_runner(job: Job, deliveries: int, pulse: Pulse) -> Runner:
@@ -225,7 +230,7 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
 
 def _bound(whole: Topology) -> Topology:
     """The streams this service uses; it says nothing about the others."""
-    streams = tuple(spec for spec in whole.streams if spec.name in (JOBS, EVENTS, DLQ, BUDGETS))
+    streams = tuple(spec for spec in whole.streams if spec.name in (JOBS, EVENTS, CONVERSATIONS, DLQ, BUDGETS))
     return Topology(streams, whole.consumers, whole.replicas)
 
 

@@ -13,6 +13,7 @@ from inkwire_contracts.documents import DocumentRef, Source
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import Snapshot
 from inkwire_generator import planner, sources
+from inkwire_generator.context import Talk
 from inkwire_generator.planner import OpenSection
 from inkwire_generator.ports import Library, Passages, Shelf
 from inkwire_generator.pulse import Pulse
@@ -65,13 +66,18 @@ class Desk:
             get_logger().info("documents are gone", section=step.section, documents=sorted(found.missing))
         return Asked(prompt, tuple(noted))
 
-    async def behind_open_text(self, recipes: Mapping[str, Recipe], snapshot: Snapshot) -> tuple[int, int] | None:
+    async def behind_open_text(
+        self, recipes: Mapping[str, Recipe], snapshot: Snapshot, talk: Talk
+    ) -> tuple[int, int] | None:
         """See :func:`planner.behind_open_text`. Where the documents cannot be read, they count as nothing."""
-        return planner.behind_open_text(recipes, snapshot, await self._open_material(recipes, snapshot))
+        material = await self._open_material(recipes, snapshot, talk)
+        return planner.behind_open_text(recipes, snapshot, talk, material)
 
-    async def _open_material(self, recipes: Mapping[str, Recipe], snapshot: Snapshot) -> tuple[Excerpt, ...]:
+    async def _open_material(
+        self, recipes: Mapping[str, Recipe], snapshot: Snapshot, talk: Talk
+    ) -> tuple[Excerpt, ...]:
         try:
-            found = planner.opened(recipes, snapshot)
+            found = planner.opened(recipes, snapshot, talk)
             if not isinstance(found, OpenSection) or isinstance(found.wanted, Composed):
                 return ()
             passages = await self._found(found.recipe, found.work, found.step, found.wanted, snapshot)

@@ -10,6 +10,7 @@ from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.events import PlannedData
 from inkwire_contracts.fold import Section, Snapshot
 from inkwire_generator import sources
+from inkwire_generator.context import NO_TALK, Talk
 from inkwire_recipes.material import Excerpt
 from inkwire_recipes.recipe import Composed, Prompt, Recipe, Step, Work
 
@@ -64,8 +65,8 @@ def find_recipe(recipes: Mapping[str, Recipe], name: str) -> Recipe:
     return recipes[name]
 
 
-def work_of(recipe: Recipe, snapshot: Snapshot) -> Work:
-    """The post as its recipe sees it.
+def work_of(recipe: Recipe, snapshot: Snapshot, talk: Talk = NO_TALK) -> Work:
+    """The post as its recipe sees it; ``talk`` is the conversation around it.
 
     Raises:
         InkwireError: ``invalid_options``.
@@ -77,7 +78,7 @@ def work_of(recipe: Recipe, snapshot: Snapshot) -> Work:
         where = ".".join(map(str, first["loc"])) or "options"
         raise InkwireError("invalid_options", detail=f"{where}: {first['msg']}") from None
     done = [section for section in snapshot.sections if section.status == "done"]
-    return Work(
+    work = Work(
         title=snapshot.title,
         inputs=inputs,
         artifacts={section.section: section.data for section in done if section.data is not None},
@@ -85,11 +86,12 @@ def work_of(recipe: Recipe, snapshot: Snapshot) -> Work:
         plan=_planned(snapshot),
         documents=tuple(snapshot.documents),
     )
+    return talk.known_to(work)
 
 
-def next_action(recipe: Recipe, snapshot: Snapshot) -> Action:
+def next_action(recipe: Recipe, snapshot: Snapshot, talk: Talk = NO_TALK) -> Action:
     """The next thing to do. Raises InkwireError as :func:`work_of`."""
-    work = work_of(recipe, snapshot)
+    work = work_of(recipe, snapshot, talk)
     if not work.plan:
         steps = recipe.steps(work)
         for index, step in enumerate(steps):
@@ -137,19 +139,19 @@ class OpenSection:
     wanted: Prompt | Composed
 
 
-def opened(recipes: Mapping[str, Recipe], snapshot: Snapshot) -> OpenSection | None:
+def opened(recipes: Mapping[str, Recipe], snapshot: Snapshot, talk: Talk = NO_TALK) -> OpenSection | None:
     """The section that an attempt left open with text in it. Raises InkwireError as :func:`work_of`."""
     section = _left_open(snapshot)
     if section is None:
         return None
     step = Step(section.section, section.title, section.in_document, section.target_words)
     recipe = find_recipe(recipes, snapshot.recipe)
-    work = work_of(recipe, snapshot)
+    work = work_of(recipe, snapshot, talk)
     return OpenSection(recipe, work, step, wanted(recipe, work, step, snapshot))
 
 
 def behind_open_text(
-    recipes: Mapping[str, Recipe], snapshot: Snapshot, material: Sequence[Excerpt] = ()
+    recipes: Mapping[str, Recipe], snapshot: Snapshot, talk: Talk = NO_TALK, material: Sequence[Excerpt] = ()
 ) -> tuple[int, int] | None:
     """Characters of the question and of the answer behind an open section's text; None if no answer is in it.
 
@@ -161,7 +163,7 @@ def behind_open_text(
         return None
     prompt_chars = own_chars = 0
     try:
-        found = opened(recipes, snapshot)
+        found = opened(recipes, snapshot, talk)
         if found is None or isinstance(found.wanted, Composed):
             return None
         asked = found.wanted.with_material(material, cites=cites(found.recipe, found.step))

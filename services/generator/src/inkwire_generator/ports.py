@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inkwire_contracts.commands import Job
+from inkwire_contracts.conversations import Conversation, ConversationEvent
 from inkwire_contracts.data import Data
 from inkwire_contracts.documents import DocumentRef
 from inkwire_contracts.events import Event, Usage
@@ -122,6 +123,26 @@ class Library(Protocol):
 
     def shelf(self, documents: Sequence[DocumentRef]) -> Shelf:
         """A shelf for these documents; nothing is read yet."""
+        ...
+
+
+class Talks(Protocol):
+    """Conversations, as far as a reply in one needs them."""
+
+    async def read(self, conversation: str) -> Conversation | None:
+        """The conversation as it stands now, deleted ones included; ``None`` if there was never one.
+
+        Raises:
+            BrokerError, StoreUnavailable: it cannot be read now.
+        """
+        ...
+
+    async def publish(self, event: ConversationEvent) -> None:
+        """Store an event, once for its id; again is harmless. Raises BrokerError."""
+        ...
+
+    async def post(self, owner: str, post: str) -> Snapshot | None:
+        """A post as it stands now; ``None`` if nothing is known of it. Raises as read()."""
         ...
 
 

@@ -45,8 +45,9 @@ from inkwire_generator.desk import Desk
 from inkwire_generator.errors import ProviderError
 from inkwire_generator.metrics import Meter
 from inkwire_generator.planner import FixPlan, Pause, WriteSection
-from inkwire_generator.ports import Finish, Held, Library, Log, Prices, Provider, Writer
+from inkwire_generator.ports import Finish, Held, Library, Log, Prices, Provider, Talks, Writer
 from inkwire_generator.pulse import Pulse
+from inkwire_generator.talking import Talking
 from inkwire_recipes.recipe import Composed, Prompt, Recipe, Rendered, Renderer, UnusableOutput
 from inkwire_stores.ports import StoreUnavailable
 
@@ -83,6 +84,7 @@ class Tools:
     """What every attempt of a worker shares."""
 
     log: Log
+    talks: Talks
     library: Library
     provider: Provider
     prices: Prices
@@ -117,6 +119,7 @@ class Runner:
         self._pulse = pulse
         self._meter = Meter(tools.clock.monotonic_s(), tools.prices.cost_usd)
         self._desk = Desk(tools.library, tools.clock, pulse, tools.material_chars)
+        self._talking = Talking(tools.talks, tools.clock, pulse, job)
         self._failures = self._unusable = 0
         self._told_before = Progress()
         self._complaint: Complaint | None = None
@@ -136,6 +139,7 @@ class Runner:
             LogDamaged: the post's history does not fold.
         """
         job, log = self._job, self._tools.log
+        await self._talking.announce()
         known = await log.open(job)
         if known is not None:
             return EARLY[known]
@@ -173,6 +177,8 @@ class Runner:
 
     async def _under(self, held: Held, snapshot: Snapshot, what: Verdict, standing: Standing) -> Ending:
         async with self._tools.log.writer(self._job, held, snapshot, self._pulse) as writer:
+            if what in (Verdict.WRITE, Verdict.REQUEST):
+                await self._talking.recall()
             await self._inherit(snapshot)
             if what is Verdict.CANCEL:
                 await self._write_cancelled(writer)
@@ -190,7 +196,7 @@ class Runner:
         if snapshot.is_final:
             return
         try:
-            behind = await self._desk.behind_open_text(self._tools.recipes, snapshot)
+            behind = await self._desk.behind_open_text(self._tools.recipes, snapshot, self._talking.talk)
         except Exception as error:  # noqa: BLE001 - a recipe's fault may spoil the estimate, never the run's end
             get_logger().error("no estimate of an unfinished answer", error=f"{type(error).__name__}: {error}")
             behind = (0, len(_open_text(snapshot)[1]))
@@ -228,8 +234,9 @@ class Runner:
                 await self._write_failed(writer, error.code, error.params)
 
     async def _advance(self, writer: Writer) -> None:
+        self._talking.require()
         recipe = planner.find_recipe(self._tools.recipes, writer.snapshot.recipe)
-        action = planner.next_action(recipe, writer.snapshot)
+        action = planner.next_action(recipe, writer.snapshot, self._talking.talk)
         if isinstance(action, WriteSection):
             await self._section(writer, recipe, action)
             self._failures = self._unusable = 0
@@ -244,11 +251,9 @@ class Runner:
 
     async def _section(self, writer: Writer, recipe: Recipe, action: WriteSection) -> None:
         step = action.step
-        work = planner.work_of(recipe, writer.snapshot)
+        work = planner.work_of(recipe, writer.snapshot, self._talking.talk)
         asked = await self._desk.asked(recipe, work, step, writer.snapshot)
-        wanted = asked.wanted
-        if not isinstance(wanted, Composed):
-            self._keep_to_budget(writer)
+        wanted = self._affordable(writer, asked.wanted)
         started = SectionStartedData(section=step.section, title=step.title, in_document=step.in_document)
         await writer.write(SectionStarted, started)
         if action.number:
@@ -259,7 +264,7 @@ class Runner:
         if isinstance(wanted, Composed):
             rendered, model = Rendered(bounded(wanted.text), wanted.data), ""
         else:
-            rendered, model = await self._asked(writer, step.section, wanted, recipe.renderer(work, step))
+            rendered, model = await self._asked_or_not(writer, step.section, wanted, recipe.renderer(work, step))
         await writer.push(step.section, rendered.text)
         await writer.drain()
         completed = SectionCompletedData(
@@ -273,6 +278,20 @@ class Runner:
         if len(completed.model_dump_json().encode()) > MAX_COMPLETED_BYTES:
             raise too_long()  # the broker would refuse it each time, and each time it would be paid for
         await writer.write(SectionCompleted, completed)
+
+    async def _asked_or_not(
+        self, writer: Writer, section: str, prompt: Prompt, renderer: Renderer
+    ) -> tuple[Rendered, str]:
+        """A section from the model; or what stands in its place, where it is worth no failure and nothing was shown."""
+        try:
+            return await self._asked(writer, section, prompt, renderer)
+        except (ProviderError, UnusableOutput, InkwireError) as error:
+            await writer.drain()
+            if prompt.otherwise is None or _open_text(writer.snapshot)[1]:
+                raise
+            get_logger().warning("written without the model", section=section, error=str(error))
+            self._complaint = None
+            return Rendered(prompt.otherwise.text, prompt.otherwise.data), ""
 
     async def _asked(self, writer: Writer, section: str, prompt: Prompt, renderer: Renderer) -> tuple[Rendered, str]:
         """A section from the model. One whose answer could not be used is told so, and why."""
@@ -320,6 +339,15 @@ class Runner:
         now_s = clock.monotonic_s()
         self._meter.finished(finish.usage, finish.model, now_s - (first_s if first_s is not None else now_s))
         return finish
+
+    def _affordable(self, writer: Writer, wanted: Prompt | Composed) -> Prompt | Composed:
+        """What to ask for, or what stands in its place once the run has used up what it may. Raises InkwireError."""
+        if isinstance(wanted, Composed):
+            return wanted
+        if wanted.otherwise is not None and self._is_over_budget(writer):
+            return wanted.otherwise
+        self._keep_to_budget(writer)
+        return wanted
 
     def _keep_to_budget(self, writer: Writer) -> None:
         """Before each call, so that a run without failures is bounded, too. Raises InkwireError."""
@@ -377,6 +405,7 @@ class Runner:
 
     async def _publish(self, writer: Writer) -> None:
         await self._tell(writer, planner.WRITTEN_PERCENT, "finishing")
+        await self._talking.entitle(writer.snapshot)
         tools, snapshot = self._tools, writer.snapshot
         text = document(snapshot)
         metrics = self._meter.metrics(snapshot, tools.clock.monotonic_s())
