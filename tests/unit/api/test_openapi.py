@@ -44,6 +44,21 @@ def test_every_operation_of_the_design_is_there(openapi: dict[str, Any]) -> None
         "POST /posts/{post}/approve",
         "POST /posts/{post}/retry",
         "DELETE /posts/{post}",
+        "POST /conversations",
+        "GET /conversations",
+        "GET /conversations/{conversation}",
+        "PATCH /conversations/{conversation}",
+        "DELETE /conversations/{conversation}",
+        "PUT /conversations/{conversation}/members/{user}",
+        "DELETE /conversations/{conversation}/members/{user}",
+        "GET /conversations/{conversation}/messages",
+        "POST /conversations/{conversation}/messages",
+        "GET /conversations/{conversation}/messages/{message}",
+        "POST /conversations/{conversation}/messages/{message}/regenerate",
+        "POST /conversations/{conversation}/messages/{message}/cancel",
+        "POST /conversations/{conversation}/messages/{message}/retry",
+        "PUT /conversations/{conversation}/messages/{message}/reactions/{emoji}",
+        "DELETE /conversations/{conversation}/messages/{message}/reactions/{emoji}",
         "GET /analytics",
         "GET /dead-letters",
         "GET /dead-letters/{letter}",
@@ -92,7 +107,7 @@ def test_posts_and_reads_ask_for_a_token(openapi: dict[str, Any]) -> None:
     for name, operation in operations(openapi):
         expected = (
             [{"HTTPBearer": []}]
-            if any(path in name for path in (" /posts", " /dead", " /analytics"))
+            if any(path in name for path in (" /posts", " /conversations", " /dead", " /analytics"))
             else [{"HTTPBearer": []}, {}]
             if "token" in name
             else None

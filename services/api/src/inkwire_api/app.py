@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,24 +11,31 @@ from faststream.nats import NatsBroker
 
 from inkwire_api import __version__
 from inkwire_api.adapters.assets import load_assets
+from inkwire_api.adapters.conversations import JetStreamConversations
 from inkwire_api.adapters.dead_letters import JetStreamDeadLetters
 from inkwire_api.adapters.exports import Exports
 from inkwire_api.adapters.log import JetStreamLog
 from inkwire_api.adapters.middleware import BodyLimit, RequestContext
 from inkwire_api.adapters.publisher import FastStreamJobs
 from inkwire_api.adapters.run_log import JetStreamRuns
+from inkwire_api.answers import Answers
+from inkwire_api.conversation_access import ConversationAccess
+from inkwire_api.conversing import Conversations
 from inkwire_api.dead_letters import DeadLetters
 from inkwire_api.mentioning import Mentions
+from inkwire_api.messaging import Messages
 from inkwire_api.posts import LOG_FULL_RATIO, Limits, Posts
 from inkwire_api.problems import Fault, Problem
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_api.reading import Reader
 from inkwire_api.routes import (
     analytics,
+    conversations,
     dead_letters,
     error_handlers,
     exports,
     health,
+    messages,
     page,
     posts,
     recipes,
@@ -39,7 +47,8 @@ from inkwire_api.schemas import PublicConfig
 from inkwire_api.settings import Settings
 from inkwire_api.steering import Admit, Steering
 from inkwire_chassis.auth import KeyRing
-from inkwire_chassis.clock import SystemClock, new_id
+from inkwire_chassis.clock import Clock, SystemClock, new_id
+from inkwire_chassis.conversation_log import ConversationLog
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.health import Health, Unready
 from inkwire_chassis.http import serve_asgi
@@ -48,15 +57,31 @@ from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import connection_options, probe, server_list
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
-from inkwire_contracts.topology import DLQ, EVENTS, JOBS, Topology, topology
+from inkwire_contracts.topology import CONVERSATIONS, DLQ, EVENTS, JOBS, Topology, topology
 from inkwire_recipes.analysis import with_job_types
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_document_store, open_store
 from inkwire_stores.document_ports import DocumentStore
-from inkwire_stores.ports import PostStore
+from inkwire_stores.ports import PostStore, Store
 
 SERVICE = "api"
 CORS_MAX_AGE_S = 600
+ROUTERS = tuple(
+    module.router
+    for module in (
+        posts,
+        exports,
+        steering,
+        conversations,
+        messages,
+        analytics,
+        dead_letters,
+        tokens,
+        recipes,
+        health,
+        page,
+    )
+)
 
 
 def bare_app() -> FastAPI:
@@ -71,7 +96,19 @@ def bare_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (posts, exports, steering, analytics, dead_letters, tokens, recipes, health, page):
+    for module in (
+        posts,
+        exports,
+        steering,
+        conversations,
+        messages,
+        analytics,
+        dead_letters,
+        tokens,
+        recipes,
+        health,
+        page,
+    ):
         app.include_router(module.router)
     error_handlers.install(app)
     generate = app.openapi
@@ -111,7 +148,7 @@ def create_app(services: Services) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(services.settings.origins),
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
             expose_headers=[
                 "Content-Disposition",
@@ -163,7 +200,7 @@ def compose(
     settings: Settings,
     broker: NatsBroker,
     jetstream: JetStream,
-    store: PostStore,
+    store: Store,
     documents: DocumentStore,
     streams: Topology,
 ) -> Services:
@@ -173,12 +210,13 @@ def compose(
     log = JetStreamLog(events, clock)
     known = with_job_types(load_recipes(), settings.analysis_job_types)
     jobs = FastStreamJobs(broker)
+    mentions = Mentions(documents)
     accepting = Posts(
         jobs=jobs,
         log=log,
         store=store,
         recipes=known,
-        mentions=Mentions(documents),
+        mentions=mentions,
         limiter=RateLimiter(per_s=settings.posts_per_s, burst=settings.posts_burst),
         limits=Limits(settings.max_open_posts, settings.commit_timeout_s),
         clock=clock,
@@ -189,10 +227,16 @@ def compose(
     def steering(admit: Admit) -> Steering:
         return Steering(log=runs, jobs=jobs, admit=admit, clock=clock, commit_timeout_s=settings.commit_timeout_s)
 
+    steered = steering(accepting.admit)
+    reader = Reader(log=log, store=store, timeout_s=settings.read_timeout_s)
+    talks, said = _conversing(settings, jetstream, store, Parts(accepting, mentions, steered, reader), clock)
     return Services(
         settings=settings,
         posts=accepting,
-        steering=steering(accepting.admit),
+        steering=steered,
+        conversations=talks,
+        messages=said,
+        answers=Answers(reader),
         dead_letters=DeadLetters(
             box=JetStreamDeadLetters(jetstream),
             runs=runs,
@@ -200,7 +244,7 @@ def compose(
             steering=steering(lambda _owner: accepting.require_room()),
             timeout_s=settings.commit_timeout_s,
         ),
-        reader=Reader(log=log, store=store, timeout_s=settings.read_timeout_s),
+        reader=reader,
         exports=Exports(),
         keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),
         recipes=known,
@@ -210,6 +254,47 @@ def compose(
         clock=clock,
         new_id=new_id,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What conversations build on."""
+
+    posts: Posts
+    mentions: Mentions
+    steering: Steering
+    reader: Reader
+
+
+def _conversing(
+    settings: Settings, jetstream: JetStream, store: Store, parts: Parts, clock: Clock
+) -> tuple[Conversations, Messages]:
+    access = ConversationAccess(
+        log=JetStreamConversations(ConversationLog(jetstream), store.conversations, clock),
+        limiter=RateLimiter(per_s=settings.messages_per_s, burst=settings.messages_burst),
+        clock=clock,
+    )
+    talks = Conversations(
+        access=access,
+        store=store.conversations,
+        posts=parts.posts,
+        steering=parts.steering,
+        issuer=settings.jwt_issuer,
+        clock=clock,
+        new_id=new_id,
+        timeout_s=settings.commit_timeout_s,
+    )
+    said = Messages(
+        access=access,
+        posts=parts.posts,
+        mentions=parts.mentions,
+        steering=parts.steering,
+        reader=parts.reader,
+        clock=clock,
+        new_id=new_id,
+        timeout_s=settings.commit_timeout_s,
+    )
+    return talks, said
 
 
 def _config(settings: Settings) -> PublicConfig:
@@ -242,4 +327,6 @@ async def _has_room(log: JetStreamLog) -> None:
 
 def _own(streams: Topology) -> Topology:
     """The streams that the api writes to, and whose letters it lists."""
-    return Topology(tuple(s for s in streams.streams if s.name in (JOBS, EVENTS, DLQ)), (), streams.replicas)
+    return Topology(
+        tuple(s for s in streams.streams if s.name in (JOBS, EVENTS, CONVERSATIONS, DLQ)), (), streams.replicas
+    )

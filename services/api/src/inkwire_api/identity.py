@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from inkwire_chassis.auth import SCOPES, Principal
+from inkwire_chassis.auth import MEMBERS_CHANNELS, SCOPES, Principal
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.ids import is_id
 
@@ -23,6 +23,7 @@ class Grant:
     channels: frozenset[str]
     lifetime_s: int
     name: str = ""
+    avatar: str = ""
 
 
 def is_loopback(host: str) -> bool:
@@ -98,14 +99,17 @@ def narrow(
         raise InkwireError("token_expired")
     lifetime = left_s if lifetime_s is None else min(lifetime_s, left_s)
     # No channels would mean all channels, so a caller with some must keep some.
-    return Grant(principal.subject, wanted, chosen or principal.channels, lifetime, principal.name)
+    return Grant(principal.subject, wanted, chosen or principal.channels, lifetime, principal.name, principal.avatar)
 
 
 def _grantable(principal: Principal, channel: str) -> bool:
     if principal.channels:
         return channel in principal.channels
     kind, _, name = channel.partition(":")
-    return (kind == "post" and is_id(name)) or (kind == "user" and name == principal.owner)
+    if kind == "reply":
+        conversation, _, post = name.partition(":")
+        return is_id(conversation) and is_id(post)
+    return (kind in MEMBERS_CHANNELS and is_id(name)) or (kind == "user" and name == principal.owner)
 
 
 def check_local_page(

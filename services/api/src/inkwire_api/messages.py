@@ -62,8 +62,13 @@ def post_of_regeneration(answer: str) -> str:
 
 
 def question_id(post: str) -> str:
-    """The message that a post answers (or would have)."""
+    """The message that a post answers."""
     return _derived(post, "question")
+
+
+def note_id(post: str) -> str:
+    """A message that nobody is asked to answer, by the id that a post would have had."""
+    return _derived(post, "note")
 
 
 def answer_id(post: str) -> str:
@@ -167,7 +172,7 @@ def question_event(
 ) -> MessageCreated:
     """What somebody says."""
     data = MessageData(
-        message=question_id(post),
+        message=question_id(post) if wish.reply else note_id(post),
         role=wish.role,
         author=by,
         content=wish.content,

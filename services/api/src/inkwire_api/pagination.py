@@ -1,4 +1,8 @@
-"""Opaque cursors: for lists of posts, which sort by (created_at, id), and of dead letters, by place. Pure."""
+"""Opaque cursors. Pure.
+
+Lists of posts sort by (created_at, id), of conversations by (updated_at, id), dead letters by their place; messages go
+on behind the last one that was seen.
+"""
 
 import base64
 import binascii
@@ -12,6 +16,9 @@ from inkwire_contracts.ids import is_id
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 MAX_CURSOR_CHARS = 256
+
+_CONVERSATIONS = "conversations"
+"""In the place of a filter that no list of posts has."""
 
 _LETTER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", re.ASCII)
@@ -55,6 +62,42 @@ def decode_letter_cursor(cursor: str, kind: str | None, reason: str | None) -> i
     if type(stream_seq) is not int or not is_letter_id(str(stream_seq)) or (of_kind, of_reason) != (kind, reason):
         raise InkwireError("invalid_cursor")
     return stream_seq
+
+
+def encode_conversation_cursor(updated_at: str, conversation: str) -> str:
+    """A cursor behind the conversation."""
+    return _encoded([updated_at, conversation, _CONVERSATIONS])
+
+
+def decode_conversation_cursor(cursor: str) -> tuple[str, str]:
+    """``(updated_at, id)`` of the last conversation that was seen.
+
+    Raises:
+        InkwireError: ``invalid_cursor`` unless it came from :func:`encode_conversation_cursor`.
+    """
+    return decode_cursor(cursor, _CONVERSATIONS)
+
+
+def encode_message_cursor(conversation: str, message: str, *, superseded: bool) -> str:
+    """A cursor behind the message, for a list of the same filter."""
+    return _encoded([conversation, message, superseded])
+
+
+def decode_message_cursor(cursor: str, conversation: str, *, superseded: bool) -> str:
+    """The last message that was seen.
+
+    Raises:
+        InkwireError: ``invalid_cursor`` unless it came from :func:`encode_message_cursor` for the same list.
+    """
+    try:
+        of_conversation, message, of_filter = _decoded(cursor)
+    except (ValueError, binascii.Error):
+        raise InkwireError("invalid_cursor") from None
+    if (of_conversation, of_filter) != (conversation, superseded) or type(of_filter) is not bool:
+        raise InkwireError("invalid_cursor")
+    if not isinstance(message, str) or not is_id(message):
+        raise InkwireError("invalid_cursor")
+    return message
 
 
 def is_letter_id(value: str) -> bool:

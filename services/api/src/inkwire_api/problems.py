@@ -164,6 +164,8 @@ _EXAMPLE_PARAMS: Mapping[str, dict[str, Any]] = {
     "approved_otherwise": {"run": 2},
     "not_replayable": {"detail": "The post is published; there is nothing to do again. Discard the letter."},
     "too_many_posts": {"limit": 100},
+    "too_many_members": {"limit": 50},
+    "too_many_reactions": {"limit": 20},
     "rate_limited": {"retry_after_s": 1},
     "log_full": {"retry_after_s": 30},
     "invalid_idempotency_key": {"limit": 255},

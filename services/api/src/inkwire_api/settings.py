@@ -33,6 +33,10 @@ class Settings(TokenSettings, StoreSettings):
     posts_per_s: float = Field(10.0, gt=0, le=10_000)
     """New posts of one owner, on average; a burst of ``posts_burst`` may come at once."""
     posts_burst: int = Field(50, ge=1, le=100_000)
+    messages_per_s: float = Field(10.0, gt=0, le=10_000)
+    """Messages, reactions and other changes of one caller in all conversations, on average; a burst of
+    ``messages_burst`` may come at once. An answer counts for the conversation's owner among new posts as well."""
+    messages_burst: int = Field(50, ge=1, le=100_000)
     token_lifetime_s: int = Field(3600, ge=60, le=86_400)
     commit_timeout_s: float = Field(10.0, gt=0, le=60)
     """How long a POST waits for the broker before it is answered 503; below the proxy's patience."""

@@ -9,8 +9,11 @@ from fastapi.security import HTTPBearer
 
 from inkwire_api.adapters.assets import Asset
 from inkwire_api.adapters.exports import Exports
+from inkwire_api.answers import Answers
+from inkwire_api.conversing import Conversations
 from inkwire_api.dead_letters import DeadLetters
 from inkwire_api.identity import bearer_token
+from inkwire_api.messaging import Messages
 from inkwire_api.posts import Posts
 from inkwire_api.reading import Reader
 from inkwire_api.schemas import PublicConfig
@@ -32,6 +35,9 @@ class Services:
     exports: Exports
     steering: Steering
     dead_letters: DeadLetters
+    conversations: Conversations
+    messages: Messages
+    answers: Answers
     keys: KeyRing
     recipes: Mapping[str, Recipe]
     assets: Mapping[str, Asset]

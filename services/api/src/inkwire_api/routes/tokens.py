@@ -77,6 +77,7 @@ def _mint(here: Services, grant: Grant) -> Token:
         scopes=grant.scopes,
         channels=grant.channels,
         name=grant.name,
+        avatar=grant.avatar,
     )
     return Token(
         token=token,
