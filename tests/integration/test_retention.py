@@ -16,7 +16,7 @@ from inkwire_contracts.fold import Snapshot, digest, document
 from inkwire_contracts.topology import EVENTS, topology
 from inkwire_gateway.app import Running
 from inkwire_persister.app import Persister
-from inkwire_stores import PostStore, mongo
+from inkwire_stores import PostStore, mongo_database
 from tests.integration import gateway_support as clients
 from tests.support.api import Answer, Api, open_api
 from tests.support.generator import commit_job, generator_settings, running_generator, until_idle
@@ -292,7 +292,7 @@ async def test_without_its_store_a_purged_post_is_unavailable_not_unknown(
         await w.purged(purged.job)
         await w.purged(tail.job)
         assert (await w.retry(tail.job.post)).status == 202
-    monkeypatch.setattr(mongo, "SELECT_TIMEOUT_MS", 100)
+    monkeypatch.setattr(mongo_database, "SELECT_TIMEOUT_MS", 100)
     nowhere = "mongodb://127.0.0.1:9/none"
     chosen = clients.settings(nats_url, tmp_path, store_url=nowhere, load_timeout_s=1.0)
     async with open_api(nats_url, tmp_path, store_url=nowhere) as api, clients.running_gateway(chosen) as gateway:

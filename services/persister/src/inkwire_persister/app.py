@@ -10,6 +10,7 @@ from faststream.nats import NatsBroker
 from nats.errors import Error as NatsError
 
 from inkwire_chassis.clock import SystemClock, new_id
+from inkwire_chassis.conversation_log import ConversationLog
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.health import Health, Unready
 from inkwire_chassis.http import AsgiApp, health_app, serve_asgi
@@ -18,17 +19,25 @@ from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import probe
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
-from inkwire_contracts.topology import EVENTS, JOBS, PERSISTER_DURABLE, Topology, topology
-from inkwire_persister.adapters.log import EventsLog
+from inkwire_contracts.events import KEY_TYPES
+from inkwire_contracts.subjects import conversation, post_event
+from inkwire_contracts.topology import CONVERSATIONS, EVENTS, JOBS, PERSISTER_DURABLE, Topology, topology
+from inkwire_persister.adapters.conversations import ConversationsLog
+from inkwire_persister.adapters.log import DeadLetters, EventsLog
 from inkwire_persister.adapters.purge import EventsPurge
 from inkwire_persister.adapters.queue import JobsQueue
-from inkwire_persister.adapters.subscriber import KeyEventSubscriber, make_broker
+from inkwire_persister.adapters.subscriber import Source, Subscriber, make_broker
+from inkwire_persister.conversation_janitor import ConversationJanitor
+from inkwire_persister.conversation_keeper import ConversationKeeper
+from inkwire_persister.conversations import Placed
+from inkwire_persister.conversations import decode as decode_placed
 from inkwire_persister.counters import Counters
+from inkwire_persister.intake import Delivery, decode
 from inkwire_persister.janitor import Janitor, Limits
 from inkwire_persister.keeper import Keeper
 from inkwire_persister.recoverer import Recoverer
 from inkwire_persister.settings import Settings
-from inkwire_stores import PostStore, open_store
+from inkwire_stores import Store, open_store
 
 CLOSE_TIMEOUT_S = 1.0
 LOOK_EVERY_S = 2.0
@@ -65,12 +74,17 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[P
             await wait_until_provisioned(
                 jetstream, topology(), timeout_s=settings.provision_timeout_s, consumers=(PERSISTER_DURABLE,)
             )
-            async with _consuming(settings, supervisor, broker, jetstream, store, persister.counters) as subscriber:
+            async with _consuming(settings, supervisor, broker, jetstream, store, persister.counters) as (
+                posts,
+                conversations,
+            ):
                 health.add("nats", probe(jetstream.client))
                 health.add("streams", lambda: verify(jetstream, _own(topology()), consumers=(PERSISTER_DURABLE,)))
                 health.add("store", store.ping)
-                health.add_note("log", lambda: _has_room(jetstream, settings))
-                health.add("writes", subscriber.storing)
+                health.add_note("log", lambda: _has_room(EventsPurge(EventLog(jetstream, new_id)), settings, "posts"))
+                health.add_note("conversations_log", lambda: _has_room(_log(jetstream), settings, "old messages"))
+                health.add("writes", posts.storing)
+                health.add("conversation_writes", conversations.storing)
                 get_logger().info("persister takes events", port=port)
                 yield persister
                 health.draining = True
@@ -95,43 +109,57 @@ async def _consuming(
     supervisor: Supervisor,
     broker: NatsBroker,
     jetstream: JetStream,
-    store: PostStore,
+    store: Store,
     counters: Counters,
-) -> AsyncIterator[KeyEventSubscriber]:
-    events = EventLog(jetstream, new_id)
-    log = EventsLog(events)
-    subscriber = KeyEventSubscriber(
-        broker,
-        jetstream,
-        Keeper(store, log, counters),
-        log,
-        counters,
-        batch_messages=settings.batch_messages,
-        longest_retry_s=settings.longest_retry_s,
+) -> AsyncIterator[tuple[Subscriber[Delivery], Subscriber[Placed]]]:
+    events, clock = EventLog(jetstream, new_id), SystemClock()
+    conversations = _log(jetstream)
+    await broker.start()
+    posts_subscriber = Subscriber(
+        broker, jetstream, _posts(store, events, counters), DeadLetters(jetstream), counters, settings
     )
-    await subscriber.start()
-    watch = supervisor.spawn("consumer-watch", subscriber.watch(outage_s=settings.outage_timeout_s))
+    conversations_subscriber = Subscriber(
+        broker, jetstream, _conversations(store, conversations, counters), DeadLetters(jetstream), counters, settings
+    )
+    await posts_subscriber.start()
+    await conversations_subscriber.start()
     recoverer = Recoverer(
         store,
         JobsQueue(events),
         counters,
-        SystemClock(),
-        settled=subscriber.settled,
+        clock,
+        settled=posts_subscriber.settled,
         interval_s=settings.recovery_interval_s,
     )
     limits = Limits(settings.purge_after_s, settings.purge_pressed_after_s, settings.purge_pressure_ratio)
-    janitor = Janitor(store, EventsPurge(events), counters, SystemClock(), limits)
+    janitor = Janitor(store, EventsPurge(events), counters, clock, limits)
+    conversation_janitor = ConversationJanitor(store.conversations, conversations, counters, clock, limits)
+    rounds = [("janitor", janitor.round), ("conversation-janitor", conversation_janitor.round)]
     tasks = [
-        watch,
+        supervisor.spawn("consumer-watch", posts_subscriber.watch(outage_s=settings.outage_timeout_s)),
+        supervisor.spawn("conversation-watch", conversations_subscriber.watch(outage_s=settings.outage_timeout_s)),
         supervisor.spawn("recovery", _keep_looking(recoverer)),
-        *([supervisor.spawn("janitor", _keep_purging(janitor, settings))] if settings.purge_enabled else []),
+        *(supervisor.spawn(name, _keep_purging(round_, settings)) for name, round_ in rounds if settings.purge_enabled),
     ]
     try:
-        yield subscriber
+        yield posts_subscriber, conversations_subscriber
     finally:
         for task in tasks:
             task.cancel()
         await _stopped(broker, settings.stop_timeout_s / 2 + CLOSE_TIMEOUT_S)
+
+
+def _posts(store: Store, events: EventLog, counters: Counters) -> Source[Delivery]:
+    log = EventsLog(events)
+    filters = [post_event("*", "*", key_type) for key_type in KEY_TYPES]
+    keep = Keeper(store, log, counters).keep
+    return Source(EVENTS, filters, log.epoch, decode, lambda delivery: delivery.event.post, keep)
+
+
+def _conversations(store: Store, log: ConversationsLog, counters: Counters) -> Source[Placed]:
+    keep = ConversationKeeper(store.conversations, log, counters, SystemClock()).keep
+    filters = [conversation("*")]
+    return Source(CONVERSATIONS, filters, log.epoch, decode_placed, lambda placed: placed.event.conversation, keep)
 
 
 async def _keep_looking(recoverer: Recoverer) -> None:
@@ -140,21 +168,29 @@ async def _keep_looking(recoverer: Recoverer) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _keep_purging(janitor: Janitor, settings: Settings) -> None:
+async def _keep_purging(round_: Callable[[], Awaitable[bool]], settings: Settings) -> None:
     while True:
-        soon = await janitor.round()
+        soon = await round_()
         await asyncio.sleep(min(PURGE_SOON_S, settings.purge_interval_s) if soon else settings.purge_interval_s)
 
 
-async def _has_room(jetstream: JetStream, settings: Settings) -> None:
-    ratio = (await EventsPurge(EventLog(jetstream, new_id)).fill()).ratio
+async def _has_room(log: EventsPurge | ConversationsLog, settings: Settings, what: str) -> None:
+    ratio = (await log.fill()).ratio
     if ratio >= settings.purge_pressure_ratio:
-        raise Unready(f"{ratio:.0%} full: posts leave it {settings.purge_pressed_after_s:.0f} s after their end")
+        raise Unready(f"{ratio:.0%} full: {what} leave it {settings.purge_pressed_after_s:.0f} s after their end")
+
+
+def _log(jetstream: JetStream) -> ConversationsLog:
+    return ConversationsLog(ConversationLog(jetstream))
 
 
 def _own(streams: Topology) -> Topology:
     """The streams that the persister reads, and writes to when something was lost."""
-    return Topology(tuple(s for s in streams.streams if s.name in (EVENTS, JOBS)), streams.consumers, streams.replicas)
+    return Topology(
+        tuple(s for s in streams.streams if s.name in (EVENTS, JOBS, CONVERSATIONS)),
+        streams.consumers,
+        streams.replicas,
+    )
 
 
 async def _stopped(broker: NatsBroker, timeout_s: float) -> None:

@@ -29,6 +29,14 @@ class Counters:
     """Messages of the log that went with them."""
     purge_refusals: int = 0
     """Times that a post had to stay in the log; its line in this process's own log says why."""
+    conversation_events_stored: int = 0
+    """Events of conversations that are in the store and acknowledged, repeated deliveries included."""
+    conversations_written: int = 0
+    """Writes of conversations to the store that succeeded."""
+    lost_conversations: int = 0
+    """Conversations whose events came when their beginning was gone. Anything but 0 is an alarm."""
+    purged_conversation_events: int = 0
+    """Events of conversations taken out of the log, which the store holds."""
     retries: int = 0
     """Messages given back to be delivered later, because store or log were away."""
 

@@ -14,7 +14,7 @@ from inkwire_chassis.clock import Clock, rfc3339
 from inkwire_chassis.logs import get_logger
 from inkwire_persister.counters import Counters
 from inkwire_persister.intake import Delivery
-from inkwire_persister.ports import LogUnavailable, LogUnreadable
+from inkwire_persister.ports import Fill, LogUnavailable, LogUnreadable
 from inkwire_persister.purging import ALARMING, Keep, LastClaim, Purge, Reason, plan
 from inkwire_stores.ports import EndedPost, PostStore, StoredPost, StoreUnavailable
 
@@ -28,14 +28,6 @@ ALARMED_AGAIN_S = 600.0
 """How long a post is left alone that could not be purged, for a while or for a reason that will stay."""
 MAX_KEPT = 10_000
 """Posts remembered as such; beyond it they are looked at again sooner."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """Which log it is, and how full, 0 to 1."""
-
-    epoch: str
-    ratio: float
 
 
 class PurgeLog(Protocol):

@@ -48,14 +48,17 @@ class Keeper:
                     if stored is not None and stored.purged:
                         # Late copies of what was purged: let the janitor come once more.
                         await self._store.mark_purge(event.post, seq=stored.snapshot.seq, done=False)
-                    return
+                    break
                 case Lost():
+                    self._counters.lost_posts += 1
                     raise HistoryLost(f"post {event.post}: {verdict.reason}")
                 case Apply():
                     if await self._store.put(verdict.stored, expected_seq=verdict.expected_seq):
                         self._tell(stored, verdict.stored)
-                        return
-        raise Contended(f"post {event.post} was written by others {TRIES} times")
+                        break
+        else:
+            raise Contended(f"post {event.post} was written by others {TRIES} times")
+        self._counters.events_stored += len(deliveries)
 
     async def _decide(
         self, stored: StoredPost | None, deliveries: Sequence[Delivery], epoch: str

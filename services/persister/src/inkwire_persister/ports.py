@@ -1,10 +1,12 @@
 """What the persister needs of the log, beside a PostStore."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Event
+from inkwire_persister.conversations import Placed
 from inkwire_persister.intake import Delivery
 from inkwire_persister.recovery import Waiting
 
@@ -68,4 +70,36 @@ class Queue(Protocol):
 
     async def publish(self, job: Job, msg_id: str) -> None:
         """Put a job into the queue, once for each ``msg_id``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Which log it is, and how full, 0 to 1."""
+
+    epoch: str
+    ratio: float
+
+
+class ConversationEvents(Protocol):
+    """Reads of CONVERSATIONS. Every method may raise LogUnavailable."""
+
+    async def epoch(self) -> str:
+        """Which CONVERSATIONS stream this is."""
+        ...
+
+    async def events(self, conversation: str, *, after: int, at_least: int) -> Sequence[Placed]:
+        """A conversation's events after a sequence, oldest first; up to ``at_least``, if the log's leader has it."""
+        ...
+
+
+class ConversationPurge(Protocol):
+    """CONVERSATIONS, as the janitor needs it. Every method may raise LogUnavailable."""
+
+    async def fill(self) -> Fill:
+        """The log's identity and how full it is."""
+        ...
+
+    async def purge(self, conversation: str, *, up_to: int) -> int:
+        """Purge a conversation's events up to a sequence; returns how many."""
         ...

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from inkwire_chassis.event_log import EventLog, LogDamaged
-from inkwire_chassis.jetstream import H_MSG_ID, BrokerError
+from inkwire_chassis.jetstream import H_MSG_ID, BrokerError, JetStream
 from inkwire_contracts import subjects
 from inkwire_contracts.dead_letters import header_fields
 from inkwire_persister.intake import Delivery, is_key
@@ -35,19 +35,21 @@ class EventsLog:
             raise LogUnavailable("the log's replica has not caught up")
         return [Delivery(stored.event, stored.stream_seq) for stored in events if is_key(stored.event)]
 
-    async def dead_letter(
-        self, subject: str, payload: bytes, *, stream_seq: int, reason: str, detail: str, deliveries: int
-    ) -> None:
-        """Put a message aside where an operator finds it (``inkwire dlq``), once however often this is called.
+
+class DeadLetters:
+    """Where messages go that can never be stored, for an operator to find (``inkwire dlq``)."""
+
+    def __init__(self, jetstream: JetStream) -> None:
+        self._jetstream = jetstream
+
+    async def put(self, subject: str, payload: bytes, *, place: str, reason: str, detail: str, deliveries: int) -> None:
+        """Put a message aside, once however often this is called. ``place`` names it in all streams.
 
         Raises:
             LogUnavailable: the broker has not confirmed it.
         """
-        headers = {
-            **header_fields(reason, detail=detail, deliveries=deliveries),
-            H_MSG_ID: f"events.{stream_seq}",
-        }
+        headers = {**header_fields(reason, detail=detail, deliveries=deliveries), H_MSG_ID: place}
         try:
-            await self._log.jetstream.publish(subjects.dead_event(subject), payload, headers)
+            await self._jetstream.publish(subjects.dead_event(subject), payload, headers)
         except BrokerError as error:
             raise LogUnavailable(str(error)) from None

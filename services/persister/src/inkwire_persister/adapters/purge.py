@@ -8,8 +8,7 @@ from inkwire_chassis.jetstream import BrokerError
 from inkwire_contracts import subjects
 from inkwire_contracts.topology import EVENTS
 from inkwire_persister.intake import Delivery
-from inkwire_persister.janitor import Fill
-from inkwire_persister.ports import LogUnavailable, LogUnreadable
+from inkwire_persister.ports import Fill, LogUnavailable, LogUnreadable
 from inkwire_persister.purging import LastClaim
 
 

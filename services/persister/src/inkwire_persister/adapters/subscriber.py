@@ -1,4 +1,4 @@
-"""Key events from the provisioned durable, through FastStream in batches; an ack follows what is on disk, never else.
+"""Events from a provisioned durable, through FastStream in batches; an ack follows what is on disk, never else.
 
 FastStream would end a whole batch for one message that it cannot decode, and its automatic acknowledgements would
 drop what a handler failed on: so messages pass through undecoded and every one is acknowledged here.
@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
@@ -21,26 +21,27 @@ from inkwire_chassis.health import Unready
 from inkwire_chassis.jetstream import BrokerError, JetStream
 from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import connection_options, server_list
-from inkwire_contracts.events import KEY_TYPES
-from inkwire_contracts.subjects import post_event
-from inkwire_contracts.topology import EVENTS, PERSISTER_DURABLE
-from inkwire_persister.adapters.log import EventsLog
+from inkwire_contracts.topology import PERSISTER_DURABLE
+from inkwire_persister.adapters.log import DeadLetters
 from inkwire_persister.counters import Counters
-from inkwire_persister.intake import Delivery, Undecodable, decode, retry_delay_s
-from inkwire_persister.keeper import Contended, HistoryLost, Keeper
+from inkwire_persister.intake import Undecodable, retry_delay_s
+from inkwire_persister.keeper import Contended, HistoryLost
 from inkwire_persister.ports import LogUnavailable
+from inkwire_persister.settings import Settings
 from inkwire_stores import PostTooLarge, StoreUnavailable
+from inkwire_stores.conversation_ports import ConversationTooLarge
 
 BATCH_TIMEOUT_S: Final = 0.2
 """How long a batch is collected when it is not full: the most that storing waits for company."""
 FETCH_PAUSE_S: Final = 0.2
 """How long a fetch waits that failed otherwise than by time."""
-POSTS_AT_ONCE: Final = 8
+STORED_AT_ONCE: Final = 8
 WATCH_EVERY_S: Final = 2.0
 HOPELESS_DELAY_S: Final = 60.0
 """How long a post beyond the store's bound waits before it is tried, and reported, again."""
 
 
+D = TypeVar("D")
 Fetch = Callable[..., Awaitable[list[Msg]]]
 MISSING_CODES: Final = frozenset({404, 10014, 10059})
 """Of a consumer, of a stream."""
@@ -51,11 +52,32 @@ class ConsumerLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class Received(Generic[D]):
     """A delivery and the message to acknowledge."""
 
     msg: Msg
-    delivery: Delivery
+    delivery: D
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Generic[D]):
+    """A stream that is folded into the store, and how.
+
+    Attributes:
+        stream: its name.
+        filters: those of its durable.
+        epoch: which stream it is now; may raise LogUnavailable.
+        decode: a delivery from a message's subject, payload and stream sequence; may raise Undecodable.
+        owner_of: whose a delivery is: those of one are stored together, one batch after the other.
+        keep: stores deliveries of one, read from a stream of that epoch.
+    """
+
+    stream: str
+    filters: Sequence[str]
+    epoch: Callable[[], Awaitable[str]]
+    decode: Callable[[str, bytes, int], D]
+    owner_of: Callable[[D], str]
+    keep: Callable[[Sequence[D], str], Awaitable[None]]
 
 
 def make_broker(url: str, *, stop_timeout_s: float) -> NatsBroker:
@@ -70,37 +92,37 @@ def make_broker(url: str, *, stop_timeout_s: float) -> NatsBroker:
     )
 
 
-class KeyEventSubscriber:
-    """Takes batches, brings each post up to its events, and answers every message."""
+class Subscriber(Generic[D]):
+    """Takes batches, brings each post or conversation up to its events, and answers every message.
+
+    To be made once the broker is started, and started by itself.
+    """
 
     def __init__(
         self,
         broker: NatsBroker,
         jetstream: JetStream,
-        keeper: Keeper,
-        log: EventsLog,
+        source: Source[D],
+        dead_letters: DeadLetters,
         counters: Counters,
-        *,
-        batch_messages: int,
-        longest_retry_s: float,
+        settings: Settings,
     ) -> None:
-        self._broker = broker
         self._jetstream = jetstream
-        self._keeper = keeper
-        self._log = log
+        self._source = source
+        self._dead_letters = dead_letters
         self._counters = counters
-        self._longest_retry_s = longest_retry_s
+        self._longest_retry_s = settings.longest_retry_s
         self._refused = ""
-        """Why the store did not take the last post that it was given; empty if it did."""
+        """Why the store did not take what it was given last; empty if it did."""
         self._busy = asyncio.Lock()
         self._fetched_in: int | None = None
         """The connection, by its number, in which the oldest message of the batch was asked for."""
         self._subscriber = broker.subscriber(
             # FastStream wants filters; the durable was verified before, so they are never used to make one.
-            config=ConsumerConfig(filter_subjects=[post_event("*", "*", key_type) for key_type in KEY_TYPES]),
-            stream=JStream(EVENTS, declare=False),
+            config=ConsumerConfig(filter_subjects=list(source.filters)),
+            stream=JStream(source.stream, declare=False),
             durable=PERSISTER_DURABLE,
-            pull_sub=PullSub(batch_messages, timeout=BATCH_TIMEOUT_S, batch=True),
+            pull_sub=PullSub(settings.batch_messages, timeout=BATCH_TIMEOUT_S, batch=True),
             ack_policy=AckPolicy.MANUAL,
             decoder=_undecoded,
             no_reply=True,
@@ -109,10 +131,11 @@ class KeyEventSubscriber:
 
     async def start(self) -> None:
         """Begin to take events."""
-        await self._broker.start()
+        await self._subscriber.start()
         subscription = self._subscriber.subscription
         if subscription is None:
             raise ConsumerLost("FastStream did not start the subscriber")
+        # Before anything else is awaited, so that not even the first fetch is FastStream's own.
         subscription.fetch = self._noting(patient(subscription.fetch))  # type: ignore[method-assign,assignment]
 
     def _noting(self, fetch: Fetch) -> Fetch:
@@ -151,7 +174,7 @@ class KeyEventSubscriber:
     async def _handle(self, messages: list[Msg]) -> None:
         fetched_in, self._fetched_in = self._fetched_in, None
         try:
-            epoch = await self._log.epoch()
+            epoch = await self._source.epoch()
         except LogUnavailable as error:
             await self._give_back(messages, str(error))
             return
@@ -159,53 +182,51 @@ class KeyEventSubscriber:
             # Between two connections the broker may have become another one, and these be of a log that is gone.
             await self._give_back(messages, "the connection was lost meanwhile")
             return
-        waiting = list((await self._by_post(messages)).values())
+        waiting = list((await self._sorted(messages)).items())
         while waiting:
-            now, waiting = waiting[:POSTS_AT_ONCE], waiting[POSTS_AT_ONCE:]
-            failures = await asyncio.gather(*(self._store(received, epoch) for received in now))
+            now, waiting = waiting[:STORED_AT_ONCE], waiting[STORED_AT_ONCE:]
+            failures = await asyncio.gather(*(self._store(owner, received, epoch) for owner, received in now))
             if any(isinstance(failure, StoreUnavailable) for failure in failures) and waiting:
                 # Each more would only wait for the same time-out.
-                await self._give_back([each.msg for received in waiting for each in received], "store unavailable")
+                await self._give_back([each.msg for _, received in waiting for each in received], "store unavailable")
                 return
 
-    async def _by_post(self, messages: Sequence[Msg]) -> dict[str, list[Received]]:
-        posts: dict[str, list[Received]] = {}
+    async def _sorted(self, messages: Sequence[Msg]) -> dict[str, list[Received[D]]]:
+        found: dict[str, list[Received[D]]] = {}
         for msg in messages:
             stream_seq = msg.metadata.sequence.stream
             try:
-                delivery = decode(msg.subject, msg.data, stream_seq)
+                delivery = self._source.decode(msg.subject, msg.data, stream_seq)
             except Undecodable as error:
                 get_logger().error("not an event", subject=msg.subject, stream_seq=stream_seq, error=str(error))
                 await self._put_aside([msg], "not_an_event", str(error))
             else:
-                posts.setdefault(delivery.event.post, []).append(Received(msg, delivery))
-        return posts
+                found.setdefault(self._source.owner_of(delivery), []).append(Received(msg, delivery))
+        return found
 
-    async def _store(self, received: Sequence[Received], epoch: str) -> Exception | None:
+    async def _store(self, owner: str, received: Sequence[Received[D]], epoch: str) -> Exception | None:
         messages = [each.msg for each in received]
-        post = received[0].delivery.event.post
+        whose = {"stream": self._source.stream, "id": owner}
         try:
-            await self._keeper.keep([each.delivery for each in received], epoch)
+            await self._source.keep([each.delivery for each in received], epoch)
         except (StoreUnavailable, LogUnavailable, Contended) as error:
             if isinstance(error, StoreUnavailable):
                 self._refused = str(error)
             await self._give_back(messages, str(error))
             return error
-        except PostTooLarge as error:
-            get_logger().error("post cannot be stored", post=post, error=str(error))
+        except (PostTooLarge, ConversationTooLarge) as error:
+            get_logger().error("too large to be stored", error=str(error), **whose)
             await self._give_back(messages, str(error), at_least_s=HOPELESS_DELAY_S)
             return error
         except HistoryLost as error:
-            self._counters.lost_posts += 1
-            get_logger().error("events cannot be stored: their history is gone", post=post, error=str(error))
+            get_logger().error("events cannot be stored: their history is gone", error=str(error), **whose)
             await self._put_aside(messages, "history_lost", str(error))
             return error
-        except Exception as error:  # noqa: BLE001 - a bug at one post must neither stop the others nor be acknowledged
-            get_logger().error("storing failed", post=post, exc_info=error)
+        except Exception as error:  # noqa: BLE001 - a bug at one must neither stop the others nor be acknowledged
+            get_logger().error("storing failed", exc_info=error, **whose)
             await self._give_back(messages, type(error).__name__)
             return error
         self._refused = ""
-        self._counters.events_stored += len(messages)
         await _answer(msg.ack() for msg in messages)
         return None
 
@@ -213,10 +234,10 @@ class KeyEventSubscriber:
         for msg in messages:
             place = msg.metadata
             try:
-                await self._log.dead_letter(
+                await self._dead_letters.put(
                     msg.subject,
                     msg.data,
-                    stream_seq=place.sequence.stream,
+                    place=f"{self._source.stream.lower()}.{place.sequence.stream}",
                     reason=reason,
                     detail=detail,
                     deliveries=place.num_delivered or 1,
@@ -239,20 +260,21 @@ class KeyEventSubscriber:
 
         A durable that is missing is waited for: the same fetch finds it once it is provisioned again.
         """
+        consumer = {"stream": self._source.stream, "durable": PERSISTER_DURABLE}
         away_s, missing = 0.0, False
         while away_s < outage_s:
             await asyncio.sleep(WATCH_EVERY_S)
             try:
-                await self._jetstream.api(f"CONSUMER.INFO.{EVENTS}.{PERSISTER_DURABLE}")
+                await self._jetstream.api(f"CONSUMER.INFO.{self._source.stream}.{PERSISTER_DURABLE}")
             except BrokerError as error:
                 gone = error.code in MISSING_CODES
                 away_s = 0.0 if gone else away_s + WATCH_EVERY_S
                 if gone and not missing:
-                    get_logger().error("nothing is stored: run `inkwire provision`", missing=PERSISTER_DURABLE)
+                    get_logger().error("nothing is stored: run `inkwire provision`", **consumer)
                 missing = missing or gone
                 continue
             if missing:
-                get_logger().info("the consumer is back", durable=PERSISTER_DURABLE)
+                get_logger().info("the consumer is back", **consumer)
             away_s, missing = 0.0, False
         raise ConsumerLost(f"no answer from NATS for {outage_s:.0f} s")
 
