@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.exceptions import TyperException
 
-from inkwire import authoring, dlq
+from inkwire import authoring, chatting, dlq, documents
 from inkwire.data_dir import DataDir, InUse
 from inkwire.exits import (
     EX_CONFIG,
@@ -69,6 +69,7 @@ Size = Annotated[
 ]
 
 app.add_typer(dlq.app)
+app.add_typer(documents.app)
 
 
 @app.command()
@@ -229,6 +230,7 @@ def retry(
 
 app.command()(authoring.approve)
 app.command()(authoring.export)
+app.command()(chatting.chat)
 
 
 @app.command()

@@ -74,7 +74,7 @@ async def show(client: Client, post: str, display: Display) -> int:
     with display:
         display.accepted(post, client.url)
         following = spawn("follow", _follow(client, state, display))
-        with _interruptible(following):
+        with interruptible(following):
             try:
                 await following
             except asyncio.CancelledError:
@@ -97,7 +97,7 @@ async def _follow(client: Client, state: PostFold, display: Display) -> None:
 
 
 @contextmanager
-def _interruptible(task: asyncio.Task[None]) -> Iterator[None]:
+def interruptible(task: asyncio.Task[None]) -> Iterator[None]:
     """Ctrl-C and SIGTERM cancel the task for the length of a block."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)

@@ -1,0 +1,122 @@
+"""`inkwire chat`: a conversation in the terminal, answers word by word."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from inkwire.client import Client, ClientError
+from inkwire.exits import EX_FAILED, EX_OK, EX_USAGE, CommandError, complain, fail, program
+from inkwire.following import DigestMismatch, PostFold
+from inkwire.options import DEFAULT_DATA, Data, Token, Url, address
+from inkwire.transcript import Text, Transcript
+from inkwire.writing import exit_code, interruptible, parse_options
+from inkwire_chassis.lifecycle import cancel_and_wait, spawn
+from inkwire_contracts.ids import is_id
+
+PROMPT = "> "
+SUPERSEDED = "\n\n[What stands above no longer holds; it is written again:]\n\n"
+
+
+def chat(
+    message: Annotated[str | None, typer.Argument(help="What to say. [default: what you type, until Ctrl-D]")] = None,
+    conversation: Annotated[str | None, typer.Option(help="Go on with this one. [default: a new one]")] = None,
+    recipe: Annotated[str, typer.Option(help="Kind of answers of a new one: chat, social, ...")] = "chat",
+    option: Annotated[list[str] | None, typer.Option(help="An option of the recipe, key=value; repeat.")] = None,
+    url: Url = None,
+    token: Token = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Talk with the model. Ctrl-C stops an answer, Ctrl-D ends the talk; it stays and can be gone on with.
+
+    \b
+    Examples:
+      inkwire chat
+      inkwire chat "Explain event sourcing in three sentences"
+      inkwire chat --recipe social --option platform=Twitter "Botox safety"
+      inkwire chat --conversation k3v5q7wz2m4n6bacbd2f4g6haj "Shorter, please"
+    """  # noqa: D301 - a backspace keeps the lines
+    if conversation is not None and not is_id(conversation):
+        fail(f"{conversation} is no id of a conversation: it has 26 characters, a to z and 2 to 7", EX_USAGE)
+    begin = {"recipe": recipe, "options": parse_options(option or ())}
+    talk = Talk(Client(address(url, data), token=token), sys.stdout)
+    raise typer.Exit(asyncio.run(talk.run(conversation, begin, message)))
+
+
+class Talk:
+    """One sitting."""
+
+    def __init__(self, client: Client, out: TextIO, read: Callable[[str], str] = input) -> None:
+        self._client = client
+        self._out = out
+        self._read = read
+
+    async def run(self, conversation: str | None, begin: Mapping[str, Any], message: str | None) -> int:
+        """Say one message, or what is typed, line by line; returns the exit code.
+
+        Raises:
+            CommandError: it was refused, or nobody answers.
+        """
+        async with self._client:
+            try:
+                if conversation is None:
+                    conversation = str((await self._client.create_conversation(**begin))["id"])
+                if message is not None:
+                    code = await self.say(conversation, message)
+                else:
+                    code = await self._lines(conversation)
+            except DigestMismatch as error:
+                raise CommandError(str(error), EX_FAILED) from None
+            except ClientError as error:
+                raise CommandError(str(error), exit_code(error)) from None
+        typer.echo(f"Go on with: {program()} chat --conversation {conversation}", err=True)
+        return code
+
+    async def _lines(self, conversation: str) -> int:
+        """Until the input ends; a refused message does not end the talk."""
+        prompt = PROMPT if sys.stdin.isatty() else ""
+        while True:
+            try:
+                line = (await asyncio.to_thread(self._read, prompt)).strip()
+            except (EOFError, KeyboardInterrupt):
+                return EX_OK
+            if not line:
+                continue
+            try:
+                await self.say(conversation, line)
+            except ClientError as error:
+                if error.status not in (409, 422, 429):
+                    raise
+                complain(str(error))
+
+    async def say(self, conversation: str, content: str) -> int:
+        """Say something and show the answer as it comes; Ctrl-C stops it. Returns the exit code."""
+        reply = (await self._client.say(conversation, content))["reply"]
+        state = PostFold(reply["post"])
+        following = spawn("follow", self._show(state, reply["channel"]))
+        with interruptible(following):
+            try:
+                await following
+            except asyncio.CancelledError:
+                await cancel_and_wait(following)
+                await self._client.cancel_reply(conversation, reply["message"])
+                complain("stopped; what was written is kept")
+                return EX_FAILED
+        self._out.write("\n")
+        if state.snapshot.status == "published":
+            return EX_OK
+        complain(state.snapshot.error.message if state.snapshot.error else state.snapshot.status)
+        return EX_FAILED
+
+    async def _show(self, state: PostFold, channel: str) -> None:
+        transcript = Transcript(whole_sections=not self._out.isatty())
+        updates = self._client.follow(state.snapshot.post, start=state, channel=channel)
+        async with aclosing(updates):
+            async for update in updates:
+                for piece in transcript.advance(update.snapshot):
+                    text = piece.text if isinstance(piece, Text) else SUPERSEDED
+                    self._out.write(text)
+                    self._out.flush()
