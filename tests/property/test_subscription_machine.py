@@ -14,8 +14,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from inkwire_contracts.client_frames import Position
 from inkwire_contracts.events import Event, encode_event, event_from_dict, parse_event
 from inkwire_contracts.fold import Outcome, Snapshot, document, fold
+from inkwire_gateway.channel import HubLimits, PostChannel
 from inkwire_gateway.dialects.native import NATIVE
-from inkwire_gateway.hub import Hub, HubLimits, PostChannel
+from inkwire_gateway.hub import Hub
 from inkwire_gateway.live_post import Loaded, LogEvent, Verdict
 from inkwire_gateway.send_queue import SendQueue
 from inkwire_gateway.subscription import State, Subscription
@@ -264,7 +265,7 @@ class Gateway(RuleBasedStateMachine):
         for reader in self.all:
             subscription = reader.subscription
             if subscription is not None and subscription.state is State.JOINING:
-                self.hub.attach_post(self.channel, subscription)
+                self.hub.attach(self.channel, subscription)
 
     @rule()
     def flush(self) -> None:
@@ -292,7 +293,7 @@ class Gateway(RuleBasedStateMachine):
         reader.subscription = Subscription(f"post:{POST}", reader.queue, NATIVE, None, position)
         self.hub.join(self.channel, reader.subscription)
         if self.channel.ready and not self.channel.is_ahead(reader.subscription):
-            self.hub.attach_post(self.channel, reader.subscription)
+            self.hub.attach(self.channel, reader.subscription)
 
     @rule(reader=readers, frames=st.integers(1, 10))
     def read(self, reader: Reader, frames: int) -> None:

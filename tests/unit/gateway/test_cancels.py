@@ -11,6 +11,7 @@ from inkwire_gateway.cancels import Cancels
 from inkwire_gateway.ports import Cancelled
 from inkwire_gateway.session import AskCancel
 from tests.support.wait import eventually
+from tests.unit.gateway.conversation_fakes import CONVERSATION, FakeConversations
 
 POST, OTHER = "a" * 26, "b" * 26
 
@@ -25,6 +26,9 @@ class HeldApi:
     async def cancel(self, post: str, token: str, *, run: int | None) -> Cancelled:
         self.asked.append((post, token, run))
         return await self.answers.setdefault(post, asyncio.get_running_loop().create_future())
+
+    async def cancel_reply(self, conversation: str, message: str, token: str, *, run: int | None) -> Cancelled:
+        return await self.cancel(f"{conversation}/{message}", token, run=run)
 
     def answer(self, post: str, result: Cancelled | Exception) -> None:
         """Let all who ask for this post go on."""
@@ -43,7 +47,7 @@ def wish(post: str = POST, **changes: Any) -> AskCancel:
 async def test_a_slow_answer_holds_up_no_other() -> None:
     """The second post is answered while the first one waits, each with what the api said."""
     api, told = HeldApi(), list[BaseModel]()
-    cancels = Cancels(api, max_in_flight=5)
+    cancels = Cancels(api, FakeConversations(), max_in_flight=5)
     cancels.start(wish(), told.append)
     cancels.start(wish(OTHER, run=3, request_id=2), told.append)
     await eventually(lambda: len(api.asked) == 2, what="both are asked")
@@ -58,7 +62,7 @@ async def test_a_slow_answer_holds_up_no_other() -> None:
 async def test_refusals_keep_code_and_parameters() -> None:
     """What the api refuses the client is told in the api's own words."""
     api, told = HeldApi(), list[BaseModel]()
-    cancels = Cancels(api, max_in_flight=5)
+    cancels = Cancels(api, FakeConversations(), max_in_flight=5)
     cancels.start(wish(), told.append)
     await eventually(lambda: bool(api.asked), what="it is asked")
     api.answer(POST, InkwireError("rate_limited", retry_after_s=7))
@@ -76,7 +80,7 @@ async def test_refusals_keep_code_and_parameters() -> None:
 async def test_a_fault_of_ours_is_answered_too() -> None:
     """Nobody waits for an answer that never comes, and nothing of the fault is shown."""
     api, told = HeldApi(), list[BaseModel]()
-    cancels = Cancels(api, max_in_flight=5)
+    cancels = Cancels(api, FakeConversations(), max_in_flight=5)
     cancels.start(wish(), told.append)
     await eventually(lambda: bool(api.asked), what="it is asked")
     api.answer(POST, KeyError("secret"))
@@ -88,7 +92,7 @@ async def test_a_fault_of_ours_is_answered_too() -> None:
 async def test_beyond_the_bound_it_is_refused_at_once() -> None:
     """One more than may wait is told to come again, and the api is not asked."""
     api, told = HeldApi(), list[BaseModel]()
-    cancels = Cancels(api, max_in_flight=1)
+    cancels = Cancels(api, FakeConversations(), max_in_flight=1)
     cancels.start(wish(), told.append)
     cancels.start(wish(OTHER, request_id=2), told.append)
     (frame,) = told
@@ -99,3 +103,30 @@ async def test_beyond_the_bound_it_is_refused_at_once() -> None:
     cancels.start(wish(OTHER), told.append)
     await eventually(lambda: len(api.asked) == 2, what="room for another")
     await cancels.stop()
+
+
+async def test_an_answer_is_cancelled_through_its_message() -> None:
+    """A wish for a reply's channel reaches the api as one for the message whose words the post is."""
+    api, told, conversations = HeldApi(), list[BaseModel](), FakeConversations().begin()
+    answer = conversations.say("", role="assistant", author=None, post=POST)
+    message = conversations.truth.messages[-1].message
+    cancels = Cancels(api, conversations, max_in_flight=5)
+    cancels.start(wish(conversation=CONVERSATION), told.append)
+    await eventually(lambda: api.asked, what="the api is asked")
+    assert answer.seq and api.asked == [(f"{CONVERSATION}/{message}", "t", None)]
+    api.answer(f"{CONVERSATION}/{message}", Cancelled(1, "cancelled", accepted=True))
+    await eventually(lambda: told, what="the answer")
+    assert isinstance(told[0], Cancelling) and told[0].channel == f"reply:{CONVERSATION}:{POST}"
+
+
+async def test_a_post_that_is_no_answer_there_is_not_found() -> None:
+    """The api is not even asked for a post that no message of the conversation names."""
+    api, told, conversations = HeldApi(), list[BaseModel](), FakeConversations().begin()
+    cancels = Cancels(api, conversations, max_in_flight=5)
+    cancels.start(wish(conversation=CONVERSATION), told.append)
+    await eventually(lambda: told, what="the answer")
+    assert isinstance(told[0], ErrorFrame) and told[0].code == "not_found" and not api.asked
+    conversations.down = True
+    cancels.start(wish(conversation=CONVERSATION), told.append)
+    await eventually(lambda: len(told) == 2, what="the second answer")
+    assert isinstance(told[1], ErrorFrame) and told[1].code == "broker_unavailable"

@@ -2,145 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from inkwire_contracts.client_frames import Position
 from inkwire_contracts.fold import document
-from inkwire_gateway.channels import Channels, ChannelTimes
-from inkwire_gateway.hub import Hub, PostChannel
 from inkwire_gateway.live_post import Loaded, LogEvent
-from inkwire_gateway.ports import Damaged, OnMessage, Unavailable
-from inkwire_gateway.subscription import State, Subscription
-from tests.support.clock import ManualClock
+from inkwire_gateway.subscription import State
 from tests.support.wait import eventually
 from tests.unit.gateway.builders import EPOCH, OWNER, POST, Script
-from tests.unit.gateway.fakes import FakeTransport
-
-NAME = f"post:{POST}"
-
-
-class FakeBroker:
-    """Log, store and live messages of one post in memory; ``down`` makes every port unavailable."""
-
-    def __init__(self) -> None:
-        self.script = Script().begin()
-        self.script.chunk("Hello")
-        self.log_epoch = EPOCH
-        self.lag = 0
-        self.down = False
-        self.refusals = 0
-        self.damaged = False
-        self.known = True
-        self.items: list[dict[str, Any]] = []
-        self.loads = 0
-        self.lists = 0
-        self.watches: list[FakeWatch] = []
-
-    def _ask(self) -> None:
-        if self.down:
-            self.refusals += 1
-            raise Unavailable("down")
-
-    async def epoch(self) -> str:
-        self._ask()
-        return self.log_epoch
-
-    async def load(self, owner: str, post: str) -> Loaded | None:
-        self._ask()
-        self.loads += 1
-        if self.damaged:
-            raise Damaged("it does not fold")
-        if not self.known or owner != OWNER:
-            return None
-        loaded = self.script.loaded()
-        return Loaded(loaded.snapshot, loaded.stream_seq, self.log_epoch, loaded.recent)
-
-    async def newest_seq(self, owner: str, post: str, *, now: bool) -> int:
-        self._ask()
-        return self.script.truth.seq if now else max(0, self.script.truth.seq - self.lag)
-
-    async def events_after(self, owner: str, post: str, stream_seq: int) -> Sequence[LogEvent]:
-        self._ask()
-        return [e for e in self.script.events if e.stream_seq > stream_seq]
-
-    async def newest_posts(self, owner: str) -> list[dict[str, Any]]:
-        self._ask()
-        self.lists += 1
-        return self.items
-
-    async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> "FakeWatch":
-        return self._watch(on_message)
-
-    async def watch_owner(self, owner: str, on_message: OnMessage) -> "FakeWatch":
-        return self._watch(on_message)
-
-    def _watch(self, on_message: OnMessage) -> "FakeWatch":
-        self._ask()
-        self.watches.append(FakeWatch(on_message))
-        return self.watches[-1]
-
-    def publish(self, event: LogEvent) -> None:
-        """Republish what was stored."""
-        for watch in self.watches:
-            if watch.on:
-                watch.on_message(event.event.type, event.raw, event.stream_seq)
-
-
-class FakeWatch:
-    """An interest."""
-
-    def __init__(self, on_message: OnMessage) -> None:
-        self.on_message = on_message
-        self.on = True
-
-    async def stop(self) -> None:
-        self.on = False
-
-
-class Stage:
-    """Channels on fakes; readers are transports."""
-
-    def __init__(self, **times: Any) -> None:
-        self.broker = FakeBroker()
-        self.clock = ManualClock()
-        self.hub = Hub(lambda: self.hub.flush())
-        self.refusals: list[tuple[Subscription, str]] = []
-        self.channels = Channels(
-            self.hub,
-            self.broker,
-            self.broker,
-            clock=self.clock,
-            times=ChannelTimes(**{"load_timeout_s": 5.0, **times}),
-            refuse=self.refuse,
-        )
-
-    def refuse(self, subscription: Subscription, code: str) -> None:
-        """As the server does."""
-        self.hub.leave(subscription)
-        self.refusals.append((subscription, code))
-
-    def join(self, name: str = NAME, owner: str = OWNER, position: Position | None = None) -> FakeTransport:
-        """A reader asks for a channel."""
-        client = FakeTransport(self.hub)
-        self.channels.join(owner, client.subscription(name, position))
-        return client
-
-    async def live(self, client: FakeTransport) -> FakeTransport:
-        """Wait until a reader is live."""
-        await eventually(lambda: "live" in client.types, what="the reader is live")
-        return client
-
-    async def refused(self) -> str:
-        """Wait for a refusal."""
-        await eventually(lambda: self.refusals, what="a refusal")
-        return self.refusals[-1][1]
-
-    @property
-    def channel(self) -> PostChannel:
-        """The post's channel."""
-        return self.hub.post_channel(OWNER, POST)
+from tests.unit.gateway.stage import NAME, Stage
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import pytest
 
 from inkwire_contracts.client_frames import Position
-from inkwire_gateway.hub import Hub, HubLimits, PostChannel
+from inkwire_gateway.channel import HubLimits, PostChannel
+from inkwire_gateway.hub import Hub
 from inkwire_gateway.live_post import Verdict
 from inkwire_gateway.subscription import State
 from tests.unit.gateway.builders import EPOCH, OWNER, POST, Script
@@ -30,7 +31,7 @@ class Stage:
         """Follow the post."""
         subscription = transport.subscription(NAME, position)
         self.hub.join(self.channel, subscription)
-        self.hub.attach_post(self.channel, subscription)
+        self.hub.attach(self.channel, subscription)
 
     def write(self, *texts: str) -> None:
         """Chunks arrive."""
@@ -205,7 +206,7 @@ def test_several_channels_take_turns(stage: Stage) -> None:
     for name, joined in ((f"post:{'q' * 26}", channel), (NAME, stage.channel)):
         subscription = client.subscription(name)
         stage.hub.join(joined, subscription)
-        stage.hub.attach_post(joined, subscription)
+        stage.hub.attach(joined, subscription)
     client.queue.resume()
     order = [frame["channel"][5] for frame in client.told[:6]]
     assert order == ["q", "p"] * 3

@@ -65,7 +65,7 @@ def test_one_client_does_not_keep_the_loop() -> None:
     c = FakeTransport(hub)
     subscription = c.subscription(channel.name)
     hub.join(channel, subscription)
-    hub.attach_post(channel, subscription)
+    hub.attach(channel, subscription)
     goes = 1
     while c.pumps_wanted:
         c.pumps_wanted -= 1

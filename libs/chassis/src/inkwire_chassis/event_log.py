@@ -168,6 +168,17 @@ class EventLog:
         position = await self._position(owner, post)
         return await self.newest(owner, post, at_least=position) if position else None
 
+    async def latest_request(self, owner: str, post: str) -> GenerateRequested | None:
+        """What a post's latest run was asked for, from the leader; ``None`` if the log does not have it (any more).
+
+        Raises:
+            BrokerError: no answer.
+            ValueError, TypeError: it cannot be decoded.
+        """
+        last = await self.jetstream.leader_last(EVENTS, subjects.post_event(owner, post, "requested"))
+        event = parse_event(last.payload) if last is not None else None
+        return event if isinstance(event, GenerateRequested) else None
+
     async def _position(self, owner: str, post: str) -> int:
         """Stream sequence of a post's last message at the leader; 0 if there is none."""
         last = await self.jetstream.leader_last(EVENTS, subjects.post_events(owner, post))

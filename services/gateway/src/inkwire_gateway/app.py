@@ -8,6 +8,7 @@ from nats.aio.client import Client as NatsClient
 
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock, new_id
+from inkwire_chassis.conversation_log import ConversationLog
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.health import Health
 from inkwire_chassis.jetstream import JetStream
@@ -15,19 +16,23 @@ from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import connected, probe
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
-from inkwire_contracts.topology import EVENTS, Topology, topology
+from inkwire_contracts.topology import CONVERSATIONS, EVENTS, PRESENCE, Topology, topology
 from inkwire_gateway.adapters.api import http_api
+from inkwire_gateway.adapters.conversation_history import LogConversations
 from inkwire_gateway.adapters.history import LogHistory
+from inkwire_gateway.adapters.presence import NatsPresence
 from inkwire_gateway.adapters.server import GatewayServer, ServerLimits
-from inkwire_gateway.adapters.tail import NatsTail, lost_of
+from inkwire_gateway.adapters.tail import NatsTail, lost_conversation_of, lost_of
+from inkwire_gateway.announcements import Announcements
 from inkwire_gateway.cancels import Cancels
-from inkwire_gateway.channels import Channels, ChannelTimes
-from inkwire_gateway.hub import Hub, HubLimits
+from inkwire_gateway.channel import HubLimits
+from inkwire_gateway.channels import Channels, Outside
+from inkwire_gateway.hub import Hub
 from inkwire_gateway.ports import PostApi
 from inkwire_gateway.session import SessionLimits
 from inkwire_gateway.settings import Settings
-from inkwire_stores import open_store
-from inkwire_stores.ports import PostStore
+from inkwire_gateway.upkeep import ChannelTimes
+from inkwire_stores import Store, open_store
 
 SERVICE = "gateway"
 
@@ -36,12 +41,13 @@ class Running:
     """The parts that came up, for the process and for tests."""
 
     def __init__(
-        self, settings: Settings, client: NatsClient, jetstream: JetStream, store: PostStore, api: PostApi
+        self, settings: Settings, client: NatsClient, jetstream: JetStream, store: Store, api: PostApi
     ) -> None:
         self.port = 0
         self.clock = SystemClock()
         self.health = _health(client, jetstream, store)
-        self.hub = Hub(self._schedule_flush, HubLimits(settings.ring_events, settings.ring_bytes))
+        limits = HubLimits(settings.ring_events, settings.ring_bytes, presence_ttl_s=settings.presence_ttl_s)
+        self.hub = Hub(self._schedule_flush, limits)
         self.server = GatewayServer(
             hub=self.hub,
             keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),
@@ -51,15 +57,23 @@ class Running:
             session_limits=_session_limits(settings),
             allowed_origins=settings.origins,
         )
+        presence = NatsPresence(jetstream, new_id())
+        conversations = LogConversations(ConversationLog(jetstream), store.conversations)
+        self.announcements = Announcements(presence, clock=self.clock, ttl_s=settings.presence_ttl_s)
         self.channels = Channels(
             self.hub,
-            NatsTail(client),
-            LogHistory(EventLog(jetstream, new_id), store, recent_events=settings.ring_events),
+            Outside(
+                NatsTail(client, presence),
+                LogHistory(EventLog(jetstream, new_id), store, recent_events=settings.ring_events),
+                conversations,
+                presence,
+            ),
+            self.announcements,
             clock=self.clock,
             times=_times(settings),
             refuse=self.server.refuse,
         )
-        self.cancels = Cancels(api, max_in_flight=settings.max_cancels)
+        self.cancels = Cancels(api, conversations, max_in_flight=settings.max_cancels)
         self.server.attach(self.channels, self.cancels)
 
     def _schedule_flush(self) -> None:
@@ -96,6 +110,9 @@ class _Callbacks:
         lost = lost_of(error)
         if self.channels is not None and lost is not None:
             self.channels.suspect(*lost)
+        conversation = lost_conversation_of(error)
+        if self.channels is not None and conversation is not None:
+            self.channels.suspect_conversation(conversation)
 
 
 @asynccontextmanager
@@ -119,17 +136,19 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[R
         parts = Running(settings, client, jetstream, store, api)
         callbacks.channels = parts.channels
         upkeep = supervisor.spawn("channels", parts.channels.run())
+        voice = supervisor.spawn("announcements", parts.announcements.run())
         try:
             async with parts.server.serving(settings.host, settings.port, supervisor) as parts.port:
                 get_logger().info("ready", host=settings.host, port=parts.port)
                 yield parts
         finally:
             upkeep.cancel()
+            voice.cancel()
             await parts.cancels.stop()
             await parts.channels.stop()
 
 
-def _health(client: NatsClient, jetstream: JetStream, store: PostStore) -> Health:
+def _health(client: NatsClient, jetstream: JetStream, store: Store) -> Health:
     health = Health(SERVICE)
     health.add("nats", probe(client))
     health.add("streams", lambda: verify(jetstream, _own(topology())))
@@ -138,8 +157,9 @@ def _health(client: NatsClient, jetstream: JetStream, store: PostStore) -> Healt
 
 
 def _own(streams: Topology) -> Topology:
-    """The stream that the gateway reads."""
-    return Topology(tuple(s for s in streams.streams if s.name == EVENTS), (), streams.replicas)
+    """The streams that the gateway reads."""
+    own = (EVENTS, CONVERSATIONS, PRESENCE)
+    return Topology(tuple(s for s in streams.streams if s.name in own), (), streams.replicas)
 
 
 def _server_limits(settings: Settings) -> ServerLimits:
@@ -163,6 +183,8 @@ def _session_limits(settings: Settings) -> SessionLimits:
         max_invalid_frames=settings.max_invalid_frames,
         authenticate_within_s=settings.authenticate_timeout_s,
         max_cancels=settings.max_connection_cancels,
+        whispers_per_s=settings.whispers_per_s,
+        whisper_burst=settings.whisper_burst,
     )
 
 

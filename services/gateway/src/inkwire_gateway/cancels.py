@@ -9,7 +9,7 @@ from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.client_frames import Cancelling
 from inkwire_contracts.errors import InkwireError
-from inkwire_gateway.ports import PostApi
+from inkwire_gateway.ports import Cancelled, ConversationHistory, Damaged, PostApi, Unavailable
 from inkwire_gateway.session import TOO_MANY_CANCELS, AskCancel, error_frame
 
 Tell = Callable[[BaseModel], None]
@@ -22,8 +22,9 @@ class Cancels:
     A wish that was sent is not taken back when its connection goes: who asked for a stop wants it.
     """
 
-    def __init__(self, api: PostApi, *, max_in_flight: int) -> None:
+    def __init__(self, api: PostApi, conversations: ConversationHistory, *, max_in_flight: int) -> None:
         self._api = api
+        self._conversations = conversations
         self._max_in_flight = max_in_flight
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -37,7 +38,7 @@ class Cancels:
         if len(self._tasks) >= self._max_in_flight:
             tell(_refusal(wish, InkwireError("rate_limited", **TOO_MANY_CANCELS)))
             return
-        task = spawn(f"cancel {wish.post}", self._ask(wish, tell))
+        task = spawn(f"cancel {wish.channel}", self._ask(wish, tell))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -52,19 +53,26 @@ class Cancels:
         tell(answer)
 
     async def _answer(self, wish: AskCancel) -> Cancelling:
-        found = await self._api.cancel(wish.post, wish.token, run=wish.run)
+        found = await self._cancelled(wish)
         return Cancelling(
-            channel=_channel(wish), run=found.run, status=found.status, accepted=found.accepted, id=wish.request_id
+            channel=wish.channel, run=found.run, status=found.status, accepted=found.accepted, id=wish.request_id
         )
+
+    async def _cancelled(self, wish: AskCancel) -> Cancelled:
+        if wish.conversation is None:
+            return await self._api.cancel(wish.post, wish.token, run=wish.run)
+        try:
+            message = await self._conversations.message_of(wish.conversation, wish.post)
+        except (Unavailable, Damaged):
+            raise InkwireError("broker_unavailable") from None
+        if message is None:
+            raise InkwireError("not_found")
+        return await self._api.cancel_reply(wish.conversation, message, wish.token, run=wish.run)
 
     async def stop(self) -> None:
         """Wait for nothing any more; what the api has been told stays told."""
         await cancel_and_wait(*self._tasks)
 
 
-def _channel(wish: AskCancel) -> str:
-    return f"post:{wish.post}"
-
-
 def _refusal(wish: AskCancel, error: InkwireError) -> BaseModel:
-    return error_frame(error.code, error.params, channel=_channel(wish), request_id=wish.request_id)
+    return error_frame(error.code, error.params, channel=wish.channel, request_id=wish.request_id)

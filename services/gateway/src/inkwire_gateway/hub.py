@@ -7,23 +7,17 @@ and leaves it with exactly that cursor. So nothing is doubled and nothing is los
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
-from inkwire_gateway.dialects import Dialect
-from inkwire_gateway.live_post import LivePost, Loaded, LogEvent, Verdict
-from inkwire_gateway.ring import Entry, Ring
-from inkwire_gateway.send_queue import SendQueue, Write
+from inkwire_gateway.channel import Channel, Group, HubLimits, PostChannel, UserChannel
+from inkwire_gateway.conversation_channel import ConversationChannel
+from inkwire_gateway.live_post import Loaded, LogEvent, Verdict
+from inkwire_gateway.presence_channel import PresenceChannel
+from inkwire_gateway.ring import Entry
+from inkwire_gateway.send_queue import SendQueue
 from inkwire_gateway.subscription import MAX_RESYNCS, State, Subscription, TooSlow
 
-
-@dataclass(frozen=True, slots=True)
-class HubLimits:
-    """Bounds of one channel's memory."""
-
-    ring_events: int = 2_000
-    ring_bytes: int = 1024 * 1024
-    buffer_events: int = 10_000
+C = TypeVar("C", bound=Channel)
 
 
 @dataclass(slots=True)
@@ -39,92 +33,6 @@ class Counters:
     resyncs: int = 0
     gaps: int = 0
     repairs: int = 0
-
-
-@dataclass(slots=True)
-class _Group:
-    """Readers of one dialect that are up to date. Tuples are replaced, never changed: a write may pause a reader."""
-
-    subscriptions: tuple[Subscription, ...] = ()
-    writes: tuple[Write, ...] = ()
-
-
-class Channel:
-    """What a post's and an owner's channel have in common: a ring, readers, and how far they were sent."""
-
-    def __init__(self, name: str, owner: str, ring: Ring) -> None:
-        self.name = name
-        self.owner = owner
-        self.ring = ring
-        self.sent_seq = 0
-        self.ready = False
-        """Whether readers can be attached."""
-        self.subscriptions: set[Subscription] = set()
-        """All readers, those who wait for the channel included."""
-        self.groups: dict[Dialect, _Group] = {}
-
-    @property
-    def waiting(self) -> list[Subscription]:
-        """Readers who have not been attached yet."""
-        return [s for s in self.subscriptions if s.state is State.JOINING]
-
-    def resync(self, subscription: Subscription) -> None:
-        """Bring a reader who fell off the ring up to date by other means.
-
-        Raises:
-            TooSlow: there is none.
-        """
-        raise NotImplementedError
-
-    def tell_live(self, subscription: Subscription) -> bytes:
-        """The frame that ends a catch-up by events."""
-        raise NotImplementedError
-
-
-class PostChannel(Channel):
-    """``post:<id>`` of one owner."""
-
-    def __init__(self, owner: str, post: str, limits: HubLimits) -> None:
-        ring = Ring(limits.ring_events, limits.ring_bytes)
-        super().__init__(f"post:{post}", owner, ring)
-        self.post = post
-        self.live = LivePost(post, ring, max_buffer=limits.buffer_events)
-
-    def resync(self, subscription: Subscription) -> None:
-        """A new snapshot, as of what was sent to everyone."""
-        self.begin(subscription, first=False)
-
-    def begin(self, subscription: Subscription, *, first: bool) -> None:
-        """Catch up from a snapshot. The caller has flushed the channel, so that the snapshot is at ``sent_seq``."""
-        capture = self.live.capture()
-        frames = subscription.dialect.catch_up(self.name, capture, subscription.request_id, first=first)
-        live = subscription.dialect.live(self.name, capture.epoch, capture.seq)
-        subscription.begin(capture.seq, chain(frames, (live,)), live_told=True)
-
-    def tell_live(self, subscription: Subscription) -> bytes:
-        """See :class:`Channel`."""
-        return subscription.dialect.live(self.name, self.live.epoch, subscription.cursor)
-
-    def can_recover(self, subscription: Subscription) -> bool:
-        """Whether everything after the reader's position is in memory."""
-        position = subscription.position
-        return position is not None and position.epoch == self.live.epoch and self.ring.covers(position.seq)
-
-    def is_ahead(self, subscription: Subscription) -> bool:
-        """Whether the reader has seen more than this process: then something has not arrived here yet."""
-        position = subscription.position
-        return position is not None and position.epoch == self.live.epoch and position.seq > self.live.seq
-
-
-class UserChannel(Channel):
-    """``user:<owner>``: lifecycle events, numbered here, without replay."""
-
-    def __init__(self, owner: str, limits: HubLimits) -> None:
-        super().__init__(f"user:{owner}", owner, Ring(limits.ring_events, limits.ring_bytes))
-
-    def resync(self, subscription: Subscription) -> None:
-        """There is no snapshot of this channel; the client comes back and gets the list."""
-        raise TooSlow
 
 
 @dataclass(slots=True)
@@ -146,29 +54,61 @@ class Hub:
 
     def post_channel(self, owner: str, post: str) -> PostChannel:
         """The channel of an owner's post, made if it is new. Another owner's channel of that name is another one."""
-        found = self.channels.get((owner, f"post:{post}"))
-        if isinstance(found, PostChannel):
-            return found
-        channel = PostChannel(owner, post, self.limits)
-        self.channels[owner, channel.name] = channel
-        return channel
+        return self._channel(owner, f"post:{post}", PostChannel, lambda: PostChannel(owner, post, self.limits))
 
     def user_channel(self, owner: str) -> UserChannel:
         """The channel of an owner, made if it is new."""
-        found = self.channels.get((owner, f"user:{owner}"))
-        if isinstance(found, UserChannel):
-            return found
-        channel = UserChannel(owner, self.limits)
-        self.channels[owner, channel.name] = channel
+        return self._channel(owner, f"user:{owner}", UserChannel, lambda: UserChannel(owner, self.limits))
+
+    def conversation_channel(self, conversation: str) -> ConversationChannel:
+        """The channel of a conversation, shared by its members; made if it is new."""
+        name = f"conversation:{conversation}"
+        return self._channel("", name, ConversationChannel, lambda: ConversationChannel(conversation, self.limits))
+
+    def reply_channel(self, home: ConversationChannel, post: str) -> PostChannel:
+        """The channel of an answer in a conversation that is here; made if it is new."""
+        name = f"reply:{home.conversation}:{post}"
+        channel = self._channel(
+            home.live.conversation.owner,
+            name,
+            PostChannel,
+            lambda: PostChannel(
+                home.live.conversation.owner, post, self.limits, name=name, conversation=home.conversation
+            ),
+        )
+        home.parts.add(channel)
         return channel
+
+    def presence_channel(self, home: ConversationChannel) -> PresenceChannel:
+        """The channel of who is in a conversation that is here; made if it is new."""
+        name = f"presence:{home.conversation}"
+        channel = self._channel("", name, PresenceChannel, lambda: PresenceChannel(home.conversation, self.limits))
+        home.parts.add(channel)
+        return channel
+
+    def _channel(self, owner: str, name: str, kind: type[C], make: Callable[[], C]) -> C:
+        found = self.channels.get((owner, name))
+        if isinstance(found, kind):
+            return found
+        channel = make()
+        self.channels[owner, name] = channel
+        return channel
+
+    def home_of(self, channel: Channel) -> ConversationChannel | None:
+        """The conversation that a reply's or a presence's channel belongs to."""
+        conversation = channel.conversation if isinstance(channel, PostChannel | PresenceChannel) else ""
+        found = self.channels.get(("", f"conversation:{conversation}"))
+        return found if isinstance(found, ConversationChannel) else None
 
     def drop_channel(self, channel: Channel) -> list[Subscription]:
         """Forget a channel; returns the readers it still had, closed."""
         self.channels.pop((channel.owner, channel.name), None)
         self._dirty.pop(channel, None)
         channel.ready = False
-        if isinstance(channel, PostChannel):
-            channel.live.close()
+        home = self.home_of(channel)
+        if home is not None:
+            home.parts.discard(channel)
+        channel.close()
         left = list(channel.subscriptions)
         for subscription in left:
             self.leave(subscription)
@@ -178,13 +118,15 @@ class Hub:
     # -- readers -----------------------------------------------------------------------------------------------
 
     def join(self, channel: Channel, subscription: Subscription) -> None:
-        """Register a reader; it is attached at once where the channel is ready, else by :meth:`attach_waiting`."""
+        """Register a reader who waits; one that waited at another channel does so no more."""
+        if subscription.channel is not None:
+            subscription.channel.subscriptions.discard(subscription)
         subscription.channel = channel
         channel.subscriptions.add(subscription)
         subscription.queue.subscriptions.add(subscription)
 
-    def attach_post(self, channel: PostChannel, subscription: Subscription) -> None:
-        """Start a reader's catch-up: newer events where they are in memory, else a snapshot."""
+    def attach(self, channel: Channel, subscription: Subscription) -> None:
+        """Start a reader's catch-up: newer events where they are in memory, else how things stand."""
         self._flush_channel(channel)
         if channel.can_recover(subscription) and subscription.position is not None:
             self.counters.recovered += 1
@@ -217,6 +159,9 @@ class Hub:
             self._remove(channel, subscription)
         subscription.queue.forget(subscription)
         subscription.close()
+        if channel is not None:
+            channel.left(subscription)
+            self.changed(channel)
 
     def leave_all(self, queue: SendQueue) -> None:
         """A connection is gone."""
@@ -235,7 +180,7 @@ class Hub:
             raise TooSlow
         self._flush_channel(channel)
         self.counters.resyncs += 1
-        channel.resync(subscription)
+        channel.begin(subscription, first=False)
 
     def promote(self, subscription: Subscription) -> None:
         """A reader has everything that was sent: from now on the fan-out feeds it."""
@@ -243,7 +188,7 @@ class Hub:
         if channel is None or subscription.cursor != channel.sent_seq:
             raise AssertionError("only a reader that has everything may join the fan-out")
         subscription.went_live()
-        group = channel.groups.setdefault(subscription.dialect, _Group())
+        group = channel.groups.setdefault(subscription.dialect, Group())
         group.subscriptions = (*group.subscriptions, subscription)
         group.writes = (*group.writes, subscription.queue.write)
 
@@ -270,44 +215,47 @@ class Hub:
 
     def start(self, channel: PostChannel, loaded: Loaded) -> Verdict:
         """A post was loaded, for the first time or anew; readers it already had get a new snapshot."""
-        again = channel.ready
         verdict = channel.live.start(loaded)
-        if again:
-            self._restart_readers(channel)
-        channel.ready = True
-        channel.sent_seq = channel.ring.head
+        self.started(channel)
         return verdict
 
-    def _restart_readers(self, channel: PostChannel) -> None:
+    def started(self, channel: Channel) -> None:
+        """A channel's ring was begun anew: readers it already had are told how things stand."""
+        again, channel.ready = channel.ready, True
         channel.sent_seq = channel.ring.head
+        if again:
+            self._restart_readers(channel)
+
+    def _restart_readers(self, channel: Channel) -> None:
         for subscription in list(channel.subscriptions):
             if subscription.state is State.JOINING:
                 continue
             self._remove(channel, subscription)
             self.counters.resyncs += 1
-            channel.resync(subscription)
+            channel.begin(subscription, first=False)
             subscription.queue.feed(subscription)
 
     def offer(self, channel: PostChannel, raw: bytes, stream_seq: int) -> Verdict:
         """A live message of a post."""
         self.counters.events += 1
         verdict = channel.live.offer(raw, stream_seq)
-        self._changed(channel)
+        self.changed(channel)
         return verdict
 
     def refill(self, channel: PostChannel, events: Sequence[LogEvent]) -> Verdict:
         """Events of a post that were read from the log."""
         verdict = channel.live.refill(events)
-        self._changed(channel)
+        self.changed(channel)
         return verdict
 
     def offer_user(self, channel: UserChannel, name: str, raw: bytes) -> None:
         """A lifecycle event of an owner."""
         self.counters.events += 1
         channel.ring.append(Entry(channel.ring.head + 1, name, raw))
-        self._changed(channel)
+        self.changed(channel)
 
-    def _changed(self, channel: Channel) -> None:
+    def changed(self, channel: Channel) -> None:
+        """A channel's ring may have more than was sent."""
         if channel.ring.head <= channel.sent_seq or not channel.ready:
             return
         self._dirty[channel] = None
@@ -334,9 +282,9 @@ class Hub:
                 self.counters.merged_frames += 1
             channel.sent_seq = batch.seq
             for dialect, group in list(channel.groups.items()):
-                frame = dialect.event(channel.name, batch)
+                frame = channel.frame(dialect, batch)
                 self.counters.frames += len(group.writes)
-                self._write_all(group, frame)
+                self._write_all(group, frame, batch.origin)
 
     def _skip(self, channel: Channel) -> None:
         """Nobody is up to date, or more came in one tick than the ring holds: readers go on by themselves."""
@@ -348,15 +296,17 @@ class Hub:
                 subscription.queue.feed(subscription)
 
     @staticmethod
-    def _write_all(group: _Group, frame: bytes) -> None:
+    def _write_all(group: Group, frame: bytes, origin: str | None) -> None:
         subscriptions = group.subscriptions
         for index, write in enumerate(group.writes):
+            if origin is not None and subscriptions[index].connection == origin:
+                continue
             try:
                 write(frame)
             except (OSError, RuntimeError):  # this one is going; it must not take the others' frames along
                 subscriptions[index].queue.broken()
 
 
-def channels_of(hub: Hub) -> list[PostChannel]:
-    """The posts that are followed here; a copy, so that the hub may change meanwhile."""
-    return [c for c in hub.channels.values() if isinstance(c, PostChannel)]
+def channels_of(hub: Hub, kind: type[C]) -> list[C]:
+    """The channels of one kind that are here; a copy, so that the hub may change meanwhile."""
+    return [c for c in hub.channels.values() if isinstance(c, kind)]

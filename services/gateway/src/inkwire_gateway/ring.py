@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -20,6 +21,8 @@ class Entry:
     name: str
     raw: bytes
     section: str | None = None
+    origin: str | None = None
+    """The one connection that is not sent this, because it comes from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Batch:
     seq: int
     name: str
     raw: bytes
+    origin: str | None = None
 
 
 class Ring:
@@ -73,6 +77,16 @@ class Ring:
             self._bytes -= len(gone.raw)
             self.floor = gone.seq
 
+    def prepend(self, entries: Sequence[Entry], floor: int) -> None:
+        """Add events before those that are here, as many of the newest as fit: all after ``floor`` are among them."""
+        for entry in reversed(entries):
+            if len(self._entries) >= self._max_events or self._bytes + len(entry.raw) > self._max_bytes:
+                self.floor = entry.seq
+                return
+            self._entries.appendleft(entry)
+            self._bytes += len(entry.raw)
+        self.floor = min(self.floor, floor)
+
     def covers(self, cursor: int) -> bool:
         """Whether everything after ``cursor`` is here (nothing missing counts too)."""
         return self.floor <= cursor <= self.head
@@ -87,7 +101,7 @@ class Ring:
         start = self._index_after(cursor)
         first = self._entries[start]
         if first.section is None or first.seq >= up_to:
-            return Batch(first.seq, first.name, first.raw)
+            return Batch(first.seq, first.name, first.raw, first.origin)
         raws: list[bytes] = []
         size = 0
         for entry in islice(self._entries, start, None):

@@ -34,9 +34,16 @@ from inkwire_contracts.errors import InkwireError, render
 from inkwire_contracts.ids import ID_PATTERN, OWNER_PATTERN
 from inkwire_gateway.limits import FrameRate
 
-_POST = re.compile(rf"^post:{ID_PATTERN.strip('^$')}\Z")
-_CHANNEL = re.compile(rf"^(?:post:{ID_PATTERN.strip('^$')}|user:{OWNER_PATTERN.strip('^$')})\Z")
+_ID, _OWNER = ID_PATTERN.strip("^$"), OWNER_PATTERN.strip("^$")
+_POST = re.compile(rf"^(?:post|reply:(?P<conversation>{_ID})):(?P<post>{_ID})\Z")
+"""What can be cancelled."""
+_PRESENCE = re.compile(rf"^presence:{_ID}\Z")
+_CHANNEL = re.compile(rf"^(?:(?:post|conversation|presence):{_ID}|reply:{_ID}:{_ID}|user:{_OWNER})\Z")
 
+MAX_WHISPER_BYTES = 2 * 1024
+"""JSON of what one whisper carries."""
+
+TOO_MANY_WHISPERS = {"retry_after_s": 1}
 TOO_MANY_CANCELS = {"retry_after_s": 1}
 """What ``rate_limited`` says where too many cancels wait for the api."""
 
@@ -52,6 +59,8 @@ class SessionLimits:
     authenticate_within_s: float = 10.0
     max_cancels: int = 10
     """Cancels that wait for their answer."""
+    whispers_per_s: float = 5.0
+    whisper_burst: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,9 @@ class Join:
     channel: str
     position: Position | None
     request_id: int | None
+    name: str = ""
+    avatar: str = ""
+    """What the token tells others of the reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,23 @@ class AskCancel:
     run: int | None
     token: str = field(repr=False)
     request_id: int | None
+    conversation: str | None = None
+    """Where the post is an answer; then any member may."""
+
+    @property
+    def channel(self) -> str:
+        """The channel that was named."""
+        return f"post:{self.post}" if self.conversation is None else f"reply:{self.conversation}:{self.post}"
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Whisper to the others of a presence channel, if this connection is there already."""
+
+    channel: str
+    name: str
+    data: bytes
+    request_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +124,7 @@ class Close:
     code: str
 
 
-Effect = Send | Join | Leave | AskCancel | Close
+Effect = Send | Join | Leave | AskCancel | Say | Close
 Verify = Callable[[str, datetime], Principal]
 
 
@@ -126,6 +155,7 @@ class Session:
         self._admit = admit
         self._opened_s = opened_s
         self._rate = FrameRate(limits.frames_per_s, limits.frame_burst)
+        self._whispers = FrameRate(limits.whispers_per_s, limits.whisper_burst)
         self._invalid = 0
         self._token = ""
         self._cancels = 0
@@ -164,7 +194,7 @@ class Session:
         if isinstance(frame, Cancel):
             return self._cancel(frame, self.principal)
         if isinstance(frame, Whisper):
-            return self._refuse("not_subscribed", request_id=frame.id)
+            return self._whisper(frame, now_s)
         return self._unsubscribe(frame)
 
     def tick(self, now: datetime, now_s: float) -> list[Effect]:
@@ -233,7 +263,7 @@ class Session:
             limit = {"limit": self._limits.max_channels}
             return self._refuse("too_many_channels", limit, channel=channel, request_id=frame.id)
         self.channels.add(channel)
-        return [Join(principal.owner, channel, frame.position, frame.id)]
+        return [Join(principal.owner, channel, frame.position, frame.id, principal.name, principal.avatar)]
 
     def _unsubscribe(self, frame: Unsubscribe) -> list[Effect]:
         if frame.channel not in self.channels:
@@ -244,7 +274,8 @@ class Session:
 
     def _cancel(self, frame: Cancel, principal: Principal) -> list[Effect]:
         channel = frame.channel
-        if _POST.match(channel) is None:
+        named = _POST.match(channel)
+        if named is None:
             return self._refuse("invalid_channel", request_id=frame.id)
         if "post:cancel" not in principal.scopes:
             return self._refuse("forbidden", {"scope": "post:cancel"}, channel=channel, request_id=frame.id)
@@ -253,7 +284,23 @@ class Session:
         if self._cancels >= self._limits.max_cancels:
             return self._refuse("rate_limited", TOO_MANY_CANCELS, channel=channel, request_id=frame.id)
         self._cancels += 1
-        return [AskCancel(channel.partition(":")[2], frame.run, self._token, frame.id)]
+        return [AskCancel(named["post"], frame.run, self._token, frame.id, named["conversation"])]
+
+    def _whisper(self, frame: Whisper, now_s: float) -> list[Effect]:
+        channel = frame.channel
+        if _PRESENCE.match(channel) is None:
+            return self._refuse("invalid_channel", request_id=frame.id)
+        if channel not in self.channels:
+            return self._refuse("not_subscribed", channel=channel, request_id=frame.id)
+        try:
+            data = orjson.dumps(frame.data)
+        except TypeError:  # numbers beyond 64 bits, nesting beyond reason
+            return self._invalid_frame("data: it cannot be passed on.", channel, frame.id)
+        if len(data) > MAX_WHISPER_BYTES:
+            return self._invalid_frame(f"data: at most {MAX_WHISPER_BYTES} bytes of JSON.", channel, frame.id)
+        if not self._whispers.take(now_s):
+            return self._refuse("rate_limited", TOO_MANY_WHISPERS, channel=channel, request_id=frame.id)
+        return [Say(channel, frame.name, data, frame.id)]
 
     # -- refusals ----------------------------------------------------------------------------------------------
 
@@ -311,6 +358,6 @@ def _detail(error: ValidationError) -> str:
     if first["type"] == "json_invalid":
         return "The frame is not JSON."
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return "type: one of authenticate, subscribe, unsubscribe, refresh, cancel, ping."
+        return "type: one of authenticate, subscribe, unsubscribe, refresh, cancel, whisper, ping."
     where = ".".join(str(part) for part in first["loc"][1:])
     return f"{where}: {first['msg']}." if where else f"{first['msg']}."

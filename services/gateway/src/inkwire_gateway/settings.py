@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from inkwire_chassis.settings import TokenSettings
+from inkwire_contracts.topology import PRESENCE_TTL_S
 from inkwire_stores.settings import StoreSettings
 
 
@@ -38,6 +39,11 @@ class Settings(TokenSettings, StoreSettings):
     """Cancels that wait for the api, in all; one more is refused with `rate_limited`."""
     max_connection_cancels: int = Field(10, ge=1, le=100_000)
     """Cancels of one connection that wait for the api; one more is refused with `rate_limited`."""
+    whispers_per_s: float = Field(5.0, gt=0, le=100_000)
+    """Whispers of one connection, on average; a burst of `whisper_burst` may come at once. More is refused."""
+    whisper_burst: int = Field(20, ge=1, le=1_000_000)
+    presence_ttl_s: float = Field(PRESENCE_TTL_S, gt=0, le=PRESENCE_TTL_S)
+    """Who was not heard of for so long is taken for gone; three beats fit in. The same for all gateways."""
     handshake_timeout_s: float = Field(10.0, gt=0, le=300)
     authenticate_timeout_s: float = Field(10.0, gt=0, le=300)
     """How long a connection may stay without a token."""

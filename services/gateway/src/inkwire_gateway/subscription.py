@@ -17,15 +17,18 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from inkwire_contracts.client_frames import Position
+from inkwire_contracts.client_frames import Position, PresentMember
 
 if TYPE_CHECKING:
+    from inkwire_gateway.channel import Channel
     from inkwire_gateway.dialects import Dialect
-    from inkwire_gateway.hub import Channel
     from inkwire_gateway.send_queue import SendQueue
 
 MAX_RESYNCS = 3
 """Snapshots that one reader gets for falling behind, without ever catching up between them; then it is too slow."""
+
+
+NOBODY = PresentMember(user="")
 
 
 class State(StrEnum):
@@ -46,11 +49,15 @@ class TooSlow(Exception):
 
 
 class Subscription:
-    """See the module's docstring. ``cursor`` is the last ``seq`` the reader was given in full."""
+    """See the module's docstring. ``cursor`` is the last ``seq`` the reader was given in full.
+
+    ``who`` reads, on which ``connection``: for channels that several people share.
+    """
 
     __slots__ = (
         "_catch_up",
         "channel",
+        "connection",
         "cursor",
         "dialect",
         "live_told",
@@ -60,12 +67,23 @@ class Subscription:
         "request_id",
         "resyncs",
         "state",
+        "who",
     )
 
     def __init__(
-        self, name: str, queue: "SendQueue", dialect: "Dialect", request_id: int | None, position: Position | None
+        self,
+        name: str,
+        queue: "SendQueue",
+        dialect: "Dialect",
+        request_id: int | None,
+        position: Position | None,
+        *,
+        who: PresentMember = NOBODY,
+        connection: str = "",
     ) -> None:
         self.name = name
+        self.who = who
+        self.connection = connection
         self.queue = queue
         self.dialect = dialect
         self.request_id = request_id
@@ -103,10 +121,10 @@ class Subscription:
             self._catch_up = None
         if not channel.ring.covers(self.cursor):
             raise FellOff
-        batch = channel.ring.batch_after(self.cursor, channel.sent_seq)
-        if batch is not None:
+        while (batch := channel.ring.batch_after(self.cursor, channel.sent_seq)) is not None:
             self.cursor = batch.seq
-            return self.dialect.event(self.name, batch)
+            if batch.origin is None or batch.origin != self.connection:
+                return channel.frame(self.dialect, batch)
         if not self.live_told:
             self.live_told = True
             return channel.tell_live(self)

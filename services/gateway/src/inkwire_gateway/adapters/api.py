@@ -37,8 +37,14 @@ class HttpApi:
         self._url = url
 
     async def cancel(self, post: str, token: str, *, run: int | None) -> Cancelled:
+        return await self._cancel(f"/posts/{post}/cancel", token, run)
+
+    async def cancel_reply(self, conversation: str, message: str, token: str, *, run: int | None) -> Cancelled:
+        return await self._cancel(f"/conversations/{conversation}/messages/{message}/cancel", token, run)
+
+    async def _cancel(self, path: str, token: str, run: int | None) -> Cancelled:
         query = {} if run is None else {"run": str(run)}
-        status, body = await self._post(f"/posts/{post}/cancel", token, query)
+        status, body = await self._post(path, token, query)
         if status in (200, 202):
             try:
                 steered = _Steered.model_validate_json(body)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from inkwire_chassis.auth import KeyRing, Principal
 from inkwire_chassis.clock import Clock, new_id
 from inkwire_chassis.logs import get_logger
-from inkwire_contracts.client_frames import Unsubscribed
+from inkwire_contracts.client_frames import PresentMember, Unsubscribed
 from inkwire_contracts.close_codes import CLOSE_CODES
 from inkwire_contracts.errors import render
 from inkwire_gateway.adapters.connection import GatewayConnection
@@ -19,7 +19,18 @@ from inkwire_gateway.dialects.native import NATIVE, encode
 from inkwire_gateway.framing import text_frame
 from inkwire_gateway.hub import Hub
 from inkwire_gateway.send_queue import SendQueue
-from inkwire_gateway.session import AskCancel, Close, Effect, Join, Leave, Send, Session, SessionLimits, error_frame
+from inkwire_gateway.session import (
+    AskCancel,
+    Close,
+    Effect,
+    Join,
+    Leave,
+    Say,
+    Send,
+    Session,
+    SessionLimits,
+    error_frame,
+)
 from inkwire_gateway.subscription import State, Subscription
 
 if TYPE_CHECKING:
@@ -101,11 +112,22 @@ class Client:
                 self._leave(effect.channel)
             elif isinstance(effect, AskCancel):
                 self._gateway.cancels.start(effect, self._cancel_answered)
+            elif isinstance(effect, Say):
+                self._say(effect)
             elif isinstance(effect, Close):
                 self.close(effect.code)
 
     def _join(self, wanted: Join) -> None:
-        subscription = Subscription(wanted.channel, self.queue, NATIVE, wanted.request_id, wanted.position)
+        who = PresentMember(user=wanted.owner, name=wanted.name, avatar=wanted.avatar)
+        subscription = Subscription(
+            wanted.channel,
+            self.queue,
+            NATIVE,
+            wanted.request_id,
+            wanted.position,
+            who=who,
+            connection=self.session.connection,
+        )
         self._subscriptions[wanted.channel] = subscription
         self._gateway.channels.join(wanted.owner, subscription)
 
@@ -113,6 +135,12 @@ class Client:
         subscription = self._subscriptions.pop(channel, None)
         if subscription is not None:
             self._gateway.channels.leave(subscription)
+
+    def _say(self, wish: Say) -> None:
+        subscription = self._subscriptions.get(wish.channel)
+        if subscription is None or not self._gateway.channels.whisper(subscription, wish.name, wish.data):
+            refusal = error_frame("not_subscribed", channel=wish.channel, request_id=wish.request_id)
+            self.queue.reply(text_frame(encode(refusal)))
 
     def _cancel_answered(self, frame: BaseModel) -> None:
         self.session.cancel_answered()

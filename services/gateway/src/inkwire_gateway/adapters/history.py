@@ -54,6 +54,14 @@ class LogHistory:
             found = await self._store.list_posts(owner, limit=NEWEST_POSTS)
             return [summary.model_dump(mode="json") for summary in found]
 
+    async def is_reply(self, owner: str, post: str) -> bool:
+        async with _translated():
+            requested = await self._log.latest_request(owner, post)
+            if requested is not None:
+                return requested.data.turn is not None
+            stored = await self._stored(owner, post, needed=True)
+            return stored is not None and stored.snapshot.turn is not None
+
     async def load(self, owner: str, post: str) -> Loaded | None:
         async with _translated():
             epoch = await self._log.epoch()

@@ -188,6 +188,7 @@ class GatewayServer(Gateway):
 
     async def _drain(self) -> None:
         """Close everybody with a resumable code, in small batches, so that they do not come back all at once."""
+        self.channels.announcements.handing_over = True
         waiting = list(self.clients.values())
         rounds = max(1, int(self._limits.drain_s / DRAIN_INTERVAL_S))
         size = max(DRAIN_BATCH, math.ceil(len(waiting) / rounds))

@@ -1,6 +1,6 @@
-"""Live messages over core NATS: what EVENTS republishes after storing it, of the posts that have readers here."""
+"""Live messages over core NATS: what streams republish after storing it, of what has readers here; and whispers."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -10,7 +10,8 @@ from nats.errors import SlowConsumerError
 
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts import subjects
-from inkwire_gateway.ports import OnMessage, Unavailable
+from inkwire_gateway.adapters.presence import NatsPresence, read_whisper
+from inkwire_gateway.ports import OnConversation, OnMessage, PresenceListener, Unavailable
 
 PENDING_MESSAGES = 20_000
 PENDING_BYTES = 16 * 1024 * 1024
@@ -31,6 +32,8 @@ LIFECYCLE = (
 )
 """Event types of an owner's channel."""
 
+Deliver = Callable[[Msg], Awaitable[None]]
+
 
 class NatsWatch:
     """An interest of one channel: one or several subscriptions."""
@@ -49,8 +52,9 @@ class NatsWatch:
 class NatsTail:
     """Follows subjects for as long as somebody reads them."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, presence: NatsPresence) -> None:
         self._client = client
+        self._presence = presence
 
     async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> NatsWatch:
         return await self._watch((subjects.post_events(owner, post),), on_message)
@@ -58,17 +62,48 @@ class NatsTail:
     async def watch_owner(self, owner: str, on_message: OnMessage) -> NatsWatch:
         return await self._watch([subjects.post_event(owner, "*", kind) for kind in LIFECYCLE], on_message)
 
+    async def watch_conversation(self, conversation: str, on_message: OnConversation) -> NatsWatch:
+        async def deliver(msg: Msg) -> None:
+            headers = msg.headers or {}
+            seq, prev = int(headers.get("Nats-Sequence", "0")), int(headers.get("Nats-Last-Sequence", "0"))
+            on_message(msg.data, seq, prev)
+
+        return await self._subscribe([subjects.live(subjects.conversation(conversation))], deliver)
+
+    async def watch_presence(self, conversation: str, listener: PresenceListener) -> NatsWatch:
+        async def deliver(msg: Msg) -> None:
+            if msg.subject == whispers:
+                self._hear_whisper(msg, listener)
+                return
+            user, connection = msg.subject.split(".")[-2:]
+            who = self._presence.read(user, msg.data)
+            if not msg.data:
+                listener.gone(user, connection)
+            elif who is not None:
+                listener.heard(who, connection)
+
+        whispers = subjects.whisper(conversation)
+        return await self._subscribe([subjects.live_presence(conversation), whispers], deliver)
+
+    def _hear_whisper(self, msg: Msg, listener: PresenceListener) -> None:
+        whisper = read_whisper(msg.data)
+        if whisper is not None:
+            listener.whispered(whisper.member, whisper.connection, whisper.name, whisper.data)
+
     async def _watch(self, filters: Sequence[str], on_message: OnMessage) -> NatsWatch:
         async def deliver(msg: Msg) -> None:
             headers = msg.headers or {}
             on_message(msg.subject.rpartition(".")[2], msg.data, int(headers.get("Nats-Sequence", "0")))
 
+        return await self._subscribe([subjects.live(subject) for subject in filters], deliver)
+
+    async def _subscribe(self, filters: Sequence[str], deliver: Deliver) -> NatsWatch:
         made: list[Subscription] = []
         try:
             for subject in filters:
                 made.append(
                     await self._client.subscribe(
-                        subjects.live(subject),
+                        subject,
                         cb=deliver,
                         pending_msgs_limit=PENDING_MESSAGES,
                         pending_bytes_limit=PENDING_BYTES,
@@ -90,3 +125,11 @@ def lost_of(error: Exception) -> tuple[str, str] | None:
     except ValueError:
         return None
     return parsed.owner, parsed.post
+
+
+def lost_conversation_of(error: Exception) -> str | None:
+    """The conversation of a message that was dropped here likewise; ``None`` for other errors."""
+    if not isinstance(error, SlowConsumerError):
+        return None
+    parts = error.subject.removeprefix(subjects.LIVE_PREFIX).split(".")
+    return parts[1] if len(parts) > 1 and parts[0] in ("conversations", "presence", "whispers") else None

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from inkwire_contracts.client_frames import PresentMember
+from inkwire_gateway.live_conversation import ConversationCapture
 from inkwire_gateway.live_post import Capture
 from inkwire_gateway.ring import Batch
 
@@ -30,4 +32,24 @@ class Dialect(Protocol):
         self, channel: str, items: Sequence[dict[str, Any]], request_id: int | None, *, first: bool
     ) -> Iterator[bytes]:
         """An owner's newest posts. ``first``: the answer to a subscribe comes before them."""
+        ...
+
+    def conversation(
+        self, channel: str, capture: ConversationCapture, request_id: int | None, *, first: bool
+    ) -> Iterator[bytes]:
+        """A conversation as it stands. ``first``: the answer to a subscribe comes before it."""
+        ...
+
+    def conversation_event(self, channel: str, epoch: str, batch: Batch) -> bytes:
+        """One event of a conversation."""
+        ...
+
+    def here(
+        self, channel: str, members: Sequence[PresentMember], request_id: int | None, *, first: bool
+    ) -> Iterator[bytes]:
+        """Who is there. ``first``: the answer to a subscribe comes before it."""
+        ...
+
+    def presence(self, channel: str, batch: Batch) -> bytes:
+        """Somebody came, went or whispers."""
         ...

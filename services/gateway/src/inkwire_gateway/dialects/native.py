@@ -8,13 +8,18 @@ from pydantic import BaseModel
 
 from inkwire_contracts.client_frames import (
     MAX_TEXT_FRAME_BYTES,
+    ConversationFrame,
     DataFrame,
+    Here,
     Live,
+    Position,
     Posts,
+    PresentMember,
     SnapshotFrame,
     Subscribed,
 )
 from inkwire_gateway.framing import text_frame
+from inkwire_gateway.live_conversation import ConversationCapture
 from inkwire_gateway.live_post import Capture
 from inkwire_gateway.ring import Batch
 
@@ -84,6 +89,39 @@ class NativeWebSocket:
         if first:
             yield text_frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
         yield text_frame(encode(Posts(channel=channel, items=list(items))))
+
+    def conversation(
+        self, channel: str, capture: ConversationCapture, request_id: int | None, *, first: bool
+    ) -> Iterator[bytes]:
+        """See :class:`Dialect`."""
+        if first:
+            yield text_frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
+        frame = ConversationFrame(
+            channel=channel,
+            conversation=capture.conversation,
+            older=capture.older,
+            position=Position(epoch=capture.epoch, seq=capture.seq),
+        )
+        yield text_frame(encode(frame))
+
+    def conversation_event(self, channel: str, epoch: str, batch: Batch) -> bytes:
+        """See :class:`Dialect`. Nothing in the head or the position would be escaped by JSON."""
+        head = f'{{"type":"conversation_event","channel":"{channel}","name":"{batch.name}","event":'
+        position = f',"position":{{"epoch":"{epoch}","seq":{batch.seq}}}}}'
+        return text_frame(head.encode() + batch.raw + position.encode())
+
+    def here(
+        self, channel: str, members: Sequence[PresentMember], request_id: int | None, *, first: bool
+    ) -> Iterator[bytes]:
+        """See :class:`Dialect`."""
+        if first:
+            yield text_frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
+        yield text_frame(encode(Here(channel=channel, members=list(members))))
+
+    def presence(self, channel: str, batch: Batch) -> bytes:
+        """See :class:`Dialect`. ``raw`` is a JSON object that is not empty: its fields are the frame's."""
+        head = f'{{"type":"{batch.name}","channel":"{channel}",'
+        return text_frame(head.encode() + batch.raw[1:])
 
 
 NATIVE = NativeWebSocket()

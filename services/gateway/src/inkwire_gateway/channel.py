@@ -1,0 +1,133 @@
+"""What readers follow: a ring of recent events, the readers, and how far those were sent. Pure.
+
+Channels of conversations are in conversation_channel.py and presence_channel.py.
+"""
+
+from dataclasses import dataclass
+from itertools import chain
+
+from inkwire_contracts.topology import PRESENCE_TTL_S
+from inkwire_gateway.dialects import Dialect
+from inkwire_gateway.live_post import LivePost
+from inkwire_gateway.owner_feed import OwnerFeed
+from inkwire_gateway.ring import Batch, Ring
+from inkwire_gateway.send_queue import Write
+from inkwire_gateway.subscription import State, Subscription, TooSlow
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """Bounds of one channel's memory."""
+
+    ring_events: int = 2_000
+    ring_bytes: int = 1024 * 1024
+    buffer_events: int = 10_000
+    presence_ttl_s: float = PRESENCE_TTL_S
+
+
+@dataclass(slots=True)
+class Group:
+    """Readers of one dialect that are up to date. Tuples are replaced, never changed: a write may pause a reader."""
+
+    subscriptions: tuple[Subscription, ...] = ()
+    writes: tuple[Write, ...] = ()
+
+
+class Channel:
+    """What all channels have in common. Those of the same name and another ``owner`` are others."""
+
+    def __init__(self, name: str, owner: str, ring: Ring) -> None:
+        self.name = name
+        self.owner = owner
+        self.ring = ring
+        self.sent_seq = 0
+        self.ready = False
+        """Whether readers can be attached."""
+        self.subscriptions: set[Subscription] = set()
+        """All readers, those who wait for the channel included."""
+        self.groups: dict[Dialect, Group] = {}
+
+    @property
+    def waiting(self) -> list[Subscription]:
+        """Readers who have not been attached yet."""
+        return [s for s in self.subscriptions if s.state is State.JOINING]
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody reads it, or something else needs it."""
+        return bool(self.subscriptions)
+
+    def can_recover(self, subscription: Subscription) -> bool:
+        """Whether everything after the reader's position is in memory."""
+        return False
+
+    def begin(self, subscription: Subscription, *, first: bool) -> None:
+        """Catch up from how things stand. The caller has flushed the channel, so that this is at ``sent_seq``.
+
+        Raises:
+            TooSlow: there is no such thing.
+        """
+        raise NotImplementedError
+
+    def tell_live(self, subscription: Subscription) -> bytes | None:
+        """The frame that ends a catch-up by events, if there is one."""
+        return None
+
+    def frame(self, dialect: Dialect, batch: Batch) -> bytes:
+        """What readers are sent of an event, or of merged ones."""
+        return dialect.event(self.name, batch)
+
+    def left(self, subscription: Subscription) -> None:
+        """A reader is gone."""
+
+    def close(self) -> None:
+        """Take nothing in any more; the channel is forgotten."""
+
+
+class PostChannel(Channel):
+    """``post:<id>`` of one owner; under another name a reply, for the members of its conversation."""
+
+    def __init__(self, owner: str, post: str, limits: HubLimits, *, name: str = "", conversation: str = "") -> None:
+        ring = Ring(limits.ring_events, limits.ring_bytes)
+        super().__init__(name or f"post:{post}", owner, ring)
+        self.post = post
+        self.conversation = conversation
+        """Of a reply: where it must belong."""
+        self.live = LivePost(post, ring, max_buffer=limits.buffer_events)
+
+    def begin(self, subscription: Subscription, *, first: bool) -> None:
+        """See :class:`Channel`."""
+        capture = self.live.capture()
+        frames = subscription.dialect.catch_up(self.name, capture, subscription.request_id, first=first)
+        live = subscription.dialect.live(self.name, capture.epoch, capture.seq)
+        subscription.begin(capture.seq, chain(frames, (live,)), live_told=True)
+
+    def tell_live(self, subscription: Subscription) -> bytes:
+        """See :class:`Channel`."""
+        return subscription.dialect.live(self.name, self.live.epoch, subscription.cursor)
+
+    def can_recover(self, subscription: Subscription) -> bool:
+        """See :class:`Channel`."""
+        position = subscription.position
+        return position is not None and position.epoch == self.live.epoch and self.ring.covers(position.seq)
+
+    def is_ahead(self, subscription: Subscription) -> bool:
+        """Whether the reader has seen more than this process: then something has not arrived here yet."""
+        position = subscription.position
+        return position is not None and position.epoch == self.live.epoch and position.seq > self.live.seq
+
+    def close(self) -> None:
+        """See :class:`Channel`."""
+        self.live.close()
+
+
+class UserChannel(Channel):
+    """``user:<owner>``: lifecycle events, numbered here, without replay."""
+
+    def __init__(self, owner: str, limits: HubLimits) -> None:
+        super().__init__(f"user:{owner}", owner, Ring(limits.ring_events, limits.ring_bytes))
+        self.feed = OwnerFeed()
+
+    def begin(self, subscription: Subscription, *, first: bool) -> None:
+        """There is no snapshot of this channel; the client comes back and gets the list."""
+        raise TooSlow

@@ -1,0 +1,65 @@
+"""``conversation:<id>``: what its members follow, and what the channels of its answers and of its presence hang on."""
+
+from inkwire_gateway.channel import Channel, HubLimits
+from inkwire_gateway.dialects import Dialect
+from inkwire_gateway.live_conversation import LiveConversation
+from inkwire_gateway.ring import Batch, Ring
+from inkwire_gateway.subscription import Subscription
+
+
+class ConversationChannel(Channel):
+    """Shared by all members. Applicants for its parts wait here too, until it is known whether they are members."""
+
+    def __init__(self, conversation: str, limits: HubLimits) -> None:
+        ring = Ring(limits.ring_events, limits.ring_bytes)
+        super().__init__(f"conversation:{conversation}", "", ring)
+        self.conversation = conversation
+        self.live = LiveConversation(conversation, ring, max_buffer=limits.buffer_events)
+        self.parts: set[Channel] = set()
+        """Channels of answers and of presence: they need to know who is a member."""
+        self.roster: frozenset[str] = frozenset()
+        """Who is let in, as it was enforced last."""
+
+    @property
+    def in_use(self) -> bool:
+        """See :class:`Channel`."""
+        return bool(self.subscriptions or self.parts)
+
+    def begin(self, subscription: Subscription, *, first: bool) -> None:
+        """See :class:`Channel`."""
+        capture = self.live.capture()
+        frames = subscription.dialect.conversation(self.name, capture, subscription.request_id, first=first)
+        subscription.begin(capture.seq, frames, live_told=True)
+
+    def can_recover(self, subscription: Subscription) -> bool:
+        """See :class:`Channel`."""
+        position = subscription.position
+        return position is not None and position.epoch == self.live.epoch and self.ring.covers(position.seq)
+
+    def is_ahead(self, subscription: Subscription) -> bool:
+        """Whether the reader has seen more than this process."""
+        position = subscription.position
+        return position is not None and position.epoch == self.live.epoch and position.seq > self.live.seq
+
+    def reaches_back(self, subscription: Subscription) -> bool:
+        """Whether the reader resumes from before the ring, so that the log may have what it needs."""
+        position = subscription.position
+        wants = subscription.name == self.name and position is not None
+        return wants and position is not None and position.epoch == self.live.epoch and position.seq < self.ring.floor
+
+    def lets_in(self, subscription: Subscription) -> bool:
+        """Whether the reader is a member."""
+        return subscription.who.user in self.live.roster
+
+    def refusal(self, subscription: Subscription) -> str:
+        """Why somebody is not let in who asks: strangers are told nothing."""
+        knows_it = self.live.is_deleted and self.live.conversation.member(subscription.who.user) is not None
+        return "conversation_gone" if knows_it else "not_found"
+
+    def frame(self, dialect: Dialect, batch: Batch) -> bytes:
+        """See :class:`Channel`."""
+        return dialect.conversation_event(self.name, self.live.epoch, batch)
+
+    def close(self) -> None:
+        """See :class:`Channel`."""
+        self.live.close()

@@ -1,0 +1,179 @@
+"""Keeps the channels of conversations whole, and lets in their members alone. Awaits ports, does no I/O."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from inkwire_chassis.logs import get_logger
+from inkwire_gateway.conversation_channel import ConversationChannel
+from inkwire_gateway.live_conversation import LoadedConversation, complete_after
+from inkwire_gateway.live_post import Phase, Verdict
+from inkwire_gateway.ports import ConversationHistory, Damaged, LiveTail, OnConversation
+from inkwire_gateway.presence_channel import PresenceChannel
+from inkwire_gateway.subscription import State, Subscription
+from inkwire_gateway.upkeep import REFILL_TRIES, Desk, NotFollowable, Upkeep, delay_s
+
+
+class ConversationUpkeep:
+    """See the module's docstring.
+
+    Args:
+        enter: has a reader who is let in follow a part of the conversation, an answer or presence.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        tail: LiveTail,
+        history: ConversationHistory,
+        enter: Callable[[ConversationChannel, Subscription], None],
+    ) -> None:
+        self._desk = desk
+        self._tail = tail
+        self._history = history
+        self._enter = enter
+
+    def attach_at_once(self, channel: ConversationChannel, subscription: Subscription) -> bool:
+        """Let a reader in if nothing has to be read for it. Who is no member here may have become one just now."""
+        ready = channel.ready and channel.live.phase is Phase.LIVE and channel.lets_in(subscription)
+        if not ready or channel.is_ahead(subscription) or channel.reaches_back(subscription):
+            return False
+        self._let_in(channel, subscription)
+        return True
+
+    def of_another_log(self, channel: ConversationChannel) -> bool:
+        """Whether the log that came back is not the one that the channel was read from."""
+        return channel.ready and channel.live.epoch != self._desk.conversation_epoch
+
+    async def see_to(self, channel: ConversationChannel, upkeep: Upkeep) -> None:
+        """Bring the channel up to date, let in who is a member and refuse the others.
+
+        Raises:
+            NotFollowable: there is no such conversation.
+            Damaged: an event of it cannot be read.
+        """
+        joined_before = set(channel.waiting)
+        if upkeep.watch is None:
+            upkeep.watch = await self._desk.insist(
+                lambda: self._tail.watch_conversation(channel.conversation, self._on_message(channel, upkeep))
+            )
+        await self._desk.certain.wait()
+        seq = channel.live.seq
+        verdict = Verdict.DAMAGED if upkeep.anew else await self._repair(channel)
+        if verdict is Verdict.DAMAGED:
+            await self._load(channel, upkeep)
+        quiet = channel.live.seq == seq and not channel.waiting
+        wanted_s = upkeep.patience_s * 2 if quiet else self._desk.times.silence_s
+        upkeep.patience_s = min(wanted_s, self._desk.times.max_silence_s)
+        await self._deepen(channel)
+        for subscription in channel.waiting:
+            if subscription in joined_before and verdict is not Verdict.GAP:
+                self._decide(channel, subscription)
+            else:
+                self.attach_at_once(channel, subscription)
+
+    def _decide(self, channel: ConversationChannel, subscription: Subscription) -> None:
+        if channel.lets_in(subscription):
+            self._let_in(channel, subscription)
+        else:
+            self._desk.refuse(subscription, channel.refusal(subscription))
+
+    def _let_in(self, channel: ConversationChannel, subscription: Subscription) -> None:
+        if subscription.name == channel.name:
+            self._desk.hub.attach(channel, subscription)
+        else:
+            self._enter(channel, subscription)
+
+    async def _load(self, channel: ConversationChannel, upkeep: Upkeep) -> None:
+        upkeep.anew = True
+        channel.live.suspend()
+        loaded = await self._of_this_log(channel)
+        if loaded is None:
+            raise NotFollowable("not_found")
+        verdict = channel.live.start(loaded)
+        self._call_roll(channel)
+        self._desk.hub.started(channel)
+        if verdict is Verdict.GAP:
+            verdict = await self._repair(channel)
+        if verdict is Verdict.DAMAGED:
+            raise Damaged("a live message of a conversation cannot be read")
+        upkeep.anew = False
+
+    async def _of_this_log(self, channel: ConversationChannel) -> LoadedConversation | None:
+        """The conversation; one that was read while the broker was being replaced is read once more."""
+        resumed = [s.position.seq for s in channel.waiting if s.name == channel.name and s.position is not None]
+        since = min(resumed, default=None)
+        while True:
+            loaded = await self._desk.insist(lambda: self._history.load(channel.conversation, since=since))
+            await self._desk.certain.wait()
+            if loaded is None or self._desk.conversation_epoch in (None, loaded.epoch):
+                return loaded
+
+    async def _repair(self, channel: ConversationChannel) -> Verdict:
+        """Compare with the log's leader and read what is missing."""
+        live, desk = channel.live, self._desk
+        outages = desk.outages
+        for attempt in range(REFILL_TRIES):
+            newest = await desk.insist(lambda: self._history.newest_seq(channel.conversation))
+            if newest <= live.seq and live.phase is Phase.LIVE:
+                other = newest < live.seq and await desk.insist(self._history.epoch) != live.epoch
+                return Verdict.DAMAGED if other else Verdict.OK
+            if attempt:
+                await asyncio.sleep(delay_s(attempt))
+            desk.hub.counters.repairs += 1
+            events = await desk.insist(
+                partial(self._history.events_after, channel.conversation, live.seq, newest=newest)
+            )
+            if outages != desk.outages:
+                return Verdict.GAP
+            live.refill(events)
+            self._settle(channel)
+        get_logger().warning("events are missing in the log", conversation=channel.conversation, seq=live.seq)
+        return Verdict.GAP
+
+    async def _deepen(self, channel: ConversationChannel) -> None:
+        """Read for readers who resume from before the ring what the log still has, once for all of them."""
+        live = channel.live
+        wanted = [s.position.seq for s in channel.waiting if s.position is not None and channel.reaches_back(s)]
+        if not wanted:
+            return
+        outages, since, floor = self._desk.outages, min(wanted), channel.ring.floor
+        events = await self._desk.insist(
+            lambda: self._history.events_after(channel.conversation, since - 1, newest=floor)
+        )
+        if outages == self._desk.outages and floor == channel.ring.floor:
+            live.deepen(events, complete_after(events, since))
+
+    def _settle(self, channel: ConversationChannel) -> None:
+        """Have readers told what came in, and those turned out who are no members any more."""
+        self._call_roll(channel)  # first, so that nobody is told what came after the end of membership
+        self._desk.hub.changed(channel)
+
+    def _call_roll(self, channel: ConversationChannel) -> None:
+        if channel.roster == channel.live.roster:
+            return
+        channel.roster = channel.live.roster
+        code = "conversation_gone" if channel.live.is_deleted else "not_a_member"
+        for part in (channel, *channel.parts):
+            for subscription in list(part.subscriptions):
+                applies = part is channel and subscription.state is State.JOINING
+                if not applies and not channel.lets_in(subscription):
+                    self._desk.refuse(subscription, code)
+            if isinstance(part, PresenceChannel):
+                part.tell(part.attendance.admit(channel.roster))
+                self._desk.hub.changed(part)
+
+    def _on_message(self, channel: ConversationChannel, upkeep: Upkeep) -> OnConversation:
+        def on_message(payload: bytes, seq: int, prev: int) -> None:
+            upkeep.silent_since_s = self._desk.clock.monotonic_s()
+            upkeep.patience_s = self._desk.times.silence_s
+            self._desk.hub.counters.events += 1
+            verdict = channel.live.offer(payload, seq, prev)
+            self._settle(channel)
+            if verdict is Verdict.OK:
+                return
+            self._desk.hub.counters.gaps += 1
+            upkeep.anew = upkeep.anew or verdict is Verdict.DAMAGED
+            self._desk.work(channel)
+
+        return on_message

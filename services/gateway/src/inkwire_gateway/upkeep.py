@@ -1,0 +1,133 @@
+"""What the keepers of all kinds of channels share: housekeeping, patience with the broker, and which log it has."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from inkwire_chassis.clock import Clock
+from inkwire_chassis.logs import get_logger
+from inkwire_gateway.channel import Channel
+from inkwire_gateway.hub import Hub
+from inkwire_gateway.ports import Unavailable, Watch
+from inkwire_gateway.subscription import Subscription
+
+RETRY_FIRST_S = 0.05
+RETRY_MAX_S = 1.0
+TELL_AFTER_TRIES = 3
+REFILL_TRIES = 20
+"""Reads of one repair; what is still missing then is read at the next tail check."""
+
+T = TypeVar("T")
+Refuse = Callable[[Subscription, str], None]
+
+
+class NotFollowable(Exception):
+    """The channel cannot be followed, by anybody; ``code`` says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelTimes:
+    """When things are checked and let go; in seconds."""
+
+    sweep_interval_s: float = 0.5
+    silence_s: float = 2.0
+    """A channel that was silent for so long is compared with the log."""
+    max_silence_s: float = 32.0
+    """A conversation that stays silent is compared less and less often, at least so often."""
+    linger_s: float = 30.0
+    """A channel without readers is kept for so long, for those who reload a page."""
+    load_timeout_s: float = 10.0
+    """A reader waits at most so long for a channel; then it is told to try again."""
+    max_loads: int = 64
+    """Reads of log and store at the same time."""
+
+
+class Upkeep:
+    """What belongs to a channel besides what its readers see."""
+
+    __slots__ = ("again", "anew", "idle_since_s", "patience_s", "silent_since_s", "task", "watch")
+
+    def __init__(self, now_s: float, patience_s: float) -> None:
+        self.watch: Watch | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.again = False
+        """There is more to do when the task ends."""
+        self.anew = True
+        """What is here cannot be built upon: load the post, or list the posts, for all readers."""
+        self.silent_since_s = now_s
+        self.patience_s = patience_s
+        """How long it may be silent before it is compared with the log."""
+        self.idle_since_s: float | None = None
+
+
+class Desk:
+    """What the keepers share.
+
+    Args:
+        refuse: tells a reader with an error code that its channel cannot be followed, and forgets it.
+        work: has a channel's task see to it.
+    """
+
+    def __init__(
+        self, hub: Hub, *, clock: Clock, times: ChannelTimes, refuse: Refuse, work: Callable[[Channel], None]
+    ) -> None:
+        self.hub = hub
+        self.clock = clock
+        self.times = times
+        self.refuse = refuse
+        self.work = work
+        self.certain = asyncio.Event()
+        """Not set from a disconnect until it is known which logs have come back."""
+        self.certain.set()
+        self.outages = 0
+        self.post_epoch: str | None = None
+        """The posts' log's identity as it was told after the last reconnect; ``None`` if there was none yet."""
+        self.conversation_epoch: str | None = None
+        """The same of the conversations' log."""
+
+    async def insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until there is an answer; the patience around it is the bound."""
+        attempt = 0
+        while True:
+            try:
+                return await ask()
+            except Unavailable as error:
+                get_logger().debug("asking again", error=str(error))
+            attempt += 1
+            await asyncio.sleep(delay_s(attempt))
+
+    async def insist_for_ever(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
+        """Without bound: streams may be provisioned an hour later. Told once; readiness says it all the while."""
+        attempt = 0
+        while True:
+            try:
+                return await ask()
+            except Unavailable as error:
+                if attempt == TELL_AFTER_TRIES:
+                    get_logger().warning(f"{what} does not tell which one it is; asking on", error=str(error))
+            attempt += 1
+            await asyncio.sleep(delay_s(attempt))
+
+    @asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
+        """A bound around what is insisted on.
+
+        Raises:
+            Unavailable: it is reached.
+        """
+        try:
+            async with asyncio.timeout(self.times.load_timeout_s):
+                yield
+        except TimeoutError:
+            raise Unavailable("no answer in time") from None
+
+
+def delay_s(attempt: int) -> float:
+    """How long to wait before a next try."""
+    return float(min(RETRY_FIRST_S * 2 ** min(attempt, 10), RETRY_MAX_S))
