@@ -141,6 +141,14 @@ class SimServer:
         found = self.control("GET", f"requests/{request_id}/chunks")
         return found["sent_at_ms"], found["chars"]
 
+    def record_prompts(self, on: bool = True) -> None:
+        self.control("PUT", "recording", {"prompts": on})
+
+    def messages(self, request_id: str) -> list[tuple[str, str]]:
+        """Role and text of each message that a recorded chat request sent."""
+        found = self.control("GET", f"requests/{request_id}/messages")["messages"]
+        return [(message["role"], message["text"]) for message in found]
+
     def refuse(self, seconds: float) -> None:
         """Refuse new connections for so long, control calls included."""
         self.control("POST", "refuse", {"seconds": seconds})

@@ -21,7 +21,8 @@ from inkwire_openai_sim.exchange import Exchange
 from inkwire_openai_sim.faults import Chosen
 from inkwire_openai_sim.limits import RateWindow
 from inkwire_openai_sim.pacing import Pacer
-from inkwire_openai_sim.request_log import Endpoint, RequestRecord, preview
+from inkwire_openai_sim.prompt import message_text
+from inkwire_openai_sim.request_log import MAX_KEPT_CHARS, Endpoint, RequestRecord, preview
 from inkwire_openai_sim.state import CHAT_MODELS, SIMULATOR, Simulator
 from inkwire_openai_sim.wire import Encoder, StreamPlan, dumps
 
@@ -226,6 +227,8 @@ async def _complete(request: web.Request, record: RequestRecord, raw: bytes) -> 
         raise ApiError(404, "This is not a chat model and thus not supported in the v1/chat/completions endpoint.",
                        param="model")  # fmt: skip
     chosen = _note(request, chat.model, chat.prompt, stream=chat.stream, format=chat.format)
+    if request.app[SIMULATOR].log.prompts and len(chat.prompt) <= MAX_KEPT_CHARS:
+        record.messages = [(str(message["role"]), message_text(message)) for message in chat.messages]
     completion = compose(chat, request.app[SIMULATOR].seed)
     record.prompt_tokens = completion.prompt_tokens
     plan = StreamPlan(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from inkwire_openai_sim.chat_request import ChatRequest
+from inkwire_openai_sim.conversation import read_talk, speak
 from inkwire_openai_sim.errors import ApiError
 from inkwire_openai_sim.prompt import read_brief
 from inkwire_openai_sim.schema_text import UnsupportedSchema, generate
@@ -46,7 +47,8 @@ def compose(request: ChatRequest, seed: int) -> Completion:
 def _text(request: ChatRequest, seed: int) -> str:
     brief = read_brief(request.messages)
     if request.format == "text":
-        return write(brief, seed, request.prompt)
+        talk = read_talk(request.messages)
+        return write(brief, seed, request.prompt) if talk is None else speak(talk, seed, request.prompt)
     schema = request.schema if request.schema is not None else JSON_OBJECT_SCHEMA
     rng = seeded(seed, brief.title, request.prompt, json.dumps(schema, sort_keys=True))
     try:

@@ -29,6 +29,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/control/requests", get_requests)
     app.router.add_delete("/control/requests", delete_requests)
     app.router.add_get("/control/requests/{id}/chunks", get_chunks)
+    app.router.add_get("/control/requests/{id}/messages", get_messages)
     app.router.add_put("/control/recording", put_recording)
     app.router.add_post("/control/refuse", post_refuse)
 
@@ -125,12 +126,23 @@ async def get_chunks(request: web.Request) -> web.Response:
     return web.json_response({"sent_at_ms": record.chunk_times_ms, "chars": record.chunk_chars})
 
 
+async def get_messages(request: web.Request) -> web.Response:
+    """The whole prompt of a chat request, as messages."""
+    record = request.app[SIMULATOR].log.find(request.match_info["id"])
+    if record is None or record.messages is None:
+        raise ApiError(404, "No messages: unknown id, or recorded before PUT /control/recording.")
+    return web.json_response({"messages": [{"role": role, "text": text} for role, text in record.messages]})
+
+
 async def put_recording(request: web.Request) -> web.Response:
-    """Switch the recording of chunk times on or off, for requests from now on."""
-    body = await _object(request, "chunk_times")
-    if not isinstance(body.get("chunk_times"), bool):
-        raise ApiError(400, "chunk_times must be true or false.", param="chunk_times")
-    request.app[SIMULATOR].log.chunk_times = body["chunk_times"]
+    """Switch the recording of chunk times or of whole prompts on or off, for requests from now on."""
+    log = request.app[SIMULATOR].log
+    body = await _object(request, "chunk_times", "prompts")
+    for name in sorted(body) or ["chunk_times"]:
+        if not isinstance(body.get(name), bool):
+            raise ApiError(400, f"{name} must be true or false.", param=name)
+    log.chunk_times = body.get("chunk_times", log.chunk_times)
+    log.prompts = body.get("prompts", log.prompts)
     return web.json_response(body)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,11 +81,10 @@ def read_brief(messages: list[dict[str, Any]]) -> Brief:
     last_user = next((message_text(m) for m in reversed(messages) if m.get("role") == "user"), "")
     title = _first(_TITLE_PATTERNS, newest_first)
     heading = _first(_HEADING_PATTERNS, newest_first[:1])
-    first_line = next((line.strip() for line in last_user.splitlines() if line.strip()), "")
     return Brief(
-        title=title or _clean(first_line) or "Notes",
+        title=title or first_words(last_user),
         heading=heading,
-        target_words=_target_words(newest_first),
+        target_words=words_wanted(newest_first),
         points=_points(last_user),
         explicit_title=title is not None,
         text_max_chars=next((int(m["n"]) for m in map(_TEXT_CHARS.search, newest_first) if m), None),
@@ -105,7 +105,12 @@ def _clean(text: str) -> str:
     return text[:MAX_TITLE_CHARS].rstrip()
 
 
-def _target_words(texts: list[str]) -> int | None:
+def first_words(text: str) -> str:
+    """The first line that says something, as a title."""
+    return _clean(next((line.strip() for line in text.splitlines() if line.strip()), "")) or "Notes"
+
+
+def words_wanted(texts: Iterable[str]) -> int | None:
     """The last wish of the newest message that has one."""
     for text in texts:
         for pattern in (_WORDS_CLEAR, _WORDS_VAGUE):

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 REQUEST_LOG_CAP: Final = 2_000  # records; the oldest is dropped
 PREVIEW_CHARS: Final = 200  # of the beginning, and as many of the end
+MAX_KEPT_CHARS: Final = 400_000  # of one recorded prompt; a longer one is not kept
 MAX_CHUNK_TIMES: Final = 20_000  # for each record; later chunks are sent but not timed
 MAX_HEADERS: Final = 16
 MAX_HEADER_CHARS: Final = 200
@@ -58,6 +59,7 @@ class RequestRecord:
     close_reason: CloseReason | None = None
     chunk_times_ms: list[float] | None = None
     chunk_chars: list[int] | None = None
+    messages: list[tuple[str, str]] | None = None
 
     def sent(self, chunks: list[str], at_ms: float) -> None:
         """These deltas were handed to the socket."""
@@ -82,8 +84,8 @@ class RequestRecord:
         self.finish("client_closed")
 
     def as_json(self) -> dict[str, Any]:
-        """The record without the times of single chunks."""
-        skip = ("chunk_times_ms", "chunk_chars")
+        """The record without the times of single chunks and without whole prompts."""
+        skip = ("chunk_times_ms", "chunk_chars", "messages")
         return {name: getattr(self, name) for name in self.__slots__ if name not in skip}
 
 
@@ -94,6 +96,7 @@ class RequestLog:
         self._records: deque[RequestRecord] = deque(maxlen=REQUEST_LOG_CAP)
         self.total = 0
         self.chunk_times = False
+        self.prompts = False
 
     def open(self, request_id: str, headers: Mapping[str, str], endpoint: Endpoint = "chat") -> RequestRecord:
         """A new record. Keys and the SDK's own description of itself are not kept."""
