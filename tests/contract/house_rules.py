@@ -74,7 +74,10 @@ ONLY_IMPORTERS = {
     "faststream": ("services/api/*", "services/persister/*"),
     "pypdfium2": FORMATS,
     "selectolax": FORMATS,
-    "openai": ("services/generator/src/inkwire_generator/adapters/*",),
+    "openai": (
+        "services/api/src/inkwire_api/adapters/embeddings.py",
+        "services/generator/src/inkwire_generator/adapters/*",
+    ),
 }
 CONTRACTS_THIRD_PARTY = frozenset({"pydantic", "pydantic_core"})
 # A package that another one re-exports and pins: declaring the other is enough.

@@ -123,6 +123,13 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "Unsupported kind of document",
         "Upload text, Markdown, HTML, PDF or DOCX.",
     ),
+    (
+        "malformed_upload",
+        400,
+        "The upload is not valid",
+        "Send multipart/form-data with one part named file, or the file itself and its name in the query.",
+    ),
+    ("upload_too_slow", 408, "The upload took too long", "Send the file again, or in parts."),
     # Conversations
     ("not_a_member", 403, "Not a member", "Ask the conversation's owner to add you."),
     ("owner_only", 403, "Not allowed", "Only the owner of the conversation may do that."),

@@ -13,6 +13,7 @@ from inkwire_api import __version__
 from inkwire_api.adapters.assets import load_assets
 from inkwire_api.adapters.conversations import JetStreamConversations
 from inkwire_api.adapters.dead_letters import JetStreamDeadLetters
+from inkwire_api.adapters.embeddings import PassageEmbeddings
 from inkwire_api.adapters.exports import Exports
 from inkwire_api.adapters.log import JetStreamLog
 from inkwire_api.adapters.middleware import BodyLimit, RequestContext
@@ -22,6 +23,7 @@ from inkwire_api.answers import Answers
 from inkwire_api.conversation_access import ConversationAccess
 from inkwire_api.conversing import Conversations
 from inkwire_api.dead_letters import DeadLetters
+from inkwire_api.documents import Documents
 from inkwire_api.mentioning import Mentions
 from inkwire_api.messaging import Messages
 from inkwire_api.posts import LOG_FULL_RATIO, Limits, Posts
@@ -32,6 +34,7 @@ from inkwire_api.routes import (
     analytics,
     conversations,
     dead_letters,
+    documents,
     error_handlers,
     exports,
     health,
@@ -58,6 +61,8 @@ from inkwire_chassis.logs import get_logger
 from inkwire_chassis.nats_connection import connection_options, probe, server_list
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import CONVERSATIONS, DLQ, EVENTS, JOBS, Topology, topology
+from inkwire_documents.extracting import Extractor
+from inkwire_documents.limits import Limits as ExtractionLimits
 from inkwire_recipes.analysis import with_job_types
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_document_store, open_store
@@ -74,6 +79,7 @@ ROUTERS = tuple(
         steering,
         conversations,
         messages,
+        documents,
         analytics,
         dead_letters,
         tokens,
@@ -143,7 +149,7 @@ def create_app(services: Services) -> FastAPI:
     """The application as it is served."""
     app = bare_app()
     app.state.services = services
-    app.add_middleware(BodyLimit, max_bytes=services.settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=services.settings.max_body_bytes, streamed=documents.STREAMED)
     if services.settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -171,10 +177,11 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[i
     streams = topology()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.store_url))
-        documents = await stack.enter_async_context(open_document_store(settings.store_url))
+        library = await stack.enter_async_context(open_document_store(settings.store_url))
+        embedder = await stack.enter_async_context(_embedder(settings))
         broker, jetstream = await stack.enter_async_context(_broker(settings.nats_url))
         await wait_until_provisioned(jetstream, streams, timeout_s=settings.provision_timeout_s)
-        services = compose(settings, broker, jetstream, store, documents, streams)
+        services = compose(settings, broker, jetstream, store, _documents(settings, library, embedder), streams)
         port = await stack.enter_async_context(
             serve_asgi(create_app(services), host=settings.host, port=settings.port, supervisor=supervisor)
         )
@@ -196,12 +203,20 @@ async def _broker(url: str) -> AsyncIterator[tuple[NatsBroker, JetStream]]:
         await client.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The documents of all owners: where they are kept, and what owners may do with them."""
+
+    store: DocumentStore
+    documents: Documents
+
+
 def compose(
     settings: Settings,
     broker: NatsBroker,
     jetstream: JetStream,
     store: Store,
-    documents: DocumentStore,
+    library: Library,
     streams: Topology,
 ) -> Services:
     """Wire the parts together."""
@@ -210,7 +225,7 @@ def compose(
     log = JetStreamLog(events, clock)
     known = with_job_types(load_recipes(), settings.analysis_job_types)
     jobs = FastStreamJobs(broker)
-    mentions = Mentions(documents)
+    mentions = Mentions(library.store)
     accepting = Posts(
         jobs=jobs,
         log=log,
@@ -246,14 +261,46 @@ def compose(
         ),
         reader=reader,
         exports=Exports(),
+        documents=library.documents,
         keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),
         recipes=known,
         assets=load_assets(),
         config=_config(settings),
-        health=_health(jetstream, store, documents, streams, log),
+        health=_health(jetstream, store, library.store, streams, log),
         clock=clock,
         new_id=new_id,
     )
+
+
+def _documents(settings: Settings, store: DocumentStore, embedder: PassageEmbeddings | None) -> Library:
+    documents = Documents(
+        store=store,
+        reader=Extractor(),
+        embedder=embedder,
+        limiter=RateLimiter(per_s=settings.uploads_per_s, burst=settings.uploads_burst),
+        limits=ExtractionLimits(max_bytes=settings.document_max_bytes),
+        max_documents=settings.max_documents,
+        clock=SystemClock(),
+        new_id=new_id,
+    )
+    return Library(store, documents)
+
+
+@asynccontextmanager
+async def _embedder(settings: Settings) -> AsyncIterator[PassageEmbeddings | None]:
+    """Embeds passages; None where no model is configured."""
+    if not settings.embedding_model:
+        yield None
+        return
+    embedder = PassageEmbeddings(
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key.get_secret_value(),
+        model=settings.embedding_model,
+    )
+    try:
+        yield embedder
+    finally:
+        await embedder.close()
 
 
 @dataclass(frozen=True, slots=True)

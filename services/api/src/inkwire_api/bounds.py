@@ -4,6 +4,8 @@ import math
 import unicodedata
 from typing import Any
 
+from inkwire_contracts.documents import MAX_NAME_CHARS
+
 MAX_TITLE_CHARS = 200
 MAX_JSON_DEPTH = 6
 MAX_JSON_NODES = 1_000
@@ -12,6 +14,11 @@ MAX_JSON_STRING_CHARS = 60_000
 MAX_JSON_INTEGER = 2**53 - 1
 """Beyond it JavaScript would silently read another number."""
 
+MAX_ENDING_CHARS = 10
+"""Of a file's name: kept where the name is cut."""
+
+_QUOTES = str.maketrans(dict.fromkeys('"“”„', "'"))
+"""What ends a quoted mention."""
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _INVISIBLE = frozenset({"Cf", "Zs"})
 
@@ -31,6 +38,20 @@ def clean_title(value: str) -> str:
     if categories & _UNPRINTABLE:
         raise ValueError("must not contain control characters or line breaks")
     return title
+
+
+def clean_name(value: str) -> str:
+    """A file's name as it is shown, found and quoted: without its folder, on one line, short.
+
+    Never refused: what is left of a name that is nothing but signs is "document".
+    """
+    name = unicodedata.normalize("NFC", value).replace("\\", "/").rpartition("/")[2]
+    name = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in name)
+    name = " ".join(name.translate(_QUOTES).split()).strip(" .@") or "document"
+    stem, dot, ending = name.rpartition(".")
+    if dot and len(ending) <= MAX_ENDING_CHARS:
+        return stem[: MAX_NAME_CHARS - len(ending) - 1].strip() + dot + ending
+    return name[:MAX_NAME_CHARS].strip()
 
 
 def check_json(value: dict[str, Any]) -> dict[str, Any]:

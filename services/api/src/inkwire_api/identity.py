@@ -67,6 +67,13 @@ def require_list(principal: Principal) -> None:
     _require_channel(principal, f"user:{principal.owner}")
 
 
+def require_documents(principal: Principal, scope: str) -> None:
+    """Whether the token reaches its owner's documents: it has the scope, and is not for certain channels alone."""
+    principal.require(scope)
+    if principal.channels:
+        raise InkwireError("forbidden_channel", channel=f"user:{principal.owner}")
+
+
 def _require_channel(principal: Principal, channel: str) -> None:
     principal.require("post:read")
     if not principal.may_follow(channel):

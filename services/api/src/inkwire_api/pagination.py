@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from inkwire_api.bounds import MAX_JSON_INTEGER
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.ids import is_id
 
@@ -20,6 +21,7 @@ MAX_CURSOR_CHARS = 256
 _CONVERSATIONS = "conversations"
 """In the place of a filter that no list of posts has."""
 
+_DOCUMENTS = "documents"
 _LETTER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", re.ASCII)
 
@@ -98,6 +100,26 @@ def decode_message_cursor(cursor: str, conversation: str, *, superseded: bool) -
     if not isinstance(message, str) or not is_id(message):
         raise InkwireError("invalid_cursor")
     return message
+
+
+def encode_document_cursor(number: int) -> str:
+    """A cursor behind the document of that number."""
+    return _encoded([number, _DOCUMENTS, None])
+
+
+def decode_document_cursor(cursor: str) -> int:
+    """The number of the last document that was seen.
+
+    Raises:
+        InkwireError: ``invalid_cursor`` unless it came from :func:`encode_document_cursor`.
+    """
+    try:
+        number, kind, _ = _decoded(cursor)
+    except (ValueError, binascii.Error):
+        raise InkwireError("invalid_cursor") from None
+    if type(number) is not int or not 1 <= number <= MAX_JSON_INTEGER or kind != _DOCUMENTS:
+        raise InkwireError("invalid_cursor")
+    return number
 
 
 def is_letter_id(value: str) -> bool:

@@ -1,6 +1,6 @@
 """What the api needs from the world outside, as it sees it; the adapters keep the drivers' errors to themselves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,9 @@ from inkwire_contracts.conversations import Conversation, ConversationEvent
 from inkwire_contracts.dead_letters import LetterKind
 from inkwire_contracts.events import Event
 from inkwire_contracts.fold import Snapshot
+from inkwire_documents.extracting import Extracted, OnProgress
+from inkwire_documents.limits import Limits
+from inkwire_stores.document_ports import Embeddings
 from inkwire_stores.ports import StoredPost
 
 
@@ -89,6 +92,28 @@ class DeadLetterBox(Protocol):
 
     async def remove(self, stream_seq: int) -> bool:
         """Take the letter at that place away; false if there is none."""
+        ...
+
+
+class DocumentReader(Protocol):
+    """Gets the text out of files that nobody has looked at yet, away from this process."""
+
+    async def extract(
+        self, data: bytes, name: str, media_type: str | None, limits: Limits, on_progress: OnProgress | None
+    ) -> Extracted:
+        """The passages of a file; ``on_progress`` is told how many of how many steps are done.
+
+        Raises:
+            InkwireError: it cannot be read, is too large, or too many wait for their turn.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Vectors for passages, so that they are found by meaning too."""
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings | None:
+        """Vectors of the texts in their order; None where there are none to be had, for whatever reason."""
         ...
 
 

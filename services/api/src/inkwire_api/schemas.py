@@ -10,12 +10,13 @@ from inkwire_chassis.auth import MAX_LIFETIME_S
 from inkwire_contracts.account import Account
 from inkwire_contracts.client_frames import Position
 from inkwire_contracts.dead_letters import DeadLetter
-from inkwire_contracts.documents import MAX_NAME_CHARS, Source
+from inkwire_contracts.documents import MAX_NAME_CHARS, Passage, Source
 from inkwire_contracts.events import Metrics, Priority
 from inkwire_contracts.fold import PostStatus, Section, Snapshot, document
 from inkwire_contracts.fold import Problem as RunProblem
 from inkwire_contracts.views import PostSummary, UsageTotals, summary
 from inkwire_recipes.review import ReviewedOutline
+from inkwire_stores.document_ports import DocumentView
 
 EXAMPLE_ID = "k3v5q7wz2m4n6bacbd2f4g6haj"
 
@@ -82,6 +83,19 @@ class PostList(BaseModel):
 
     items: list[PostSummary]
     next_cursor: str | None
+
+
+class DocumentList(BaseModel):
+    """Own documents, newest first. `next_cursor` is null at the end."""
+
+    items: list[DocumentView]
+    next_cursor: str | None
+
+
+class DocumentDetail(DocumentView):
+    """A document with its text, as the passages that it is searched by."""
+
+    content: list[Passage]
 
 
 class ReplayedLetter(BaseModel):

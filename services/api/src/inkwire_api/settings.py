@@ -2,14 +2,17 @@
 
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from inkwire_api.identity import is_loopback
 from inkwire_chassis.settings import TokenSettings
 from inkwire_recipes.analysis import operator_job_types
 from inkwire_recipes.job_types import JobType
+from inkwire_stores.ports import MAX_LIST
 from inkwire_stores.settings import StoreSettings
+
+OPENAI_URL = "https://api.openai.com/v1"
 
 
 class Settings(TokenSettings, StoreSettings):
@@ -30,6 +33,13 @@ class Settings(TokenSettings, StoreSettings):
     """Posts of one owner that have not ended yet; one more is refused."""
     max_body_bytes: int = Field(64 * 1024, ge=1024, le=128 * 1024)
     """A request's body; at most half of what a job may hold, because JSON may double it."""
+    document_max_bytes: int = Field(20 * 1024 * 1024, ge=1024, le=100 * 1024 * 1024)
+    """An uploaded document; whatever is larger is refused while it is read."""
+    max_documents: int = Field(200, ge=1, le=MAX_LIST)
+    """Documents of one owner; one more is refused."""
+    uploads_per_s: float = Field(1.0, gt=0, le=1_000)
+    """New documents of one owner, on average; a burst of ``uploads_burst`` may come at once."""
+    uploads_burst: int = Field(50, ge=1, le=100_000)
     posts_per_s: float = Field(10.0, gt=0, le=10_000)
     """New posts of one owner, on average; a burst of ``posts_burst`` may come at once."""
     posts_burst: int = Field(50, ge=1, le=100_000)
@@ -48,6 +58,13 @@ class Settings(TokenSettings, StoreSettings):
     """The model is the built-in simulator; the page says so."""
     openai_model: str = Field("gpt-4o-mini", validation_alias="OPENAI_MODEL")
     """Shown on the page; the generator uses it."""
+    embedding_model: str = Field("", validation_alias="INKWIRE_EMBEDDING_MODEL")
+    """Model that documents are also searched with by meaning, the same for api and generators; empty: by words alone.
+    The api embeds documents when they are uploaded, and needs OPENAI_API_KEY and OPENAI_BASE_URL for nothing else."""
+    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
+    """Key of the model's provider; servers of your own often need none."""
+    openai_base_url: str = Field(OPENAI_URL, pattern=r"^https?://", validation_alias="OPENAI_BASE_URL")
+    """Any server that speaks OpenAI's chat completions."""
 
     job_types: str = Field("", validation_alias="INKWIRE_JOB_TYPES")
     """Further job types of the analysis recipe, the same as the generators': JSON, best in a file that

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -85,15 +85,20 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Takes a body in before anyone looks at it, so that neither its size nor its slowness can hurt."""
+    """Takes a body in before anyone looks at it, so that neither its size nor its slowness can hurt.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    ``streamed`` are the (method, path) that are let through, because they read their bodies themselves, with bounds of
+    their own.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, streamed: Collection[tuple[str, str]] = ()) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._streamed = frozenset(streamed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it with 413."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or (scope["method"], scope["path"]) in self._streamed:
             return await self._app(scope, receive, send)
         try:
             body = await self._read(scope, receive)

@@ -12,6 +12,7 @@ from inkwire_api.adapters.exports import Exports
 from inkwire_api.answers import Answers
 from inkwire_api.conversing import Conversations
 from inkwire_api.dead_letters import DeadLetters
+from inkwire_api.documents import Documents
 from inkwire_api.identity import bearer_token
 from inkwire_api.messaging import Messages
 from inkwire_api.posts import Posts
@@ -33,6 +34,7 @@ class Services:
     posts: Posts
     reader: Reader
     exports: Exports
+    documents: Documents
     steering: Steering
     dead_letters: DeadLetters
     conversations: Conversations
