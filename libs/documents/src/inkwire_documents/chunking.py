@@ -90,7 +90,7 @@ def _next_word(text: str, start: int) -> int:
         if text[position] == "\n":
             start = position + 1
         position += 1
-    return start if start > 0 and text[start - 1] == "\n" else position
+    return start if text[start - 1 : start] in {"", "\n"} else position
 
 
 def _cut(text: str, start: int, end: int) -> int:

@@ -20,6 +20,8 @@ _BLOCKS = _HEADINGS | frozenset(
     " footer form header hgroup hr html legend li main menu nav ol p pre section summary table tbody tfoot thead tr ul"
     " optgroup search".split()
 )
+_ITEM = "- "
+_CELLS = frozenset({"td", "th"})
 _LISTS = frozenset({"ul", "ol", "menu", "dir"})
 _HIDDEN_STYLE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?:font-size|opacity)\s*:\s*0(?![.\d]*[1-9])",
@@ -46,6 +48,7 @@ class _Walk:
         self._text: list[str] = []
         self._heading = ""
         self._preformatted = self._tables = self._lists = 0
+        self._cells: list[int] = []  # where the text of each open cell begins
 
     def through(self, root: LexborNode) -> Iterator[Block]:
         node: LexborNode | None = root
@@ -59,7 +62,7 @@ class _Walk:
                 node = child
                 continue
             yield from self._leave(node)
-            if node == root:
+            if node.mem_id == root.mem_id:  # equality would compare all below
                 break
             following = node.next
             entering = following is not None
@@ -79,15 +82,18 @@ class _Walk:
             yield from self._border(tag)
         self._count(tag, 1)
         if tag == "li":
-            self._text.append("\n" + "  " * (self._lists - 1) + "- ")
+            self._text.append("\n" + "  " * (self._lists - 1) + _ITEM)
+        elif tag in _CELLS:
+            self._cells.append(len(self._text))
 
     def _leave(self, node: LexborNode) -> Iterator[Block]:
         if not node.is_element_node or not _shown(node):
             return
         tag = node.tag or ""
         self._count(tag, -1)
-        if tag in {"td", "th"}:
-            self._text.append(" | ")
+        if tag in _CELLS and self._cells:
+            start = self._cells.pop()
+            self._text[start:] = [" ".join("".join(self._text[start:]).split()), " | "]
         elif tag in _HEADINGS and not self._tables:
             heading = clean_heading("".join(self._text))
             self._heading = heading or self._heading
@@ -100,7 +106,8 @@ class _Walk:
         if self._tables:
             self._text.append("\n" if tag in {"tr", "caption"} else " ")
         elif self._lists:
-            self._text.append("\n" if tag in _LISTS or tag == "p" else "")
+            if self._text and not self._text[-1].endswith(_ITEM):
+                self._text.append("\n")
         else:
             yield from self._flush()
 
@@ -118,7 +125,7 @@ class _Walk:
     def _flush(self) -> Iterator[Block]:
         text = "".join(self._text)
         self._text.clear()
-        text = "\n".join(line for line in map(_whole_row, text.split("\n")) if line.strip() not in {"", "-"})
+        text = "\n".join(line for line in map(_whole_row, text.split("\n")) if line.strip(" |") not in {"", "-"})
         if text:
             yield Block(text, heading=self._heading)
 

@@ -29,12 +29,12 @@ def read_pdf(data: bytes, limits: Limits, progress: Progress) -> Reading:
         UnreadableError: damaged, cut off, or locked.
         TooManyPagesError: more than ``limits.max_pages``.
     """
+    if b"%%EOF" not in data[-END_BYTES:]:
+        raise UnreadableError("Its end is missing.")
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
         raise UnreadableError(_why(error)) from error
-    if b"%%EOF" not in data[-END_BYTES:]:
-        raise UnreadableError("Its end is missing.")
     pages = len(document)
     if pages > limits.max_pages:
         raise TooManyPagesError

@@ -35,7 +35,7 @@ def read_docx(data: bytes, limits: Limits, progress: Progress) -> Reading:
     _guard(data, limits)
     try:
         document = docx.Document(BytesIO(data))
-    except (KeyError, ValueError, zipfile.BadZipFile, etree.XMLSyntaxError) as error:
+    except (AttributeError, KeyError, ValueError, zipfile.BadZipFile, etree.XMLSyntaxError) as error:
         raise UnreadableError("It is damaged, or no Word document (DOCX).") from error
     return Reading(None, _blocks(document, progress))
 
