@@ -14,6 +14,7 @@ from inkwire_chassis.lifecycle import Supervisor, spawn
 from inkwire_chassis.provisioning import Drift
 from inkwire_contracts import events
 from inkwire_contracts.commands import Job
+from inkwire_contracts.events import Turn
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.topology import EVENTS, JOBS
 from inkwire_stores import StoredPost
@@ -221,6 +222,31 @@ async def test_lists_are_ones_own_in_pages(api: Api) -> None:
     assert [item["title"] for item in published["items"]] == ["P3"]
     wrong = await api.ask("GET", f"/posts?status=failed&cursor={published['next_cursor']}")
     assert wrong.code == "invalid_cursor"
+
+
+async def test_answers_in_conversations_are_listed_only_if_asked_for(api: Api) -> None:
+    """They are posts too, and yet no articles; a cursor of one list is none of the other."""
+    turn = Turn(conversation=new_id(), message=new_id(), reply=new_id())
+    for number in range(4):
+        snapshot = Snapshot(
+            post=new_id(),
+            owner="ana",
+            seq=3,
+            title=f"P{number}",
+            status="published",
+            created_at=f"2026-01-0{number + 1}{AT}",
+            turn=turn if number % 2 else None,
+        )
+        await api.keep(snapshot, stream_seq=number + 1)
+    for status in ("", "&status=published"):
+        articles = (await api.ask("GET", f"/posts?limit=50{status}")).json["items"]
+        assert [(item["title"], item["conversation"]) for item in articles] == [("P2", None), ("P0", None)]
+        first = (await api.ask("GET", f"/posts?limit=3&replies=true{status}")).json
+        rest = (await api.ask("GET", f"/posts?limit=3&replies=true&cursor={first['next_cursor']}{status}")).json
+        assert [item["title"] for item in first["items"] + rest["items"]] == ["P3", "P2", "P1", "P0"]
+        assert first["items"][0]["conversation"] == turn.conversation
+        wrong = await api.ask("GET", f"/posts?cursor={first['next_cursor']}{status}")
+        assert wrong.code == "invalid_cursor"
 
 
 async def test_open_posts_are_capped(nats_url: str, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 
+from inkwire_contracts.documents import DocumentRef
+from inkwire_contracts.events import Turn
 from inkwire_contracts.fold import Snapshot, fold_all
 from inkwire_persister.recovery import has_job, job_of, msg_id, open_run
-from tests.support.post_logs import PostLog, whole_post
+from tests.support.post_logs import PostLog, post_id, whole_post
 
 
 def unfinished() -> PostLog:
@@ -57,6 +59,15 @@ def test_the_job_is_what_was_accepted() -> None:
     job = job_of(folded(log), 2, 7)
     assert job.request == log.events[0].data  # type: ignore[attr-defined]
     assert (job.post, job.owner, job.run, job.delivered) == (log.post, log.owner, 2, 7)
+
+
+def test_a_replys_job_knows_its_conversation_and_documents() -> None:
+    """What was lost with the job and stands in the post comes back with it."""
+    snapshot = folded(unfinished())
+    snapshot.turn = Turn(conversation=post_id(1), message=post_id(2), reply=post_id(3))
+    snapshot.documents = [DocumentRef(document=post_id(4), owner="ana", number=3, name="Policy.pdf")]
+    request = job_of(snapshot, 1, 0).request
+    assert (request.turn, request.documents) == (snapshot.turn, snapshot.documents)
 
 
 def test_everybody_names_the_same_recovery_alike() -> None:

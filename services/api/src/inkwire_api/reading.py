@@ -87,18 +87,21 @@ class Reader:
             raise InkwireError("corrupt")
         return snapshot
 
-    async def page(self, owner: str, *, limit: int, cursor: str | None, status: str | None) -> Page:
-        """The owner's posts, newest first.
+    async def page(
+        self, owner: str, *, limit: int, cursor: str | None, status: str | None, replies: bool = False
+    ) -> Page:
+        """The owner's posts, newest first; those that are replies in conversations only if asked for.
 
         Raises:
             InkwireError: ``invalid_cursor``.
             StoreUnavailable: lists come from the store alone.
         """
-        before = None if cursor is None else pagination.decode_cursor(cursor, status)
-        found = await self._store.list_posts(owner, limit=limit + 1, before=before, status=status)
+        filtered = f"{status or 'any'}, replies too" if replies else status
+        before = None if cursor is None else pagination.decode_cursor(cursor, filtered)
+        found = await self._store.list_posts(owner, limit=limit + 1, before=before, status=status, replies=replies)
         items = found[:limit]
         more = len(found) > limit
-        following = pagination.encode_cursor(items[-1].created_at, items[-1].id, status) if more else None
+        following = pagination.encode_cursor(items[-1].created_at, items[-1].id, filtered) if more else None
         return Page(items, following)
 
     async def usage(self, owner: str | None, *, since: str | None, until: str | None) -> UsageTotals:

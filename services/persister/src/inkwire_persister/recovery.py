@@ -40,9 +40,7 @@ def job_of(snapshot: Snapshot, run: int, deliveries: int) -> Job:
         run: which run.
         deliveries: those that the run's last claim counted; the new job's go on from there.
     """
-    request = RequestedData.model_validate(
-        {name: getattr(snapshot, name) for name in ("title", "recipe", "options", "priority", "pool", "fingerprint")}
-    )
+    request = RequestedData.model_validate({name: getattr(snapshot, name) for name in RequestedData.model_fields})
     return Job(
         post=snapshot.post,
         owner=snapshot.owner,

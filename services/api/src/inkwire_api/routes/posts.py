@@ -101,10 +101,14 @@ async def list_posts(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
     cursor: Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS)] = None,
     status: FilterStatus | None = None,
+    replies: bool = False,
 ) -> PostList:
-    """Newest first. Go on with `next_cursor`, under the same filter, until it is null."""
+    """Newest first. Go on with `next_cursor`, under the same filter, until it is null.
+
+    Answers in conversations are posts too, and left out unless `replies` asks for them.
+    """
     require_list(caller)
-    page = await here.reader.page(caller.owner, limit=limit, cursor=cursor, status=status)
+    page = await here.reader.page(caller.owner, limit=limit, cursor=cursor, status=status, replies=replies)
     response.headers["Cache-Control"] = "no-store"
     return PostList(items=page.items, next_cursor=page.next_cursor)
 
