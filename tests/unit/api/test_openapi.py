@@ -47,6 +47,7 @@ def test_every_operation_of_the_design_is_there(openapi: dict[str, Any]) -> None
         "POST /conversations",
         "GET /conversations",
         "GET /conversations/{conversation}",
+        "GET /conversations/{conversation}/export",
         "PATCH /conversations/{conversation}",
         "DELETE /conversations/{conversation}",
         "PUT /conversations/{conversation}/members/{user}",

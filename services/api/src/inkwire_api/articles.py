@@ -6,6 +6,7 @@ Words and reading time are derived here, where they are read: the text is stored
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ SIGNS_PER_MINUTE = 400
 """Of scripts that are written without blanks between words, where a word cannot be told by them."""
 
 _SIGNS = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_DATES = frozenset({"date", "created_at", "updated_at"})
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """What JSON leaves as it is in a text, and YAML does not take, or takes for a line break."""
 
@@ -106,8 +108,13 @@ def article(snapshot: Snapshot) -> Article:
 
 def as_markdown(found: Article) -> bytes:
     """YAML front matter, an empty line, and the text as it is: from there on ``sha256`` is that of the file."""
-    lines = (f"{name}: {_yaml(name, value)}\n" for name, value in found.facts().items())
-    return f"---\n{''.join(lines)}---\n\n{found.text}".encode()
+    return f"{front_matter(found.facts())}{found.text}".encode()
+
+
+def front_matter(facts: Mapping[str, Any]) -> str:
+    """Facts as YAML front matter with the empty line behind it."""
+    lines = (f"{name}: {_yaml(name, value)}\n" for name, value in facts.items())
+    return f"---\n{''.join(lines)}---\n\n"
 
 
 def as_json(found: Article) -> bytes:
@@ -143,7 +150,7 @@ def _text(value: Any) -> str:
 
 def _yaml(name: str, value: Any) -> str:
     """A value that YAML reads as it was: JSON is YAML, and a date stays one."""
-    if name == "date" and value:
+    if name in _DATES and value:
         return str(value)
     quoted = json.dumps(value, ensure_ascii=False)
     return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)

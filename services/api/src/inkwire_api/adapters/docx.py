@@ -1,4 +1,4 @@
-"""An article as a Word file (OOXML), made from the Markdown's tokens with Word's own styles."""
+"""An article, or a conversation, as a Word file (OOXML), made from the Markdown's tokens with Word's own styles."""
 
 import re
 import zipfile
@@ -22,6 +22,7 @@ from markdown_it.token import Token
 
 from inkwire_api.adapters import markup
 from inkwire_api.articles import Article
+from inkwire_api.transcripts import Transcript
 
 MAX_COLUMNS = 63
 """Word's own limit; what is beyond it stands in the last cell."""
@@ -39,24 +40,49 @@ _ALIGNMENTS = {"center": WD_ALIGN_PARAGRAPH.CENTER, "right": WD_ALIGN_PARAGRAPH.
 
 def as_docx(found: Article) -> bytes:
     """The whole file."""
+    word = _new()
+    _describe(word, found.title, f"sha256:{found.sha256}", found.date)
+    word.core_properties.subject = _property(found.description)
+    word.core_properties.keywords = _property(", ".join(found.tags))
+    _write(word, found.text)
+    return _saved(word)
+
+
+def transcript_as_docx(found: Transcript) -> bytes:
+    """A conversation: each message under a heading with the name of who said it."""
+    word = _new()
+    _describe(word, found.title, f"conversation:{found.id}", found.updated_at)
+    _add_run(word.add_heading(level=1), found.title)
+    for turn in found.turns:
+        _add_run(word.add_heading(level=2), turn.heading)
+        _write(word, turn.shown_text, below=2)
+    return _saved(word)
+
+
+def _new() -> WordDocument:
     word = Document()
-    _describe(word, found)
     code = word.styles.add_style(CODE_STYLE, WD_STYLE_TYPE.PARAGRAPH)
     code.font.name, code.font.size = MONOSPACED, Pt(9)
-    _Writer(word).write(markup.tokens(_NOT_IN_XML.sub("\ufffd", found.text)))
+    return word
+
+
+def _write(word: WordDocument, text: str, *, below: int = 0) -> None:
+    _Writer(word).write(markup.tokens(_NOT_IN_XML.sub("\ufffd", text), below=below))
+
+
+def _saved(word: WordDocument) -> bytes:
     raw = BytesIO()
     word.save(raw)
     return _at_fixed_time(raw)
 
 
-def _describe(word: WordDocument, found: Article) -> None:
+def _describe(word: WordDocument, title: str, identifier: str, date: str) -> None:
     about = word.core_properties
-    about.title = _property(found.title)
-    about.subject = _property(found.description)
-    about.keywords = _property(", ".join(found.tags))
-    about.identifier = f"sha256:{found.sha256}"
+    about.title = _property(title)
+    about.identifier = identifier
+    about.subject = about.keywords = ""
     about.author = about.last_modified_by = about.comments = ""
-    at = _time(found.date)
+    at = _time(date)
     about.created = about.modified = at
 
 

@@ -1,4 +1,4 @@
-"""An article as one HTML file that needs nothing else, and does nothing but be read."""
+"""An article, or a conversation, as one HTML file that needs nothing else, and does nothing but be read."""
 
 import base64
 import hashlib
@@ -8,6 +8,7 @@ import nh3
 
 from inkwire_api.adapters import markup
 from inkwire_api.articles import Article
+from inkwire_api.transcripts import Transcript, shown_time
 
 TAGS = frozenset(
     "a blockquote br code em h1 h2 h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split()
@@ -33,9 +34,12 @@ POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; base-uri 'non
 """No script, nothing from elsewhere; the one style sheet is known by its digest."""
 
 
-def body(text: str) -> str:
-    """A text's Markdown as HTML that is safe to put anywhere; cells have their alignment as a class."""
-    found = markup.tokens(text)
+def body(text: str, *, below: int = 0) -> str:
+    """A text's Markdown as HTML that is safe to put anywhere; cells have their alignment as a class.
+
+    ``below``: as in :func:`markup.tokens`.
+    """
+    found = markup.tokens(text, below=below)
     for token in found:
         if alignment := str(token.attrs.pop("style", "")):
             token.attrSet("class", alignment.removeprefix("text-align:"))
@@ -56,6 +60,25 @@ def as_html(found: Article) -> bytes:
         told.append(f"{found.status}: not the whole article")
     header = " · ".join(filter(None, told))
     tags = f"{', '.join(found.tags)} · " if found.tags else ""
+    footer = f"{escape(tags)}SHA-256 of the Markdown: <code>{found.sha256}</code>"
+    about = (found.title, found.description, ", ".join(found.tags))
+    return _page(about, escape(header), body(found.text), footer)
+
+
+def transcript_as_html(found: Transcript) -> bytes:
+    """A conversation as one file: each message an article under the name of who said it, in UTF-8."""
+    turns = "".join(
+        f"<article>\n<h2>{escape(turn.heading)}</h2>\n{body(turn.shown_text, below=2)}</article>\n"
+        for turn in found.turns
+    )
+    told = " \u00b7 ".join((f"{len(found.turns)} messages", shown_time(found.updated_at)))
+    main = f"<h1>{escape(found.title)}</h1>\n{turns}"
+    return _page((found.title, "", ""), escape(told), main, f"Conversation <code>{escape(found.id)}</code>")
+
+
+def _page(about: tuple[str, str, str], header: str, main: str, footer: str) -> bytes:
+    """``about``: title, description, keywords, as plain text; the rest is HTML that is safe already."""
+    title, description, keywords = map(escape, about)
     return f"""<!doctype html>
 <html>
 <head>
@@ -63,16 +86,16 @@ def as_html(found: Article) -> bytes:
 <meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{escape(found.title)}</title>
-<meta name="description" content="{escape(found.description)}">
-<meta name="keywords" content="{escape(", ".join(found.tags))}">
+<title>{title}</title>
+<meta name="description" content="{description}">
+<meta name="keywords" content="{keywords}">
 <style>{STYLE}</style>
 </head>
 <body>
-<header>{escape(header)}</header>
+<header>{header}</header>
 <main dir="auto">
-{body(found.text)}</main>
-<footer>{escape(tags)}SHA-256 of the Markdown: <code>{found.sha256}</code></footer>
+{main}</main>
+<footer>{footer}</footer>
 </body>
 </html>
 """.encode()

@@ -10,14 +10,20 @@ from urllib.parse import urlsplit
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+LOWEST_HEADING = 6
 SCHEMES = frozenset({"http", "https", "mailto"})
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
-def tokens(text: str) -> list[Token]:
-    """The blocks of a text; their inline children hold allowed links, and no images."""
+def tokens(text: str, *, below: int = 0) -> list[Token]:
+    """The blocks of a text; their inline children hold allowed links, and no images.
+
+    ``below``: the level of the heading that the text stands under; its own headings come so many levels lower.
+    """
     found = _MARKDOWN.parse(text)
     for token in found:
+        if below and token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(LOWEST_HEADING, int(token.tag[1:]) + below)}"
         if token.children:
             token.children = _safe(token.children)
     return found

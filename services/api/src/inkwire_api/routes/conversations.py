@@ -2,8 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
+from inkwire_api.adapters.exports import TRANSCRIPT_FORMS
+from inkwire_api.articles import ExportFormat
 from inkwire_api.conversation_schemas import (
     ChangeConversation,
     ConversationHead,
@@ -19,13 +21,18 @@ from inkwire_api.conversations import MAX_SUBJECT_CHARS
 from inkwire_api.history import newest_first
 from inkwire_api.pagination import DEFAULT_LIMIT, MAX_CURSOR_CHARS, MAX_LIMIT
 from inkwire_api.problems import documented
+from inkwire_api.routes.exports import FILES, file_response
 from inkwire_api.routes.posts import IDENTITY
 from inkwire_api.routes.services import Caller, Here
 from inkwire_api.schemas import EXAMPLE_ID
+from inkwire_api.transcripts import transcript
 from inkwire_contracts.conversations import Member
+from inkwire_contracts.errors import InkwireError
 
 router = APIRouter(tags=["conversations"])
 
+MAX_EXPORT_CHARS = 16_000_000
+"""Text of one exported conversation, all its answers together."""
 NEWEST_MESSAGES = 50
 """Messages that come with a conversation."""
 
@@ -105,6 +112,35 @@ async def get_conversation(
     response.headers["Cache-Control"] = "no-store"
     messages = [message_view(found.conversation, joined) for joined in page.items]
     return view(found, messages, page.next_cursor)
+
+
+@router.get(
+    "/conversations/{conversation}/export",
+    summary="Take a conversation away",
+    response_class=Response,
+    responses={**FILES, **documented(*READING, "invalid_request", "too_long_to_render", "rate_limited")},
+)
+async def export_conversation(
+    conversation: ConversationPath,
+    caller: Caller,
+    here: Here,
+    request: Request,
+    format: ExportFormat = Query("markdown", description="What kind of file."),
+) -> Response:
+    """Markdown, HTML that needs nothing else, JSON with everything that is known, or a Word file.
+
+    Every message stands under the name of who said it, and the time; answers that are being written as far as they
+    are. Superseded messages are left out. What people and models wrote is never markup of the file's own: in Markdown
+    it is quoted, elsewhere its headings come below the file's.
+    """
+    found = (await here.conversations.get(caller, conversation)).conversation
+    standing = found.standing
+    joined = await here.answers.joined(found, standing, max_chars=MAX_EXPORT_CHARS)
+    if len(joined) < len(standing):
+        raise InkwireError("too_long_to_render", limit=MAX_EXPORT_CHARS)
+    whole = transcript(found, joined)
+    form = TRANSCRIPT_FORMS[format]
+    return file_response(request, await here.exports.file(whole, form), form, whole.title)
 
 
 @router.patch(

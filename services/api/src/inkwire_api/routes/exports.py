@@ -1,10 +1,11 @@
 """Finished posts to take away."""
 
 import hashlib
+from typing import Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from inkwire_api.adapters.exports import FORMS
+from inkwire_api.adapters.exports import FORMS, Form
 from inkwire_api.articles import ExportFormat
 from inkwire_api.problems import documented
 from inkwire_api.reading import content_disposition, repr_digest
@@ -14,21 +15,27 @@ from inkwire_api.routes.services import Caller, Here
 router = APIRouter(tags=["posts"])
 
 
+def _media_types() -> dict[str, Any]:
+    return {
+        form.media_type.partition(";")[0]: {
+            "schema": {"type": "string", **({"format": "binary"} if name == "docx" else {})}
+        }
+        for name, form in FORMS.items()
+    }
+
+
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", "content": _media_types()},
+    304: {"description": "Unchanged since the ETag given in If-None-Match."},
+}
+
+
 @router.get(
     "/posts/{post}/export",
     summary="Take a finished post away",
     response_class=Response,
     responses={
-        200: {
-            "description": "The file.",
-            "content": {
-                form.media_type.partition(";")[0]: {
-                    "schema": {"type": "string", **({"format": "binary"} if name == "docx" else {})}
-                }
-                for name, form in FORMS.items()
-            },
-        },
-        304: {"description": "Unchanged since the ETag given in If-None-Match."},
+        **FILES,
         **documented(
             *IDENTITY,
             "forbidden_channel",
@@ -62,11 +69,16 @@ async def export_post(
     found = await here.reader.article(caller.owner, readable(caller, post))
     form = FORMS[format]
     raw = await here.exports.file(found, form)
+    return file_response(request, raw, form, found.title)
+
+
+def file_response(request: Request, raw: bytes, form: Form[Any], title: str) -> Response:
+    """A made file, named after its title; 304 for whoever has it already."""
     sha256 = hashlib.sha256(raw).hexdigest()
     headers = {
         "ETag": f'"{sha256}"',
         "Repr-Digest": repr_digest(sha256),
-        "Content-Disposition": content_disposition(found.title, form.extension),
+        "Content-Disposition": content_disposition(title, form.extension),
         "Cache-Control": "private, no-cache",
         **(form.headers or {}),
     }
