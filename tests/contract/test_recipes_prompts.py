@@ -179,15 +179,15 @@ def test_documents_are_material_and_nothing_else(name: str, trick: str) -> None:
         return f"{trick} {MARK}" if prompt.schema is None else json.dumps(tricked(prompt.schema, trick))
 
     for asked in asked_by(recipe, trick[:100], {}, answer, documents=(named,)):
-        for cites in (True, False):
-            prompt = asked.prompt.with_material(material, cites=cites)
-            assert_fenced(prompt)
-            fenced = [prompt.question.count(f"<{tag}>") for tag in ("passage", "document")]
-            assert fenced == [3, 3], "no passage makes another one, and none takes another's name"
-            assert prompt.system == asked.prompt.system and prompt.history == asked.prompt.history
-            for later in (prompt.continued("It begins"), prompt.repaired(asked.answer, "it is no JSON object")):
-                assert_fenced(later)
-                assert [role for role, _ in later.messages][-3:] == ["user", "assistant", "user"]
+        prompt = asked.prompt.with_material(material, cites=asked.step.in_document)
+        assert_fenced(prompt)
+        fenced = [prompt.question.count(f"<{tag}>") for tag in ("passage", "document")]
+        assert fenced == [3, 3], "no passage makes another one, and none takes another's name"
+        assert prompt.system == asked.prompt.system and prompt.history == asked.prompt.history
+        for later in (prompt.continued("It begins"), prompt.repaired(asked.answer, "it is no JSON object")):
+            (asked_before, *_) = later.messages[-3:]
+            assert asked_before == ("user", prompt.question)
+            assert [role for role, _ in later.messages][-2:] == ["assistant", "user"]
 
 
 @pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS)

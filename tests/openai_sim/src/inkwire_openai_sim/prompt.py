@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from inkwire_openai_sim.material import quotes, without_passages
+
 MAX_TITLE_CHARS: Final = 160
 MAX_TARGET_WORDS: Final = 6_000  # a larger wish is cut to this
 MAX_POINTS: Final = 12
@@ -58,6 +60,8 @@ class Brief:
     explicit_title: bool = False
     text_max_chars: int | None = None
     """Of a field that is called text, where the request names a bound."""
+    quotes: tuple[str, ...] = ()
+    """Sentences of the passages that came along, with their marks, where marks are asked for."""
 
 
 def message_text(message: dict[str, Any]) -> str:
@@ -77,8 +81,9 @@ def prompt_text(messages: list[dict[str, Any]]) -> str:
 
 def read_brief(messages: list[dict[str, Any]]) -> Brief:
     """What the conversation asks for; newest message first, down to its bare first line if no pattern fits."""
-    newest_first = [message_text(m) for m in reversed(messages) if m.get("role") != "assistant"]
-    last_user = next((message_text(m) for m in reversed(messages) if m.get("role") == "user"), "")
+    asked = [message_text(m) for m in messages if m.get("role") != "assistant"]
+    newest_first = [without_passages(text) for text in reversed(asked)]
+    last_user = next((without_passages(message_text(m)) for m in reversed(messages) if m.get("role") == "user"), "")
     title = _first(_TITLE_PATTERNS, newest_first)
     heading = _first(_HEADING_PATTERNS, newest_first[:1])
     return Brief(
@@ -88,6 +93,7 @@ def read_brief(messages: list[dict[str, Any]]) -> Brief:
         points=_points(last_user),
         explicit_title=title is not None,
         text_max_chars=next((int(m["n"]) for m in map(_TEXT_CHARS.search, newest_first) if m), None),
+        quotes=quotes("\n".join(asked)),
     )
 
 

@@ -23,6 +23,9 @@ TITLE_NAMES: Final = frozenset(("title", "post_title", "article_title", "course_
 MOSTLY_EMPTY: Final = 0.7
 """Share of the lists that may be empty by their description and are: findings, warnings."""
 
+QUOTING_NAMES: Final = frozenset(("description", "summary"))
+"""Fields that quote the material, where the request asks for marks."""
+
 OUTLINE_NAMES: Final = frozenset(("sections", "outline", "chapters", "items", "tips", "parts"))
 
 
@@ -196,6 +199,8 @@ class _Generator:
         if pattern := schema.get("pattern"):
             return _matching(str(pattern), name, text, self.rng)
         low, high = int(schema.get("minLength", 0)), schema.get("maxLength")
+        if name in QUOTING_NAMES and high is None and self.brief.quotes:
+            text = f"{text} {self.rng.choice(self.brief.quotes)}"
         if name == "text" and high is None:
             high = self.brief.text_max_chars
         while len(text) < low:

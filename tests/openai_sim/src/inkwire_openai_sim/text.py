@@ -46,10 +46,18 @@ def write(brief: Brief, seed: int, prompt: str = "") -> str:
     topic = understand(brief.title)
     target = brief.target_words or DEFAULT_WORDS
     if brief.heading is not None:
-        return _Writer(topic, brief.heading, brief.points, rng).body(target)
-    if brief.explicit_title and target >= 3 * DEFAULT_WORDS:
-        return _article(topic, target, rng)
-    return _Writer(topic, None, brief.points, rng, reply=not brief.explicit_title).body(target)
+        body = _Writer(topic, brief.heading, brief.points, rng).body(target)
+    elif brief.explicit_title and target >= 3 * DEFAULT_WORDS:
+        body = _article(topic, target, rng)
+    else:
+        body = _Writer(topic, None, brief.points, rng, reply=not brief.explicit_title).body(target)
+    return f"{body}\n\n{_quoted(brief, rng)}" if brief.quotes else body
+
+
+def _quoted(brief: Brief, rng: Random) -> str:
+    """A paragraph from the material: up to two of its sentences."""
+    chosen = rng.sample(brief.quotes, min(2, len(brief.quotes)))
+    return f"The material says: {'; '.join(chosen)}."
 
 
 def _article(topic: Topic, target: int, rng: Random) -> str:
