@@ -173,7 +173,7 @@ async def _gather(processes: Cluster, people: People, store: PostStore) -> Evide
         log = EventLog(jetstream, new_id)
         for person in people.all:
             post = person.evidence
-            await _read_log(log, post)
+            await read_log(log, post)
             post.stored = await store.get(post.post)
             post.download = await people.download(person)
             evidence.posts.append(post)
@@ -188,7 +188,8 @@ async def _no_jobs(jetstream: JetStream) -> bool:
     return bool((await jetstream.stream_info(JOBS))["state"]["messages"] == 0)
 
 
-async def _read_log(log: EventLog, post: PostEvidence) -> None:
+async def read_log(log: EventLog, post: PostEvidence) -> None:
+    """Fill in the events and the claims that the broker has of a post."""
     owner = await owner_of(log, post.post)
     if owner is not None:
         post.log = await log.read(owner, post.post)
