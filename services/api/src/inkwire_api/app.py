@@ -102,20 +102,8 @@ def bare_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (
-        posts,
-        exports,
-        steering,
-        conversations,
-        messages,
-        analytics,
-        dead_letters,
-        tokens,
-        recipes,
-        health,
-        page,
-    ):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     error_handlers.install(app)
     generate = app.openapi
 
