@@ -8,8 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import aiohttp
+
+from inkwire_chassis.auth import KeyRing
+from inkwire_chassis.clock import SystemClock, new_id
 from tests.support.processes import ManagedProcess, process_exists
 from tests.support.wait import eventually_sync
 
@@ -50,6 +54,22 @@ class Stack:
             if part in command and parent == self.process.pid:
                 return int(entry.name)
         raise LookupError(part)
+
+    def mint(self, subject: str, *, name: str = "") -> str:
+        """A token of somebody, signed with this Inkwire's own keys."""
+        keys = KeyRing.parse((self.data / "secrets" / "jwt_keys").read_text().strip(), "inkwire")
+        return keys.mint(subject, now=SystemClock().now(), lifetime_s=3_600, jti=new_id(), name=name)
+
+    async def request(self, method: str, path: str, *, subject: str = "local", **arguments: Any) -> Any:
+        """One call of the API in somebody's name; what it answers as JSON, or None where it answers nothing."""
+        headers = {"Authorization": f"Bearer {self.mint(subject)}"}
+        async with (
+            aiohttp.ClientSession(trust_env=False) as session,
+            session.request(method, self.url + path, headers=headers, **arguments) as answer,
+        ):
+            body = await answer.read()
+            assert answer.status < 400, body
+            return json.loads(body) if body else None
 
     def readyz(self, part: str) -> str:
         """Readiness address of a service, such as ``gateway``, from the settings it was started with."""

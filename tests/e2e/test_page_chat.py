@@ -1,0 +1,166 @@
+"""The page in real browsers: conversations that several people read, and documents that posts are written from."""
+
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.support.stack import Stack, running_stack
+
+ANSWERS = "[data-role=assistant]"
+TITLE = "Explain event sourcing to a cook"
+SETTLED = """(count) => [...document.querySelectorAll('[data-role=assistant]')].filter(
+  (node) => node.dataset.sha256).length === count"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One Inkwire for the tests of this file, fast enough for several turns."""
+    with running_stack(tmp_path_factory.mktemp("up"), "--tokens-per-s", "900") as stack:
+        yield stack
+
+
+@asynccontextmanager
+async def _as(browser: Browser, stack: Stack, subject: str, name: str) -> AsyncIterator[Page]:
+    """Another person's browser, signed in with a token of their own."""
+    context = await browser.new_context()
+    token = stack.mint(subject, name=name)
+    await context.add_init_script(f"sessionStorage.setItem('inkwire.token', {token!r})")
+    try:
+        yield await context.new_page()
+    finally:
+        await context.close()
+
+
+async def _begin(page: Page, stack: Stack, text: str = TITLE) -> str:
+    """Start a conversation from the home form; returns its address once the first answer stands."""
+    await page.goto(stack.url)
+    await page.get_by_role("radio", name="Conversation", exact=True).check()
+    await page.get_by_test_id("title-input").fill(text)
+    await page.get_by_test_id("submit").click()
+    await _settled(page, 1)
+    return page.url
+
+
+async def _settled(page: Page, count: int) -> None:
+    """Wait until so many answers stand there whole."""
+    await page.wait_for_function(SETTLED, arg=count)
+    await expect(page.locator(ANSWERS)).to_have_count(count)
+
+
+async def _say(page: Page, text: str) -> None:
+    await page.get_by_test_id("chat-input").fill(text)
+    await page.get_by_test_id("chat-send").click()
+    await expect(page.get_by_test_id("chat-input")).to_have_value("")
+
+
+async def test_a_conversation_is_answered_titled_and_kept(page: Page, stack: Stack) -> None:
+    """Two turns are answered word by word, the title comes by itself, and a reload shows the very same bytes."""
+    await _begin(page, stack)
+    await expect(page.get_by_test_id("chat-title")).not_to_have_value("")
+    await _say(page, "And **shorter**, please")
+    await _settled(page, 2)
+    await expect(page.locator("[data-role=user] strong")).to_have_text("shorter")
+    replies = await page.evaluate("() => window.inkwire.replies")
+    texts = {post: "".join(s["text"] for s in r["sections"] if s["in_document"]) for post, r in replies.items()}
+    assert len(texts) == 2
+    for post, reply in replies.items():
+        assert hashlib.sha256(texts[post].encode()).hexdigest() == reply["sha256"]
+
+    shown = await page.locator(ANSWERS).all_inner_texts()
+    await page.reload()
+    await _settled(page, 2)
+    again = await page.evaluate("() => window.inkwire.replies")
+    assert {post: "".join(s["text"] for s in r["sections"]) for post, r in again.items()} == texts
+    assert [text.split("\n")[1:] for text in await page.locator(ANSWERS).all_inner_texts()] == [
+        text.split("\n")[1:] for text in shown
+    ]
+
+
+async def test_a_message_is_edited_and_an_answer_written_anew(page: Page, stack: Stack) -> None:
+    """An edited message takes the place of all that followed it; an answer that is written anew takes the old one's."""
+    await _begin(page, stack)
+    first = await page.locator(ANSWERS).get_attribute("data-message")
+    await page.locator(ANSWERS).hover()
+    await page.locator("[data-tool=regenerate]").click()
+    await expect(page.locator(f"[data-message={first}]")).to_have_count(0)
+    await _settled(page, 1)
+
+    await page.locator("[data-role=user]").hover()
+    await page.locator("[data-tool=edit]").click()
+    await expect(page.get_by_test_id("chat-input")).to_have_value(TITLE)
+    await _say(page, "Explain it to a sailor")
+    await expect(page.locator("[data-role=user] .said")).to_have_text(["Explain it to a sailor"])
+    await _settled(page, 1)
+
+
+async def test_two_people_see_each_other_type_and_what_is_answered(browser: Browser, page: Page, stack: Stack) -> None:
+    """Who is added sees the talk, is seen, types, reacts and asks; a stranger and who was removed see nothing."""
+    address = await _begin(page, stack)
+    conversation = address.rpartition("/")[2]
+    async with _as(browser, stack, "bob", "Bob") as bobs, _as(browser, stack, "eve", "Eve") as eves:
+        await bobs.goto(address)
+        await expect(bobs.locator("#notice")).to_contain_text("There is no such conversation")
+        await page.locator(".chat-more summary").click()
+        await page.get_by_test_id("invite-user").fill("bob")
+        await page.get_by_role("button", name="Add", exact=True).click()
+        await expect(page.get_by_test_id("chat-members").locator("li")).to_have_count(2)
+
+        await bobs.goto(address)
+        await expect(bobs.locator(ANSWERS)).to_have_count(1)
+        await expect(page.get_by_test_id("chat-members").locator("[data-here=true]")).to_have_count(2)
+        await bobs.get_by_test_id("chat-input").press_sequentially("Is th")
+        await expect(page.get_by_test_id("typing")).to_have_text("Bob is typing…")
+        await expect(bobs.get_by_test_id("typing")).to_be_empty()
+
+        await _say(bobs, "Is that all?")
+        for reader in (page, bobs):
+            await _settled(reader, 2)
+        texts = [await reader.locator(ANSWERS).last.locator(".said").inner_text() for reader in (page, bobs)]
+        assert texts[0] == texts[1] != ""
+
+        await bobs.locator(ANSWERS).first.hover()
+        await bobs.locator(ANSWERS).first.locator(".picker summary").click()
+        await bobs.locator(ANSWERS).first.get_by_role("button", name="🎉").click()
+        await expect(page.locator(".reaction")).to_have_text("🎉 1")
+
+        await eves.goto(address)
+        await expect(eves.locator("#notice")).to_contain_text("There is no such conversation")
+        await stack.request("DELETE", f"/conversations/{conversation}/members/bob")
+        await expect(bobs.locator("#notice")).to_contain_text("not a member any more")
+        await expect(page.get_by_test_id("chat-members").locator("li")).to_have_count(1)
+
+
+async def test_documents_are_uploaded_mentioned_and_listed_as_sources(page: Page, stack: Stack) -> None:
+    """A file is uploaded, offered at "@", and named with its place at the end of what is written from it."""
+    await page.goto(stack.url)
+    await page.get_by_test_id("to-library").click()
+    policy = "# Policy\n\n## Doors\n\nLock every door at night.\n\n## Windows\n\nClose the windows when it rains.\n"
+    broken = {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7 nothing"}
+    whole = {"name": "policy.md", "mimeType": "text/markdown", "buffer": policy.encode()}
+    await page.get_by_test_id("upload").set_input_files([whole, broken])
+    rows = page.get_by_test_id("documents").locator("li")
+    await expect(page.get_by_test_id("documents")).to_contain_text("policy.md")
+    await expect(rows.locator("[data-failed=true]").or_(page.locator("li[data-failed=true]"))).to_have_count(1)
+
+    await page.locator("a.new").click()
+    await page.get_by_role("radio", name="Course", exact=True).check()
+    title = page.get_by_test_id("title-input")
+    await title.fill("Security training from ")
+    await title.press_sequentially("@poli")
+    await expect(page.get_by_role("option")).to_have_count(1)
+    await title.press("Enter")
+    await expect(title).to_have_value("Security training from @1 ")
+    await page.get_by_test_id("submit").click()
+    await expect(page.get_by_test_id("status")).to_have_text("Published")
+    await expect(page.get_by_test_id("digest")).to_have_attribute("data-state", "verified")
+    sources = page.locator("#article [data-section=sources]")
+    await expect(sources).to_contain_text("policy.md")
+    await expect(sources).to_contain_text("Doors")
+
+    await page.get_by_test_id("to-library").click()
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.locator("li[data-document] .delete").click()
+    await expect(page.locator("li[data-document]")).to_have_count(0)
