@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,14 +41,15 @@ from inkwire_contracts.events import (
     SectionStarted,
     SectionStartedData,
     Started,
+    Turn,
     event_from_dict,
 )
 from inkwire_contracts.fold import Outcome, Snapshot, digest, document, fold
 from inkwire_contracts.topology import EVENTS, topology
 from inkwire_gateway.app import Running, running
 from inkwire_gateway.settings import Settings
-from inkwire_stores import open_store
-from inkwire_stores.ports import PostStore
+from inkwire_stores import Store, open_store
+from tests.support.processes import ManagedProcess
 from tests.support.wait import eventually, scaled_s
 
 SECRET = "k" * 40
@@ -114,9 +116,9 @@ class Author:
         await self.log.append(event, self.held)
         return event
 
-    async def begin(self, *sections: str) -> None:
-        """Request, start and plan the post."""
-        await self.write(GenerateRequested, RequestedData(title="A post", recipe="blog"))
+    async def begin(self, *sections: str, turn: Turn | None = None) -> None:
+        """Request, start and plan the post; with ``turn`` it is an answer in a conversation."""
+        await self.write(GenerateRequested, RequestedData(title="A post", recipe="blog", turn=turn))
         await self.write(Started, {"worker": "test"})
         planned = [PlannedSection(section=s, title=s.upper()) for s in sections]
         await self.write(Planned, PlannedData(sections=planned))
@@ -232,7 +234,7 @@ class Reader:
             self.positions[channel] = frame["position"]
             for each in self.snapshots[channel].sections:
                 assert each.length == len(each.text), "at live every text is whole"
-        elif frame["type"] == "event" and channel.startswith("post:"):
+        elif frame["type"] == "event" and channel.startswith(("post:", "reply:")):
             event = event_from_dict(frame["event"])
             outcome = fold(self.snapshots[channel], event)
             self.outcomes[outcome] += 1
@@ -313,7 +315,7 @@ class World:
 
     gateway: Running
     log: EventLog
-    store: PostStore
+    store: Store
 
     @property
     def port(self) -> int:
@@ -322,14 +324,14 @@ class World:
 
 
 @asynccontextmanager
-async def without_republish(log: EventLog) -> AsyncIterator[None]:
+async def without_republish(log: EventLog, stream: str = EVENTS) -> AsyncIterator[None]:
     """Events are stored but reach no live subscriber, as when the server dies between the two."""
-    config = (await log.jetstream.stream_info(EVENTS))["config"]
-    await log.jetstream.api(f"STREAM.UPDATE.{EVENTS}", {k: v for k, v in config.items() if k != "republish"})
+    config = (await log.jetstream.stream_info(stream))["config"]
+    await log.jetstream.api(f"STREAM.UPDATE.{stream}", {k: v for k, v in config.items() if k != "republish"})
     try:
         yield
     finally:
-        await log.jetstream.api(f"STREAM.UPDATE.{EVENTS}", config)
+        await log.jetstream.api(f"STREAM.UPDATE.{stream}", config)
 
 
 @asynccontextmanager
@@ -349,3 +351,14 @@ async def world(url: str, folder: Path, **overrides: Any) -> AsyncIterator[World
     chosen = settings(url, folder, **overrides)
     async with event_log(url) as log, open_store(chosen.store_url) as store, running_gateway(chosen) as gateway:
         yield World(gateway, log, store)
+
+
+def gateway_process(folder: Path, port: int, **changes: str) -> ManagedProcess:
+    """A gateway as a process of its own, not started yet."""
+    environment = {
+        "INKWIRE_GATEWAY_PORT": str(port),
+        "INKWIRE_STORE_URL": f"sqlite:///{folder / 'posts.sqlite3'}",
+        "INKWIRE_JWT_KEYS": f"k1:{SECRET}",
+        **changes,
+    }
+    return ManagedProcess("gateway", [sys.executable, "-m", "inkwire_gateway.main"], env=environment)

@@ -2,14 +2,22 @@
 
 import asyncio
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from inkwire_contracts.fold import document
-from tests.integration.gateway_support import SECRET, Author, close_code, event_log, narrow_reader, reader, token
+from tests.integration.gateway_support import (
+    SECRET,
+    Author,
+    close_code,
+    event_log,
+    gateway_process,
+    narrow_reader,
+    reader,
+    token,
+)
 from tests.support.ports import free_port
 from tests.support.processes import ManagedProcess, http_status
 from tests.support.servers import NatsFactory
@@ -17,18 +25,7 @@ from tests.support.wait import eventually
 
 pytestmark = pytest.mark.nats
 
-ARGV = [sys.executable, "-m", "inkwire_gateway.main"]
 Keep = Callable[[ManagedProcess], ManagedProcess]
-
-
-def gateway_process(folder: Path, port: int, **changes: str) -> ManagedProcess:
-    environment = {
-        "INKWIRE_GATEWAY_PORT": str(port),
-        "INKWIRE_STORE_URL": f"sqlite:///{folder / 'posts.sqlite3'}",
-        "INKWIRE_JWT_KEYS": f"k1:{SECRET}",
-        **changes,
-    }
-    return ManagedProcess("gateway", ARGV, env=environment)
 
 
 async def test_it_starts_before_its_broker_and_stops_in_order(
