@@ -240,4 +240,4 @@ async def test_it_is_there_after_the_store_was_closed(backend: Backend) -> None:
         kept = await second.get(chat().conversation)
         assert kept == stored(chat())
         newer = stored(at_seq(chat(), 99))
-        assert kept is not None and await second.put(newer, expected=kept.place)
+        assert await second.put(newer, expected=stored(chat()).place)
