@@ -97,7 +97,7 @@ class Api:
 
 
 def _decoded(response: aiohttp.ClientResponse, body: bytes) -> Any:
-    if not response.content_type.endswith("json"):
+    if not response.content_type.endswith(("/json", "+json")) or not body:
         return None
     return json.loads(body)
 

@@ -134,10 +134,11 @@ async def get_document(document: DocumentPath, caller: Caller, here: Here, respo
     summary="Delete a document",
     responses=documented(*IDENTITY, "forbidden_channel", "not_found", "store_unavailable"),
 )
-async def delete_document(document: DocumentPath, caller: Caller, here: Here) -> None:
+async def delete_document(document: DocumentPath, caller: Caller, here: Here) -> Response:
     """Posts that were written from it stay as they are; one that is being written says that it is missing."""
     require_documents(caller, "post:write")
     await here.documents.delete(caller.owner, document)
+    return Response(status_code=204, headers=_PRIVATE)
 
 
 _PRIVATE = {"Cache-Control": "no-store"}
