@@ -76,7 +76,7 @@ export class ChatView {
     for (const id of [...this.#rows.keys()]) if (!known.has(id)) this.#rows.delete(id);
     arrange(
       this.#nodes["chat-messages"],
-      shown.map((message, index) => this.#row(message, state, index === shown.length - 1)),
+      shown.map((message) => this.#row(message, state)),
     );
     this.#head(state);
     this.#typing(state);
@@ -85,7 +85,7 @@ export class ChatView {
     if (this.#following) window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
   }
 
-  #row(message, state, last) {
+  #row(message, state) {
     let row = this.#rows.get(message.message);
     if (!row) {
       row = new MessageView(message, this.#actions);
@@ -93,7 +93,8 @@ export class ChatView {
     }
     const mine = message.author === state.me;
     const reply = message.post ? state.replies.get(message.post) : undefined;
-    row.draw(message, { name: nameOf(message, state), me: state.me, mine, reply, last, busy: this.#busy });
+    const made = state.conversation.recipe !== "chat" && state.conversation.owner === state.me;
+    row.draw(message, { name: nameOf(message, state), me: state.me, mine, reply, made, busy: this.#busy });
     return row.node;
   }
 

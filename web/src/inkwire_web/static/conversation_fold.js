@@ -69,7 +69,9 @@ function message_created(conversation, event, seq) {
   const { data } = event;
   if (messageOf(conversation, data.message)) return;
   const replaces = data.replaces ?? null;
-  if (replaces !== null) supersede(conversation, replaces, data.message);
+  // An answer that comes when its question is superseded already is so from the first, and takes nothing's place.
+  const late = messageOf(conversation, data.reply_to)?.superseded_by ?? null;
+  if (replaces !== null && late === null) supersede(conversation, replaces, data.message);
   conversation.messages.push({
     message: data.message,
     seq,
@@ -80,7 +82,7 @@ function message_created(conversation, event, seq) {
     reply_to: data.reply_to ?? null,
     post: data.post ?? null,
     replaces,
-    superseded_by: null,
+    superseded_by: late,
     reactions: {},
     created_at: event.time,
   });

@@ -29,7 +29,7 @@ export class MessageView {
     const tools = el("div", { class: "tools" });
     this.node = el(
       "li",
-      { class: "message", "data-message": message.message, "data-role": message.role },
+      { class: "turn", "data-message": message.message, "data-role": message.role },
       el("p", { class: "by" }, who, " ", when, " ", state),
       body,
       documents,
@@ -39,7 +39,7 @@ export class MessageView {
     this.#parts = { who, when, state, body, documents, trouble, reactions, tools };
   }
 
-  /** `context`: name, me (the reader's owner token), mine, reply (a snapshot, for the assistant's), last. */
+  /** `context`: name, me (the reader's owner token), mine, reply (a snapshot, for the assistant's), made (there is more to see), busy. */
   draw(message, context) {
     const { who, when, documents } = this.#parts;
     setText(who, context.name);
@@ -103,6 +103,7 @@ export class MessageView {
       }
       if (final) tool("regenerate", "Write anew", () => this.#actions.regenerate(message));
       if (final) tool("copy", "Copy", (event) => this.#actions.copy(message, event.target));
+      if (final && context.made) tools.push(el("a", { href: `/p/${message.post}`, "data-link": true, "data-tool": "made" }, "How it was made"));
     } else if (mine) {
       tool("edit", "Edit", () => this.#actions.edit(message));
     }
