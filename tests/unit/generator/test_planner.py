@@ -7,6 +7,7 @@ import pytest
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import Section, Snapshot
 from inkwire_generator.planner import (
+    MAX_QUERY_CHARS,
     WRITTEN_PERCENT,
     FixPlan,
     Publish,
@@ -15,11 +16,15 @@ from inkwire_generator.planner import (
     find_recipe,
     next_action,
     percent_before,
+    query_of,
+    wanted,
     work_of,
 )
+from inkwire_recipes.analysis import ANALYSIS
 from inkwire_recipes.blog import BLOG
-from inkwire_recipes.recipe import Step
+from inkwire_recipes.recipe import Composed, Prompt, Step
 from tests.support.lives import POST
+from tests.support.material import excerpt, ref
 
 DATA = {"title": "T", "sections": [{"title": "One"}, {"title": "Two"}]}
 
@@ -93,6 +98,60 @@ def test_a_planned_section_may_stand_outside_the_document() -> None:
     last = next_action(BLOG, snapshot)
     assert isinstance(last, WriteSection) and (last.number, last.total) == (2, 2)
     assert work_of(BLOG, snapshot).document == "s0."
+
+
+def test_a_post_with_documents_ends_with_their_list() -> None:
+    """It is planned with the document and made of what the sections noted, whatever recipe the post has."""
+    action = next_action(BLOG, post(OUTLINE, documents=[ref(3)]))
+    assert isinstance(action, FixPlan)
+    assert [section.section for section in action.plan.sections] == ["s0", "s1", "s2", "closing", "sources"]
+    snapshot = post(OUTLINE, done("s0"), Section(section="sources", title="Sources"), documents=[ref(3)])
+    last = next_action(BLOG, snapshot)
+    assert isinstance(last, WriteSection) and last.step.section == "sources"
+    made = wanted(BLOG, work_of(BLOG, snapshot), last.step, snapshot)
+    assert isinstance(made, Composed) and made.text == "\n## Sources\n\n- @3 Security policy.pdf: not used\n"
+
+
+def test_a_section_of_that_name_is_the_recipes_own_without_documents() -> None:
+    """Nothing changes for posts that name none."""
+    snapshot = Snapshot(post=POST, title="Ten tips", recipe="analysis")
+    assert isinstance(wanted(ANALYSIS, work_of(ANALYSIS, snapshot), Step("sources", "Read on"), snapshot), Prompt)
+
+
+@pytest.mark.parametrize(
+    ("title", "prompt", "query"),
+    [
+        ("Keys @1 and @3", Prompt("s", "u", query="Keys @3 in the hall"), "Keys   in the hall"),
+        ('Keys, see @"Security policy.pdf"', Prompt("s", "u"), "Keys, see  \nIntroduction\nfriendly"),
+        ("@security-policy.pdf", Prompt("s", "u"), "Introduction\nfriendly"),
+        ("@1", Prompt("s", "u", query="x" * 9_000), "x" * MAX_QUERY_CHARS),
+    ],
+)
+def test_what_is_looked_for_in_documents(title: str, prompt: Prompt, query: str) -> None:
+    """What the recipe says, else title, section and text options; never the mention, which says only where to look."""
+    snapshot = Snapshot(post=POST, title=title, recipe="blog")
+    assert query_of(work_of(BLOG, snapshot), Step("s0", "Introduction"), prompt).startswith(query)
+
+
+def test_what_is_asked_knows_the_documents() -> None:
+    """A recipe may word its question by them, as the analysis does."""
+    assert work_of(BLOG, post(documents=[ref(3)])).documents == (ref(3),)
+
+
+def test_the_estimate_of_an_unfinished_answer_holds_its_material() -> None:
+    """The passages were paid for with the question."""
+    half = Section(section="s0", title="Introduction", text="# T\n\nIt begins", length=15)
+    snapshot = post(OUTLINE, half, open_section="s0", documents=[ref(3)])
+    plain = behind_open_text({"blog": BLOG}, snapshot)
+    more = behind_open_text({"blog": BLOG}, snapshot, material=(excerpt(ref(3), text="x" * 500),))
+    assert plain is not None and more is not None
+    assert more[0] > plain[0] + 500 and more[1] == plain[1]
+
+
+def test_the_list_of_sources_was_paid_for_by_nobody() -> None:
+    """An attempt that died while it was written left no answer of a model behind."""
+    listed = Section(section="sources", title="Sources", text="\n## Sources\n", length=12)
+    assert behind_open_text({"blog": BLOG}, post(OUTLINE, listed, open_section="sources", documents=[ref(3)])) is None
 
 
 def test_percents_rise_with_the_words() -> None:
