@@ -5,10 +5,11 @@ It is started for one file, confines itself, and holds nothing worth stealing: n
 
 import codecs
 import contextlib
+import encodings
 import os
+import pkgutil
 import sys
 import time
-from encodings.aliases import aliases
 from typing import BinaryIO
 
 from inkwire_documents.confinement import close_doors, limit_resources
@@ -55,9 +56,9 @@ def _answer(order: Order, out: BinaryIO) -> Result | Refusal:
 
 def _load_codecs() -> None:
     """Every text codec: Python loads them from files when they are first asked for."""
-    for name in sorted(set(aliases.values())):
-        with contextlib.suppress(LookupError):  # those of other platforms
-            codecs.lookup(name)
+    for module in pkgutil.iter_modules(encodings.__path__):
+        with contextlib.suppress(LookupError):  # no codec, or one of another platform
+            codecs.lookup(module.name)
 
 
 class _Reporter:

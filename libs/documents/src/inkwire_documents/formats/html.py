@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from inkwire_documents.blocks import Block, clean_heading
 from inkwire_documents.formats.decoding import decode_html
@@ -37,7 +37,10 @@ def read_html(data: bytes, limits: Limits, progress: Progress) -> Reading:
 
 def html_blocks(source: str) -> Iterator[Block]:
     """The blocks of a page or a piece of one."""
-    root = LexborHTMLParser(source.replace("\0", "").encode("utf-8", "replace")).root
+    try:
+        root = LexborHTMLParser(source.replace("\0", "").encode("utf-8", "replace")).root
+    except SelectolaxError as error:
+        raise MemoryError from error  # nothing else makes it give up: to HTML every text is a page
     return iter(()) if root is None else _Walk().through(root)
 
 
@@ -123,6 +126,8 @@ class _Walk:
         self._text.append(text if self._preformatted else _BLANKS.sub(" ", text))
 
     def _flush(self) -> Iterator[Block]:
+        if not self._text:
+            return
         text = "".join(self._text)
         self._text.clear()
         text = "\n".join(line for line in map(_whole_row, text.split("\n")) if line.strip(" |") not in {"", "-"})

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from inkwire_documents.blocks import Block, clean, clean_heading
 from inkwire_documents.formats.decoding import decode
@@ -12,6 +11,10 @@ from inkwire_documents.formats.html import html_blocks
 from inkwire_documents.formats.reading import Progress, Reading
 from inkwire_documents.limits import Limits
 
+MAX_HEADING_SOURCE_CHARS = 1_000
+
+_INLINE = MarkdownIt("commonmark")
+_BLOCKS_ONLY = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"])
 _PARAGRAPHS = re.compile(r"\n\s*\n")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
@@ -37,7 +40,7 @@ def read_markdown(data: bytes, limits: Limits, progress: Progress) -> Reading:
 def _markdown(source: str) -> Iterator[Block]:
     lines = source.split("\n")
     heading, behind = "", 0
-    tokens = MarkdownIt("commonmark").enable("table").parse(source)
+    tokens = _BLOCKS_ONLY.parse(source)
     for at, token in enumerate(tokens):
         if token.level or token.map is None or token.nesting < 0:
             continue
@@ -47,7 +50,7 @@ def _markdown(source: str) -> Iterator[Block]:
             yield Block(between, heading=heading)
         behind = last
         if token.type == "heading_open":
-            heading = clean_heading(_shown(tokens[at + 1]))
+            heading = clean_heading(_shown(tokens[at + 1].content))
             yield Block(heading, heading=heading)
         elif token.type == "html_block":
             for block in html_blocks(_source(lines, first, last)):
@@ -61,9 +64,11 @@ def _source(lines: list[str], first: int, last: int) -> str:
     return "\n".join(lines[first:last]).strip("\n")
 
 
-def _shown(inline: Token) -> str:
+def _shown(source: str) -> str:
     """A heading as people see it: without stars, addresses and HTML."""
-    children = inline.children or []
+    children = [
+        child for token in _INLINE.parseInline(source[:MAX_HEADING_SOURCE_CHARS]) for child in token.children or ()
+    ]
     return "".join(
         " " if child.type == "softbreak" else child.content for child in children if child.type != "html_inline"
     )
