@@ -1,7 +1,10 @@
-"""A ConversationStore in memory, held to the same contract as the real ones."""
+"""A ConversationStore in memory, held to the same contract as the real ones, and a log for the persister's core."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from inkwire_persister.conversations import Placed
+from inkwire_persister.ports import Fill, LogUnavailable
 from inkwire_stores.conversation_ports import (
     MAX_CONVERSATION_BYTES,
     ConversationSummary,
@@ -12,6 +15,7 @@ from inkwire_stores.conversation_ports import (
     summary_of_conversation,
 )
 from inkwire_stores.ports import StoreUnavailable, check_limit
+from tests.support.conversation_logs import EPOCH
 
 
 @dataclass
@@ -80,3 +84,37 @@ class MemoryConversations:
 
 def _copy(stored: StoredConversation) -> StoredConversation:
     return replace(stored, conversation=stored.conversation.model_copy(deep=True))
+
+
+@dataclass
+class MemoryConversationLog:
+    """The persister's ConversationEvents and ConversationPurge over given events."""
+
+    events_stored: list[Placed] = field(default_factory=list)
+    name: str = EPOCH
+    ratio: float = 0.0
+    outages: list[bool] = field(default_factory=list)
+    reads: list[int] = field(default_factory=list)
+
+    def _call(self) -> None:
+        if self.outages and self.outages.pop(0):
+            raise LogUnavailable("memory: out")
+
+    async def epoch(self) -> str:
+        self._call()
+        return self.name
+
+    async def events(self, conversation: str, *, after: int, at_least: int) -> Sequence[Placed]:
+        self._call()
+        self.reads.append(after)
+        return [p for p in self.events_stored if p.event.conversation == conversation and p.seq > after]
+
+    async def fill(self) -> Fill:
+        self._call()
+        return Fill(self.name, self.ratio)
+
+    async def purge(self, conversation: str, *, up_to: int) -> int:
+        self._call()
+        before = len(self.events_stored)
+        self.events_stored = [p for p in self.events_stored if p.event.conversation != conversation or p.seq > up_to]
+        return before - len(self.events_stored)
