@@ -334,12 +334,16 @@ def _created(conversation: Conversation, event: ConversationCreated, _seq: int) 
 
 
 def _message_created(conversation: Conversation, event: MessageCreated, seq: int) -> None:
+    """An answer that comes when its question is superseded already is so from the first, and takes nothing's place."""
     data = event.data
     if conversation.message(data.message) is not None:
         return
-    if data.replaces is not None:
+    question = conversation.message(data.reply_to) if data.reply_to is not None else None
+    late = question.superseded_by if question is not None else None
+    if data.replaces is not None and late is None:
         _supersede(conversation, data.replaces, data.message)
-    conversation.messages.append(Message(seq=seq, created_at=event.time, **data.model_dump()))
+    message = Message(seq=seq, created_at=event.time, superseded_by=late, **data.model_dump())
+    conversation.messages.append(message)
     conversation.updated_at = event.time
 
 

@@ -245,8 +245,8 @@ class Messages:
 
     async def _stop_replaced(self, caller: Principal, before: Conversation, now: Conversation) -> None:
         """What nobody will read any more costs nothing any more; if that fails, it only costs."""
-        stood = {m.message for m in before.standing}
-        replaced = [m.post for m in now.messages if m.post and m.superseded_by and m.message in stood]
+        known = {m.message for m in before.messages if m.superseded_by is not None}
+        replaced = [m.post for m in now.messages if m.post and m.superseded_by and m.message not in known]
         for post in replaced[-MAX_STOPPED:]:
             try:
                 await self._steering.cancel(before.owner, post, by=caller.subject)
