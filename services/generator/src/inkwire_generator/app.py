@@ -44,6 +44,7 @@ from inkwire_generator.retry import RetryPolicy
 from inkwire_generator.runner import Runner, Tools
 from inkwire_generator.settings import OPENAI_URL, Fallback, GeneratorSettings
 from inkwire_recipes.analysis import with_job_types
+from inkwire_recipes.chat import with_house_rules
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_document_store, open_store
 
@@ -143,7 +144,7 @@ def _tools(
         library=library,
         provider=provider,
         prices=BundledPrices(simulated=settings.simulated),
-        recipes=with_job_types(load_recipes(), settings.analysis_job_types),
+        recipes=with_house_rules(with_job_types(load_recipes(), settings.analysis_job_types), settings.chat_rules),
         clock=clock,
         sleep=asyncio.sleep,
         jitter=random.random,

@@ -13,6 +13,7 @@ from inkwire_stores.settings import StoreSettings
 
 OPENAI_URL = "https://api.openai.com/v1"
 MAX_FALLBACKS = 8
+MAX_CHAT_RULES_CHARS = 8_000
 
 
 class Fallback(BaseModel):
@@ -145,6 +146,10 @@ class GeneratorSettings(StoreSettings):
     def analysis_job_types(self) -> tuple[JobType, ...]:
         """``job_types``, taken apart."""
         return operator_job_types(self.job_types)
+
+    chat_rules: str = Field("", max_length=MAX_CHAT_RULES_CHARS, validation_alias="INKWIRE_CHAT_RULES")
+    """Rules of your own for the assistant in conversations, in words: they go to the model before its author's wishes.
+    INKWIRE_CHAT_RULES_FILE names a file with them."""
 
     @field_validator("fallbacks")
     @classmethod
