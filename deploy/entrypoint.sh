@@ -7,6 +7,8 @@ if [ -n "${INKWIRE_SIMULATOR_URL:-}" ] && [ -z "${INKWIRE_MODEL_CHOSEN:-}" ]; th
     export OPENAI_BASE_URL="$INKWIRE_SIMULATOR_URL"
     export OPENAI_API_KEY=simulator-needs-no-key
     export OPENAI_MODEL=inkwire-simulator
+    # So that the simulator's vectors are never taken for the model's own.
+    [ -z "${INKWIRE_EMBEDDING_MODEL:-}" ] || export INKWIRE_EMBEDDING_MODEL="simulated-$INKWIRE_EMBEDDING_MODEL"
 fi
 # An empty variable is what compose makes of an unset one; to the programs it is none.
 for name in OPENAI_API_KEY OPENAI_API_KEY_FILE OPENAI_BASE_URL OPENAI_MODEL OPENAI_MAX_TOKENS; do

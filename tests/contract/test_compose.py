@@ -66,8 +66,9 @@ def test_no_secret_is_in_the_file() -> None:
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
             if re.search(r"KEY|SECRET|PASSWORD|TOKEN", variable) and not variable.endswith(("_FILE", "_TOKENS")):
-                assert re.fullmatch(r"\$\{[A-Z_]+:-\}", value), f"{name}: {variable}"
-                assert name == "generator"
+                # The api has the provider's key only where it embeds documents.
+                guard = {"generator": r"\$\{[A-Z_]+:-\}", "api": r"\$\{INKWIRE_EMBEDDING_MODEL:\+\$\{[A-Z_]+:-\}\}"}
+                assert re.fullmatch(guard[name], value), f"{name}: {variable}"
     assert not re.search(r"://[^/\s$]+:[^/\s$]+@", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 
 
@@ -156,6 +157,13 @@ def test_without_a_model_the_simulator_writes() -> None:
     assert seen["OPENAI_BASE_URL"] == "http://simulator/v1"
     assert seen["INKWIRE_SIMULATED"] == "true"
     assert "INKWIRE_MODEL_CHOSEN" not in seen
+
+
+def test_the_simulators_vectors_have_a_name_of_their_own() -> None:
+    """So that a real model's vectors, later, are not compared with them."""
+    chosen = {"INKWIRE_SIMULATOR_URL": "http://simulator/v1", "INKWIRE_EMBEDDING_MODEL": "embed-x"}
+    assert _entrypoint(**chosen)["INKWIRE_EMBEDDING_MODEL"] == "simulated-embed-x"
+    assert _entrypoint(**chosen, INKWIRE_MODEL_CHOSEN="yes")["INKWIRE_EMBEDDING_MODEL"] == "embed-x"
 
 
 def test_a_key_is_enough_to_choose_the_real_model() -> None:

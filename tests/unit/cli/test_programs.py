@@ -63,6 +63,24 @@ async def test_key_of_the_provider_goes_to_generators_only(session: aiohttp.Clie
     assert not any(SECRET in part for row in rows.values() for part in row.argv)
 
 
+async def test_the_api_has_the_key_only_to_embed_documents(session: aiohttp.ClientSession, tmp_path: Path) -> None:
+    """With a model for embeddings api and generators share it, and the way to it; nobody else has the key."""
+    rows = by_name(table(session, tmp_path, INKWIRE_EMBEDDING_MODEL="embed-x"))
+    holders = {name for name, row in rows.items() if SECRET in row.env.values()}
+    assert holders == {"api", "generator-1", "generator-2"}
+    assert {rows[name].env["INKWIRE_EMBEDDING_MODEL"] for name in holders} == {"embed-x"}
+
+
+async def test_the_simulators_vectors_are_not_taken_for_the_models(
+    session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """Without a key both embed with the simulator, under a name that no real model has."""
+    rows = by_name(table(session, tmp_path, OPENAI_API_KEY=None, INKWIRE_EMBEDDING_MODEL="embed-x"))
+    for name in ("api", "generator-1"):
+        assert rows[name].env["INKWIRE_EMBEDDING_MODEL"] == "simulated-embed-x"
+        assert rows[name].env["OPENAI_BASE_URL"] == "http://127.0.0.1:6/v1"
+
+
 async def test_signing_keys_go_to_who_needs_them_by_file(session: aiohttp.ClientSession, tmp_path: Path) -> None:
     """Keys are named by their file, for api and gateway; keys of the person's own environment go nowhere."""
     rows = by_name(table(session, tmp_path))

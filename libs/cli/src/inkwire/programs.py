@@ -13,8 +13,11 @@ from inkwire.data_dir import DataDir
 from inkwire.launcher import Program, StartFailed, base_environment
 from inkwire.network import LOOPBACK, free_ports, http_ready, url_host
 
-PROVIDER_VARIABLES = ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL", "OPENAI_MODEL", "OPENAI_MAX_TOKENS")
+PROVIDER_ACCESS = ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL")
+PROVIDER_VARIABLES = (*PROVIDER_ACCESS, "OPENAI_MODEL", "OPENAI_MAX_TOKENS")
 SIMULATED_MODEL = "inkwire-simulator"
+SIMULATED_PREFIX = "simulated-"
+"""Before an embedding model's name, so that vectors of the simulator are never taken for the model's own."""
 DEFAULT_MODEL = "gpt-4o-mini"
 SERVICES = ("api", "gateway", "generator", "persister")
 STOP_SERVICES, STOP_AROUND, STOP_BROKER = range(3)
@@ -215,16 +218,29 @@ class Table:
                 "INKWIRE_API_DEV_SIGN_IN": str(local).lower(),
                 "OPENAI_MODEL": self._model(),
             }
+            | self._embedding()
         )
 
     def _generator_environment(self, port: int) -> dict[str, str]:
-        provider = {name: self.environment[name] for name in PROVIDER_VARIABLES if self.environment.get(name)}
+        provider = self._provider(PROVIDER_VARIABLES) | {"OPENAI_MODEL": self._model()}
+        return self._health("GENERATOR", port) | provider | self._embedding()
+
+    def _provider(self, names: tuple[str, ...]) -> dict[str, str]:
+        provider = {name: self.environment[name] for name in names if self.environment.get(name)}
         if self.simulated:
             provider |= {
                 "OPENAI_BASE_URL": f"http://127.0.0.1:{self.ports.simulator}/v1",
                 "OPENAI_API_KEY": "simulator-needs-no-key",
             }
-        return self._health("GENERATOR", port) | provider | {"OPENAI_MODEL": self._model()}
+        return provider
+
+    def _embedding(self) -> dict[str, str]:
+        """For who embeds: the model, and how to reach it. The api has the key only where it needs it for this."""
+        chosen = self.environment.get("INKWIRE_EMBEDDING_MODEL", "")
+        if not chosen:
+            return {}
+        model = SIMULATED_PREFIX + chosen if self.simulated else chosen
+        return {"INKWIRE_EMBEDDING_MODEL": model} | self._provider(PROVIDER_ACCESS)
 
     def _model(self) -> str:
         return SIMULATED_MODEL if self.simulated else self.environment.get("OPENAI_MODEL") or DEFAULT_MODEL
