@@ -2,14 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from inkwire_chassis.clock import new_id
+from inkwire_chassis.conversation_log import ConversationLog
 from inkwire_chassis.event_log import EventLog
 from inkwire_contracts.commands import Job
 from inkwire_contracts.conversations import TitleChanged
 from inkwire_contracts.fold import Snapshot, document
 from inkwire_contracts.topology import topology
+from inkwire_generator.adapters.talks import StoredTalks
+from inkwire_stores import Store, StoredPost, StoreUnavailable
 from tests.support.generator import (
     assert_exact,
     commit_cancel,
@@ -22,7 +28,8 @@ from tests.support.generator import (
     until_final,
     until_idle,
 )
-from tests.support.log import open_log
+from tests.support.log import ScriptedWriter, open_log
+from tests.support.memory_store import MemoryStore
 from tests.support.processes import ManagedProcess
 from tests.support.sim import SimServer
 from tests.support.talking import Talk, turn_of
@@ -299,3 +306,49 @@ async def test_a_question_of_its_own(sim: SimServer, nats_url: str, tmp_path: Pa
         await commit_job(log, alone)
         await published(log, alone)
         assert sections((await read_folded(log, alone))[0]) == [("reply", True)]
+
+
+async def test_the_operators_rules_come_first(sim: SimServer, nats_url: str, tmp_path: Path) -> None:
+    """Before what the conversation's author wishes, which is fenced."""
+    settings = generator_settings(nats_url, sim, tmp_path, chat_rules="Never give legal advice.")
+    async with open_log(nats_url) as log, running_generator(settings):
+        talk = await Talk.begin(log, title="Law", instructions="You are a judge.")
+        await published(log, await talk.ask("May I?"))
+    [messages] = prompts(sim)
+    system = messages[0][1]
+    assert 0 < system.index("Never give legal advice.") < system.index("<persona>You are a judge.</persona>")
+
+
+async def test_an_answers_words_come_from_store_or_log(nats_url: str) -> None:
+    """The store where nothing can follow, the log where it is further, whichever is there; else nobody guesses."""
+    async with open_log(nats_url) as log:
+        store = MemoryStore()
+        talks = StoredTalks(ConversationLog(log.jetstream), log, _stores(store))
+        writer = await ScriptedWriter.begin(log)
+        await writer.section("s1", "One.")
+        post, owner = writer.job.post, writer.job.owner
+
+        async def words() -> str | None:
+            found = await talks.post(owner, post)
+            return None if found is None else document(found)
+
+        assert await words() == "One.", "only the log has it"
+        store.posts[post] = StoredPost(writer.snapshot.model_copy(deep=True), 1, "")
+        await writer.section("s2", " Two.")
+        assert await words() == "One. Two.", "the store is behind"
+        store.outages = [True]
+        assert await words() == "One. Two.", "the store is away"
+        await writer.publish()
+        kept = writer.snapshot.model_copy(deep=True)
+        kept.sections[1].set_text(" Two, as stored.")
+        store.posts[post] = StoredPost(kept, 1, "")
+        assert await words() == "One. Two, as stored.", "it has ended for good, so the log is not asked"
+        assert await talks.post(owner, new_id()) is None
+        store.outages = [True]
+        with pytest.raises(StoreUnavailable):
+            await talks.post(owner, new_id())
+
+
+def _stores(posts: MemoryStore) -> Store:
+    """Posts alone: conversations are not looked at here."""
+    return cast(Store, SimpleNamespace(get=posts.get, conversations=None))
