@@ -137,6 +137,13 @@ def test_the_plan_of_a_post_with_documents_ends_with_the_list() -> None:
         assert ended.sections[-1].in_document is in_document and ended.metadata == {"a": 1}
 
 
+def test_what_is_written_beside_the_document_comes_after_its_sources() -> None:
+    """Readers need not wait for it, as for a conversation's title."""
+    title = PlannedSection(section="title", title="Title", in_document=False)
+    plan = PlannedData(sections=[PlannedSection(section="reply", title="Reply"), title])
+    assert [section.section for section in with_sources(BLOG, written(), plan).sections] == ["reply", SOURCES, "title"]
+
+
 def test_a_recipes_own_section_of_that_name_gives_way() -> None:
     """The id is ours where a post has documents, and no plan holds it twice."""
     plan = PlannedData(

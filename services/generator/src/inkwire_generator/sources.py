@@ -53,12 +53,13 @@ def gathered(snapshot: Snapshot) -> list[Source]:
 
 
 def with_sources(recipe: Recipe, snapshot: Snapshot, plan: PlannedData) -> PlannedData:
-    """The plan with the list of sources at its end, if the author names documents."""
+    """The plan with the list of sources behind the document, if the author names documents."""
     if not snapshot.documents:
         return plan
     own = [section for section in plan.sections if section.section != SOURCES]
     last = PlannedSection(section=SOURCES, title=TITLE, in_document=recipe.shows_sources)
-    return plan.model_copy(update={"sections": [*own, last]})
+    end = max((place for place, section in enumerate(own, 1) if section.in_document), default=len(own))
+    return plan.model_copy(update={"sections": [*own[:end], last, *own[end:]]})
 
 
 def listed(snapshot: Snapshot, *, in_document: bool) -> Composed:
