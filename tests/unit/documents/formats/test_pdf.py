@@ -46,6 +46,12 @@ def test_a_heading_that_no_line_shows_holds_for_its_whole_page() -> None:
     assert (block.heading, block.text) == ("Chapter one", "Nothing alike")
 
 
+def test_a_pages_number_is_no_chapters_end() -> None:
+    """Figures above a page's first heading are not left alone under the heading before it."""
+    blocks = blocks_of(read_pdf, pdf(["One\ntext", "- 2 -\nTwo\nmore"], {1: "One", 2: "Two"}))
+    assert [(b.heading, b.text.split("\n")[0]) for b in blocks] == [("One", "One"), ("Two", "- 2 -")]
+
+
 def test_chinese_in_a_font_that_is_not_embedded() -> None:
     """Text by a predefined character map is read."""
     (block,) = blocks_of(read_pdf, chinese_pdf("访问控制每季度检查一次。"))

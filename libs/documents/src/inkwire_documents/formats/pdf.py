@@ -93,13 +93,14 @@ def _outline(document: "pypdfium2.PdfDocument") -> Outline:
 
 
 def _parts(text: str, titles: list[str], heading: str) -> Iterator[tuple[str, str]]:
-    """A page's text under its headings: each begins at the line that shows it, else where the one before it began."""
+    """A page's text under its headings: each begins at the line that shows it, else where the page does."""
     lines = text.split("\n")
     start = at = 0
     for title in titles:
         shown = _line_of(title, lines, at)
-        if shown is not None and shown > start:
-            yield "\n".join(lines[start:shown]), heading
+        above = "\n".join(lines[start:shown])
+        if shown is not None and any(map(str.isalpha, above)):  # a page's number is no end of a chapter
+            yield above, heading
             start = shown
         at = start if shown is None else shown + 1
         heading = title
