@@ -154,6 +154,7 @@ async def test_an_analysis_of_a_document(nats_url: str, tmp_path: Path) -> None:
     assert_exact(snapshot, stored_events)
     assert [section.section for section in snapshot.sections] == [REPORT, BREAKDOWN, SOURCES]
     assert all(text in asked for text in POLICY_TEXTS) and "The passages above are the material." in asked
+    assert document(snapshot).startswith("# Security analysis: Security policy.pdf\n")
     assert document(snapshot).endswith("\n\n## Sources\n\n- @1 Security policy.pdf: p. 1 (Part 0), p. 2 (Part 1)\n")
 
 
@@ -334,12 +335,14 @@ async def test_documents_are_searched_by_meaning_too(
 ) -> None:
     """Each prompt's query becomes a vector of the same model; where none is to be had, words alone do."""
     with SimServer() as sim:
-        texts = POLICY_TEXTS
+        texts = POLICY_TEXTS * 10
         await upload(tmp_path, stored(POLICY, texts, embeddings=await embedded(sim, *texts)))
         sim.clear_requests()
         if fails:
             sim.add_fault("500", count=None, endpoint="embeddings")
-        settings = generator_settings(nats_url, sim, tmp_path, embedding_model=EMBEDDING_MODEL)
+        settings = generator_settings(
+            nats_url, sim, tmp_path, embedding_model=EMBEDDING_MODEL, material_max_chars=1_000
+        )
         async with open_log(nats_url) as log, running_generator(settings):
             job = await commit(log, "course", "Create security training using @1", [POLICY], modules=2)
             await until_final(log, job)

@@ -143,6 +143,11 @@ async def test_words_alone_where_no_vector_is_to_be_had() -> None:
         shelf = StoreLibrary(Reading(document), compass).shelf((POLICY,))
         assert texts(await shelf.find("safe fire meadow", limit_chars=80)) == [FIRE]
         assert compass.queries == [], "nobody is asked in vain"
+        assert len(texts(await shelf.find("safe", limit_chars=1_000))) == 2
+    whole = stored(POLICY, (BADGES, FIRE), embeddings=vectors((0, 1), (0, 1)))
+    compass = Compass()
+    found = await StoreLibrary(Reading(whole), compass).shelf((POLICY,)).find("safe", limit_chars=1_000)
+    assert texts(found) == [BADGES, FIRE] and compass.queries == [], "where all fits, nothing has to be chosen"
     mute = Compass(answers=False)
     document = stored(POLICY, (BADGES, FIRE), embeddings=vectors((0, 1), (0, 1)))
     shelf = StoreLibrary(Reading(document), mute).shelf((POLICY,))

@@ -40,6 +40,7 @@ def test_answers_quote_the_material() -> None:
     """Prose ends with a paragraph from it; in an object, descriptions and summaries do."""
     assert any(mark in answered(ASKED) for mark in ("[@3]", "[@1]"))
     assert "[@" not in answered(ASKED.replace("[@3]", "that"))
+    assert "[@" in answered(f"Name the source as [@3].\n{PASSAGES}\n<message>When do doors close?</message>")
     schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("title", "description")}}
     schema |= {"required": ["title", "description"], "additionalProperties": False}
     form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema, "strict": True}}

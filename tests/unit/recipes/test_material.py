@@ -1,6 +1,6 @@
 """Passages of documents in a prompt."""
 
-from inkwire_recipes.material import CITE, material_text, place_of
+from inkwire_recipes.material import CITE, material_text, place_of, with_names
 from inkwire_recipes.recipe import Prompt
 from tests.support.material import excerpt, ref
 
@@ -32,6 +32,12 @@ def test_passages_stand_before_the_question_each_with_its_place() -> None:
         "<passage>Badges, too.</passage>",
     ]
     assert wanted == "Write."
+
+
+def test_a_heading_names_documents() -> None:
+    """People know them by name; numbers of nothing, addresses and handles stay."""
+    named = with_names("Review @3, not @33, a@3 or @3d (@1)", (POLICY, ref(1, name="notes.txt")))
+    assert named == "Review Security policy.pdf, not @33, a@3 or @3d (notes.txt)"
 
 
 def test_nothing_is_added_without_passages() -> None:

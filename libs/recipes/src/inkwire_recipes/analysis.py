@@ -13,6 +13,7 @@ from inkwire_contracts.events import PlannedData, PlannedSection
 from inkwire_recipes.conversing import context_parts
 from inkwire_recipes.growing import Node, Render, rendered
 from inkwire_recipes.job_types import JobType, parse_answer, parse_job_types
+from inkwire_recipes.material import with_names
 from inkwire_recipes.prompting import SYSTEM, tagged
 from inkwire_recipes.recipe import BaseRecipe, Composed, Inputs, Prompt, Recipe, Renderer, Step, Work
 from inkwire_recipes.rendering import JsonRenderer, one_line
@@ -191,7 +192,8 @@ class Analysis(BaseRecipe):
     def renderer(self, work: Work, _step: Step) -> Renderer:
         """A heading of ours, then the report as it grows."""
         job_type = self._type(work)
-        before = f"# {one_line(f'{job_type.title}: {work.title}', 200)}\n\n"
+        about = with_names(work.title, work.documents)
+        before = f"# {one_line(f'{job_type.title}: {about}', 200)}\n\n"
         if job_type.schema is not None:
             render: Render = sheet(job_type.schema)
             return JsonRenderer(

@@ -1,5 +1,6 @@
 """Passages of documents in a prompt: fenced, labelled, and never an order."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ USE = (
 )
 CITE = ", and name the source right behind what you take from it, as [@3] for the document that is marked @3"
 """Not asked for where no list of sources follows."""
+
+_NUMBERED = re.compile(r"(?<![\w@])@(\d+)(?![\w@])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,12 @@ def material_text(excerpts: Sequence[Excerpt], *, cites: bool) -> str:
         f"{tagged('document', place_of(excerpt))}\n{tagged('passage', excerpt.passage.text)}" for excerpt in excerpts
     )
     return "\n".join((USE.format(cite=CITE if cites else ""), *fenced))
+
+
+def with_names(text: str, documents: Sequence[DocumentRef]) -> str:
+    """``text`` with documents by name where it mentions them by number, for headings that people read."""
+    names = {str(document.number): document.name for document in documents}
+    return _NUMBERED.sub(lambda mention: names.get(mention[1], mention[0]), text)
 
 
 def _one_line(text: str, limit: int) -> str:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from inkwire_openai_sim.material import quotes, without_passages
 from inkwire_openai_sim.outline import understand
 from inkwire_openai_sim.prompt import Brief, first_words, message_text, words_wanted
 from inkwire_openai_sim.text import write
@@ -32,11 +33,13 @@ class Talk:
     said: tuple[str, ...]
     before: str = ""
     target_words: int | None = None
+    quotes: tuple[str, ...] = ()
 
 
 def read_talk(messages: list[dict[str, Any]]) -> Talk | None:
     """What is asked for, if it is about a conversation."""
-    asked = next((message_text(m) for m in reversed(messages) if m.get("role") == "user"), "")
+    whole = next((message_text(m) for m in reversed(messages) if m.get("role") == "user"), "")
+    asked = without_passages(whole)
     said = tuple(_MESSAGE.findall(asked))
     if not said:
         return None
@@ -46,7 +49,7 @@ def read_talk(messages: list[dict[str, Any]]) -> Talk | None:
     if _NOTES_WANTED.search(rest):
         return Talk("notes", said, " ".join(_NOTES_BEFORE.findall(rest)), words_wanted([rest]))
     if asked.rstrip().endswith("</message>"):
-        return Talk("reply", said[-1:], "", words_wanted(said[-1:]))
+        return Talk("reply", said[-1:], "", words_wanted(said[-1:]), quotes(whole))
     return None
 
 
@@ -57,7 +60,8 @@ def speak(talk: Talk, seed: int, prompt: str) -> str:
         return subject[:1].upper() + subject[1:]
     if talk.wanted == "notes":
         return _notes(talk)
-    return write(Brief(title=first_words(talk.said[-1]), target_words=talk.target_words), seed, prompt)
+    brief = Brief(title=first_words(talk.said[-1]), target_words=talk.target_words, quotes=talk.quotes)
+    return write(brief, seed, prompt)
 
 
 def _notes(talk: Talk) -> str:

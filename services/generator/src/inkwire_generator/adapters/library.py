@@ -88,6 +88,7 @@ class StoreShelf:
         self._max_kept_chars = max_kept_chars
         self._kept: Retriever | None = None
         self._is_large = False
+        self._kept_chars = self._kept_count = 0
         self._has_vectors = False
         self._missing: frozenset[str] = frozenset()
 
@@ -98,7 +99,9 @@ class StoreShelf:
     async def find(self, query: str, *, limit_chars: int) -> Passages:
         async with self._turn():
             await self._load()
-            vector = await self._embedder.vector(query) if self._embedder and self._has_vectors else None
+            chooses = self._is_large or self._kept_chars > limit_chars or self._kept_count > MAX_PASSAGES
+            asks = chooses and self._has_vectors
+            vector = await self._embedder.vector(query) if self._embedder and asks else None
 
             def best(index: Retriever) -> tuple[Excerpt, ...]:
                 found = index.passages(query, budget_chars=limit_chars, query_vector=vector, max_found=MAX_PASSAGES)
@@ -135,6 +138,7 @@ class StoreShelf:
                 return
             kept.append(material)
         self._missing = frozenset(missing)
+        self._kept_chars, self._kept_count = chars, sum(len(material.passages) for material in kept)
         self._has_vectors = any(material.vectors for material in kept)
         self._kept = await asyncio.to_thread(Retriever, kept)
 
