@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inkwire_api.bounds import (
     MAX_JSON_DEPTH,
@@ -10,8 +12,10 @@ from inkwire_api.bounds import (
     MAX_JSON_NODES,
     MAX_JSON_STRING_CHARS,
     check_json,
+    clean_name,
     clean_title,
 )
+from inkwire_api.mentions import mentions
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -84,3 +88,38 @@ def test_json_beyond_the_bounds(value: dict[str, Any], why: str) -> None:
     """The message names the bound."""
     with pytest.raises(ValueError, match=why):
         check_json(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Security policy.pdf", "Security policy.pdf"),
+        ("C:\\Users\\ana\\plan.md", "plan.md"),
+        ("../../etc/passwd", "passwd"),
+        ('Das "Büro" `neu`.docx', "Das 'Büro' 'neu'.docx"),
+        ("two\r\nlines\x00.txt", "two lines.txt"),
+        ("Re\u0301sume\u0301.txt", "R\u00e9sum\u00e9.txt"),
+        ("exe\u202etxt.pdf", "exe txt.pdf"),
+        ("\ud800.txt", "txt"),
+        ("x" * 300 + ".pdf", "x" * 196 + ".pdf"),
+        ("x" * 300, "x" * 200),
+        ("@3", "3"),
+        (".gitignore", "gitignore"),
+        ("", "document"),
+        (" . / . ", "document"),
+        ("报告.pdf", "报告.pdf"),
+    ],
+)
+def test_names_of_files(name: str, shown: str) -> None:
+    """Whatever a file is called, its document has a name of one line that people can read and quote."""
+    assert clean_name(name) == shown
+
+
+@given(st.text(max_size=300))
+def test_every_name_can_be_mentioned(name: str) -> None:
+    """A quoted mention of a document's name means that document, and the name stays as it is when cleaned again."""
+    shown = clean_name(name)
+    (mention,) = mentions([f'Use @"{shown}", please.'])
+    assert mention.sure and mention.name == shown
+    assert 1 <= len(shown) <= 200 and clean_name(shown) == shown
+    shown.encode()

@@ -17,8 +17,8 @@ MAX_JSON_INTEGER = 2**53 - 1
 MAX_ENDING_CHARS = 10
 """Of a file's name: kept where the name is cut."""
 
-_QUOTES = str.maketrans(dict.fromkeys('"“”„', "'"))
-"""What ends a quoted mention."""
+_QUOTES = str.maketrans(dict.fromkeys('"“”„`', "'"))
+"""What ends a quoted mention, or makes it code."""
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _INVISIBLE = frozenset({"Cf", "Zs"})
 
