@@ -21,6 +21,7 @@ from inkwire_gateway.live_conversation import ConversationLogEvent, LoadedConver
 from inkwire_gateway.ports import OnConversation, PresenceListener, Unavailable
 
 CONVERSATION = "c" * 26
+_LETTERS = str.maketrans("0123456789", "abcdefghij")
 TIME = "2026-01-01T00:00:00.000Z"
 ADA, BOB, EVE = (PresentMember(user=name, name=name.title()) for name in ("ada", "bob", "eve"))
 
@@ -83,8 +84,8 @@ class FakeConversations:
 
     def say(self, text: str, *, message: str = "", **fields: Any) -> ConversationLogEvent:
         """A message."""
-        name = message or f"m{len(self.log):02}".replace("0", "a").replace("1", "b").ljust(26, "z")
-        data = {"message": _id(name), "role": "user", "author": "ada", "content": text, **fields}
+        name = message or "m" + str(len(self.log)).translate(_LETTERS)
+        data = {"message": name.ljust(26, "z"), "role": "user", "author": "ada", "content": text, **fields}
         return self.write(MessageCreated, MessageData.model_validate(data))
 
     def delete(self) -> ConversationLogEvent:
@@ -219,7 +220,3 @@ class FakeSpeaker:
         for watch, _ in self.presence.listeners:
             if watch.on:
                 watch.listener.whispered(who, connection, name, {"raw": data.decode()})
-
-
-def _id(name: str) -> str:
-    return name if len(name) == 26 else name.ljust(26, "z")

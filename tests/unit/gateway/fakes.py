@@ -27,6 +27,7 @@ class FakeTransport:
         self.fails = False
         self.pumps_wanted = 0
         self.ends: list[str] = []
+        self.joined: Subscription | None = None
         self.queue = SendQueue(hub, self.write, again=self._again, end=self.ends.append)
 
     def _again(self) -> None:

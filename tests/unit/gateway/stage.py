@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from inkwire_contracts.client_frames import Position
+from inkwire_contracts.client_frames import Position, PresentMember
 from inkwire_gateway.announcements import Announcements
-from inkwire_gateway.channel import PostChannel
+from inkwire_gateway.channel import HubLimits, PostChannel
 from inkwire_gateway.channels import Channels, Outside
+from inkwire_gateway.dialects.native import NATIVE
 from inkwire_gateway.hub import Hub
 from inkwire_gateway.live_post import Loaded, LogEvent
 from inkwire_gateway.ports import Damaged, OnConversation, OnMessage, PresenceListener, Unavailable
@@ -119,13 +120,21 @@ class FakeWatch:
 class Stage:
     """Channels on fakes; readers are transports."""
 
-    def __init__(self, **times: Any) -> None:
+    def __init__(
+        self,
+        *,
+        limits: HubLimits | None = None,
+        conversations: FakeConversations | None = None,
+        presence: FakeSpeaker | None = None,
+        **times: Any,
+    ) -> None:
         self.broker = FakeBroker()
         self.clock = ManualClock()
-        self.hub = Hub(lambda: self.hub.flush())
+        self.hub = Hub(lambda: self.hub.flush(), limits or HubLimits())
+        self.connections = 0
         self.refusals: list[tuple[Subscription, str]] = []
-        self.conversations = FakeConversations().begin()
-        self.presence = FakePresence().speaker()
+        self.conversations = conversations or FakeConversations().begin()
+        self.presence = presence or FakePresence().speaker()
         self.broker.conversations, self.broker.presence = self.conversations, self.presence
         self.announcements = Announcements(self.presence, clock=self.clock, ttl_s=30.0)
         self.channels = Channels(
@@ -146,6 +155,18 @@ class Stage:
         """A reader asks for a channel."""
         client = FakeTransport(self.hub)
         self.channels.join(owner, client.subscription(name, position))
+        return client
+
+    def enter(
+        self, name: str, who: PresentMember, position: Position | None = None, room: int = 10**9
+    ) -> FakeTransport:
+        """Somebody asks for a channel of a conversation, on a connection of their own."""
+        client = FakeTransport(self.hub, room)
+        self.connections += 1
+        connection = f"{who.user}-{self.connections}"
+        subscription = Subscription(name, client.queue, NATIVE, None, position, who=who, connection=connection)
+        client.joined = subscription
+        self.channels.join(who.user, subscription)
         return client
 
     async def live(self, client: FakeTransport) -> FakeTransport:

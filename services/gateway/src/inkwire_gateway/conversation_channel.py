@@ -19,6 +19,8 @@ class ConversationChannel(Channel):
         """Channels of answers and of presence: they need to know who is a member."""
         self.roster: frozenset[str] = frozenset()
         """Who is let in, as it was enforced last."""
+        self.whole_at = 0
+        """Up to where it is known to be whole although the log has forgotten its end."""
 
     @property
     def in_use(self) -> bool:

@@ -116,20 +116,35 @@ class ConversationUpkeep:
         for attempt in range(REFILL_TRIES):
             newest = await desk.insist(lambda: self._history.newest_seq(channel.conversation))
             if newest <= live.seq and live.phase is Phase.LIVE:
-                other = newest < live.seq and await desk.insist(self._history.epoch) != live.epoch
-                return Verdict.DAMAGED if other else Verdict.OK
+                void = newest < live.seq and await self._is_void(channel)
+                return Verdict.DAMAGED if void else Verdict.OK
             if attempt:
                 await asyncio.sleep(delay_s(attempt))
             desk.hub.counters.repairs += 1
+            seq = live.seq
             events = await desk.insist(
-                partial(self._history.events_after, channel.conversation, live.seq, newest=newest)
+                partial(self._history.events_after, channel.conversation, seq - 1, newest=newest)
             )
             if outages != desk.outages:
                 return Verdict.GAP
+            if complete_after(events, seq) > seq:
+                return Verdict.DAMAGED  # the log has forgotten some of what is missing; the store has it
             live.refill(events)
             self._settle(channel)
         get_logger().warning("events are missing in the log", conversation=channel.conversation, seq=live.seq)
         return Verdict.GAP
+
+    async def _is_void(self, channel: ConversationChannel) -> bool:
+        """Where the log has less than was read: whether it is another one, or forgot what had not been seen here."""
+        live, desk = channel.live, self._desk
+        if await desk.insist(self._history.epoch) != live.epoch:
+            return True
+        if channel.whole_at != live.seq:
+            loaded = await desk.insist(lambda: self._history.load(channel.conversation, since=None))
+            if loaded is None or loaded.conversation.seq > live.seq:
+                return True
+            channel.whole_at = loaded.conversation.seq
+        return False
 
     async def _deepen(self, channel: ConversationChannel) -> None:
         """Read for readers who resume from before the ring what the log still has, once for all of them."""

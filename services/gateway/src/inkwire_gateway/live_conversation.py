@@ -166,7 +166,8 @@ class LiveConversation:
         if seq <= self.seq:
             return Verdict.OK
         event = decode_conversation_event(raw, self.conversation.conversation)
-        if self._fold(ConversationLogEvent(event, raw, seq), prev) is Outcome.GAP:
+        forgotten = prev == 0 and self.seq > 0  # the log forgot what was before it, perhaps more than was seen here
+        if forgotten or self._fold(ConversationLogEvent(event, raw, seq), prev) is Outcome.GAP:
             self.phase = Phase.BUFFERING
             self._keep(raw, seq, prev)
             return Verdict.GAP
