@@ -69,12 +69,11 @@ class ConversationJanitor:
 
     async def _trim(self, cut: Cut, epoch: str) -> None:
         decided = trim(cut, rfc3339(self._clock.now()))
-        events = await self._log.purge(cut.conversation, up_to=decided.up_to) if decided.up_to > 0 else 0
-        expected = (epoch, cut.seq)
-        if not await self._store.move_cut(
-            cut.conversation, expected=expected, cut_seq=decided.cut_seq, cut_at=decided.cut_at
-        ):
-            return  # it has moved on, and its cut is still due
-        self._counters.purged_conversation_events += events
-        if events:
+        if decided.up_to > 0:
+            events = await self._log.purge(cut.conversation, up_to=decided.up_to)
+            self._counters.purged_conversation_events += events
             get_logger().info("conversation trimmed in the log", conversation=cut.conversation, events=events)
+        # Where it has moved on meanwhile, the cut stays due.
+        await self._store.move_cut(
+            cut.conversation, expected=(epoch, cut.seq), cut_seq=decided.cut_seq, cut_at=decided.cut_at
+        )
