@@ -79,7 +79,30 @@ def test_scopes_are_never_widened() -> None:
     assert (caught.value.code, caught.value.params["scope"]) == ("forbidden", "ops")
 
 
-@pytest.mark.parametrize("channel", ["user:ben", "user:", "post:x", "post:*", "posts", "", f"post:{OTHER} "])
+def test_channels_of_conversations_can_be_named() -> None:
+    """Who is a member is asked where they are followed; name and picture go with the token."""
+    channels = {f"conversation:{POST}", f"presence:{POST}", f"reply:{POST}:{OTHER}"}
+    grant = ask(caller(avatar="https://x.example/a.png"), channels=sorted(channels))
+    assert (grant.channels, grant.name, grant.avatar) == (channels, "Ana", "https://x.example/a.png")
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [
+        "user:ben",
+        "user:",
+        "post:x",
+        "post:*",
+        "posts",
+        "",
+        f"post:{OTHER} ",
+        "conversation:*",
+        "presence:",
+        f"reply:{POST}",
+        f"reply:{POST}:*",
+        f"reply:{POST}:{OTHER}:{OTHER}",
+    ],
+)
 def test_channels_are_the_owners_own(channel: str) -> None:
     """Other users, patterns and nonsense are refused."""
     with pytest.raises(InkwireError, match="Channel not allowed"):

@@ -5,7 +5,14 @@ import json
 
 import pytest
 
-from inkwire_api.pagination import decode_cursor, encode_cursor
+from inkwire_api.pagination import (
+    decode_conversation_cursor,
+    decode_cursor,
+    decode_message_cursor,
+    encode_conversation_cursor,
+    encode_cursor,
+    encode_message_cursor,
+)
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.ids import idempotent_post_id
 
@@ -51,3 +58,27 @@ def test_anything_else_is_refused(cursor: str) -> None:
     """A cursor of another filter, of another shape, or of no shape at all."""
     with pytest.raises(InkwireError, match="cursor is not valid"):
         decode_cursor(cursor, None)
+
+
+def test_each_list_has_cursors_of_its_own() -> None:
+    """One of posts, of conversations, and of messages under another filter leads nowhere else."""
+    of_posts, of_conversations = encode_cursor(TIME, POST, None), encode_conversation_cursor(TIME, POST)
+    of_messages = encode_message_cursor(POST, POST, superseded=False)
+    assert decode_conversation_cursor(of_conversations) == (TIME, POST)
+    assert decode_message_cursor(of_messages, POST, superseded=False) == POST
+    for wrong in (
+        lambda: decode_cursor(of_conversations, None),
+        lambda: decode_cursor(of_messages, None),
+        lambda: decode_conversation_cursor(of_posts),
+        lambda: decode_conversation_cursor(of_messages),
+        lambda: decode_message_cursor(of_posts, POST, superseded=False),
+        lambda: decode_message_cursor(of_messages, POST, superseded=True),
+        lambda: decode_message_cursor(of_messages, idempotent_post_id("ana", "other"), superseded=False),
+        lambda: decode_message_cursor(packed([POST, POST, 0]), POST, superseded=False),
+        lambda: decode_message_cursor(packed([POST, "x", False]), POST, superseded=False),
+        lambda: decode_message_cursor(packed([POST, {}, False]), POST, superseded=False),
+        lambda: decode_message_cursor("x", POST, superseded=False),
+    ):
+        with pytest.raises(InkwireError) as caught:
+            wrong()
+        assert caught.value.code == "invalid_cursor"
