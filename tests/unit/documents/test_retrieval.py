@@ -9,7 +9,7 @@ import pytest
 from inkwire_contracts.documents import DocumentRef, Passage
 from inkwire_documents.blocks import Block
 from inkwire_documents.chunking import chunk
-from inkwire_documents.retrieval import Found, Material, Retriever
+from inkwire_documents.retrieval import ENOUGH_FOUND, Found, Material, Retriever
 from tests.support.documents import ACCESS_CONTROL, INCIDENTS, REMOTE_WORK, TRAVEL
 
 CHINESE = (
@@ -89,10 +89,21 @@ def test_a_question_that_nothing_answers_gets_the_beginnings() -> None:
 
 
 def test_words_that_stand_everywhere_do_not_fill_the_budget() -> None:
-    """A question's common words bring no passage that has nothing else of it."""
+    """A question's common words bring a few passages that have nothing else of it, behind those that have."""
     texts = ["the rule of the house is the rule"] * 30 + ["the zebra is in the house"]
-    found = Retriever([_material(1, texts)]).passages("Where is the zebra?", budget_chars=500)
-    assert _told(found) == [(1, 30)]
+    retriever = Retriever([_material(1, texts)])
+    found = _told(retriever.passages("Where is the zebra?", budget_chars=1_000))
+    assert (1, 30) in found
+    assert len(found) == ENOUGH_FOUND
+    assert _told(retriever.passages("the", budget_chars=1_000, max_found=20))[19:]
+
+
+def test_a_rare_word_does_not_hide_what_the_document_is_about() -> None:
+    """A document's own subject stands all over it; a question about it finds more than one stray word."""
+    texts = [f"security rule number {n}" for n in range(20)] + ["how to create an account"] + ["nothing"] * 5
+    found = _told(Retriever([_material(1, texts)]).passages("create security training", budget_chars=300))
+    assert (1, 20) in found
+    assert len(found) == ENOUGH_FOUND
 
 
 def test_headings_are_searched() -> None:

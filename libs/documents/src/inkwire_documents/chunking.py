@@ -14,6 +14,9 @@ MIN_CHARS = 800
 
 MAX_CHARS = 1_200
 
+BETWEEN = "\n\n"
+"""What parts the blocks of one passage."""
+
 # Where a long text is best cut, best first: after a paragraph, a sentence, a line, a clause, a word.
 # Sentences end in scripts without spaces, too; there no blank follows.
 _BORDERS = (
@@ -57,7 +60,7 @@ def _joined(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
         if held is None:
             held = piece
         elif held.goes_with(piece) and _fits(held.text, piece.text):
-            held = _Piece(f"{held.text}\n\n{piece.text}", piece.page, piece.heading)
+            held = _Piece(held.text + BETWEEN + piece.text, piece.page, piece.heading)
         else:
             yield held
             held = piece
@@ -66,7 +69,7 @@ def _joined(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
 
 
 def _fits(held: str, more: str) -> bool:
-    together = len(held) + 2 + len(more)
+    together = len(held) + len(BETWEEN) + len(more)
     return together <= TARGET_CHARS or (len(held) < MIN_CHARS and together <= MAX_CHARS)
 
 

@@ -4,9 +4,9 @@ Synchronous and, for large documents, slow enough to belong into a thread: 0.3 s
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, zip_longest
 
 import bm25s  # type: ignore[import-untyped]
 import numpy as np
@@ -23,7 +23,10 @@ VECTOR_DEPTH = 100
 """By vectors every passage has a rank; those behind this one do not count as found."""
 
 MAX_TERM_SHARE = 0.5
-"""A word of the question that stands in more of the passages tells nothing, unless all its words are such."""
+"""A word of the question that stands in more of the passages tells little, unless all its words are such."""
+
+ENOUGH_FOUND = 8
+"""Passages that fit only by words that tell little fill up to this number; more of them would be noise."""
 
 _FLOATS = np.dtype("<f4")
 bm25s.logger.setLevel("WARNING")  # it switches its own debug lines on
@@ -76,8 +79,8 @@ class Retriever:
         """The passages that fit the question best, in the order of the documents and of their text.
 
         Everything, if everything fits. Else each document's best passage first, as far as they fit, then what ranks
-        highest over all; of documents in which nothing fits the question, how they begin. Only text counts for the
-        budget, not what is written around it.
+        highest over all, and if that is little, what fits by common words only; of documents in which nothing fits the
+        question, how they begin. Only text counts for the budget, not what is written around it.
 
         Args:
             query: the question, in any words.
@@ -85,49 +88,38 @@ class Retriever:
             query_vector: the question's vector, unit length; documents without vectors are found by words alone.
             max_found: passages that may come back.
         """
-        if len(self._all) <= max_found and sum(self._chars(at) for at in range(len(self._all))) <= budget_chars:
+        if len(self._all) <= max_found and sum(len(found.passage.text) for found in self._all) <= budget_chars:
             return self._all
-        ranked = self._ranked(query, query_vector)
-        chosen = self._filled(self._wanted(ranked), budget_chars, max_found)
-        return tuple(self._all[at] for at in sorted(chosen))
+        telling, common = (_best(scores) for scores in self._index.scores(query))
+        ranked = telling if query_vector is None else self._fused(telling, query_vector)
+        best = self._best_of_each(chain(ranked, common))
+        openings = self._openings(best)
+        choice = _Choice([len(found.passage.text) for found in self._all], budget_chars)
+        choice.fill(chain(best.values(), openings[0] if openings else (), ranked), max_found)
+        choice.fill(common, min(max_found, ENOUGH_FOUND))
+        choice.fill(chain.from_iterable(openings), max_found)
+        return tuple(self._all[at] for at in sorted(choice.chosen))
 
-    def _chars(self, at: int) -> int:
-        return len(self._all[at].passage.text)
-
-    def _filled(self, wanted: Iterable[int], budget_chars: int, max_found: int) -> set[int]:
-        chosen: set[int] = set()
-        for at in wanted:
-            if len(chosen) == max_found:
-                break
-            if at not in chosen and self._chars(at) <= budget_chars:
-                chosen.add(at)
-                budget_chars -= self._chars(at)
-        return chosen
-
-    def _wanted(self, ranked: list[int]) -> Iterator[int]:
-        """Passages, most wanted first; some stand twice."""
+    def _best_of_each(self, ranked: Iterable[int]) -> dict[int, int]:
+        """The first passage of each document that has one, in the order of these passages."""
         best: dict[int, int] = {}
         for at in ranked:
             best.setdefault(int(self._owners[at]), at)
-        silent = [number for number, material in enumerate(self._documents) if number not in best]
-        openings = [[int(at) for at in np.flatnonzero(self._owners == number)] for number in silent]
-        yield from best.values()
-        yield from (opening[0] for opening in openings if opening)
-        yield from ranked
-        for depth in range(1, max(map(len, openings), default=0)):
-            yield from (opening[depth] for opening in openings if depth < len(opening))
+        return best
 
-    def _ranked(self, query: str, query_vector: Sequence[float] | None) -> list[int]:
-        """Passages that fit the question at all, best first; among equals the earlier one."""
-        lexical = _best(self._index.scores(query))
-        if query_vector is None:
-            return lexical
-        by_meaning = self._by_meaning(np.asarray(query_vector, dtype=_FLOATS))
-        fused = np.zeros(len(self._all))
-        for ranking in (lexical, by_meaning):
+    def _openings(self, answering: Container[int]) -> list[list[int]]:
+        """First passages, second passages and so on of the documents that do not answer at all."""
+        silent = [number for number in range(len(self._documents)) if number not in answering]
+        columns = zip_longest(*(np.flatnonzero(self._owners == number).tolist() for number in silent))
+        return [[at for at in column if at is not None] for column in columns]
+
+    def _fused(self, lexical: list[int], query_vector: Sequence[float]) -> list[int]:
+        """Passages that fit the question by words or by meaning, best first; among equals the earlier one."""
+        scores = np.zeros(len(self._all))
+        for ranking in (lexical, self._by_meaning(np.asarray(query_vector, dtype=_FLOATS))):
             for rank, at in enumerate(ranking, start=1):
-                fused[at] += 1.0 / (FUSION_OFFSET + rank)
-        return _best(fused)
+                scores[at] += 1.0 / (FUSION_OFFSET + rank)
+        return _best(scores)
 
     def _by_meaning(self, query: NDArray[np.float32]) -> list[int]:
         scores = np.full(len(self._all), -np.inf)
@@ -167,13 +159,37 @@ class _LexicalIndex:
         if self._frequencies:
             self._bm25.index(corpus, show_progress=False)
 
-    def scores(self, query: str) -> NDArray[np.float64]:
-        """One number for each passage, 0 for one that has nothing of the question."""
+    def scores(self, query: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """One number for each passage, 0 for one that fits in nothing: by the telling words, and by all.
+
+        If no word of the question tells anything, all do.
+        """
         known = sorted(term for term in set(terms(query)) if term in self._frequencies)
         telling = [term for term in known if self._frequencies[term] <= self._size * MAX_TERM_SHARE]
+        return self._scored(telling or known), self._scored(known)
+
+    def _scored(self, known: list[str]) -> NDArray[np.float64]:
         if not known:
             return np.zeros(self._size)
-        return np.asarray(self._bm25.get_scores(telling or known), dtype=np.float64)
+        return np.asarray(self._bm25.get_scores(known), dtype=np.float64)
+
+
+class _Choice:
+    """Passages that are taken while there is room."""
+
+    def __init__(self, lengths: list[int], budget_chars: int) -> None:
+        self.chosen: set[int] = set()
+        self._lengths = lengths
+        self._room_chars = budget_chars
+
+    def fill(self, wanted: Iterable[int], max_found: int) -> None:
+        """Take the wanted ones that fit, in their order, until there are so many in all; some may be wanted twice."""
+        for at in wanted:
+            if len(self.chosen) >= max_found:
+                return
+            if at not in self.chosen and self._lengths[at] <= self._room_chars:
+                self.chosen.add(at)
+                self._room_chars -= self._lengths[at]
 
 
 def _best(scores: NDArray[np.float64]) -> list[int]:

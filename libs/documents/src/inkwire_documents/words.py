@@ -14,7 +14,9 @@ _UNSPACED = (
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 )
-_RUNS = re.compile(f"([{_UNSPACED}]+)|((?:(?![{_UNSPACED}])\\w)+)")
+# Marks that belong to the letter before them, which \w leaves out: accents, Hebrew and Arabic points, vowels of India.
+_MARKS = "\u0300-\u036f\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff"
+_RUNS = re.compile(f"([{_UNSPACED}]+)|((?:(?![{_UNSPACED}])[\\w{_MARKS}])+)")
 
 
 def terms(text: str) -> list[str]:

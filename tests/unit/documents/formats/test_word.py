@@ -70,6 +70,17 @@ def test_what_word_does_not_show_is_not_text() -> None:
     assert _texts(_body(xml)) == ["kept new shown link", "a form's\tfield\n"]
 
 
+def test_a_document_without_styles_is_read() -> None:
+    """Programs that write no styles write documents all the same; nothing of ours is opened in their place."""
+    package = docx.Document(BytesIO(docx_of("plain words"))).part.package
+    part = package.main_document_part
+    (styles,) = [key for key, relation in part.rels.items() if relation.reltype.endswith("/styles")]
+    del part.rels[styles]
+    out = BytesIO()
+    package.save(out)
+    assert _texts(out.getvalue()) == ["plain words"]
+
+
 def test_a_table_in_a_table_stays_in_its_cell() -> None:
     """Nested tables are flattened into the outer one, and lose nothing."""
     cell = "<w:tc><w:p><w:r><w:t>{}</w:t></w:r></w:p>{}</w:tc>"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from inkwire_documents.blocks import Block, clean
-from inkwire_documents.chunking import chunk
+from inkwire_documents.chunking import BETWEEN, chunk
 from inkwire_documents.formats.html import read_html
 from inkwire_documents.formats.pdf import read_pdf
 from inkwire_documents.formats.plain import read_markdown, read_text
@@ -65,7 +65,7 @@ def _bounded(blocks: Iterable[Block], max_chars: int) -> Iterator[Block]:
     chars = 0
     for block in blocks:
         text = clean(block.text)
-        chars += len(text)
+        chars += len(text) + len(BETWEEN)
         if chars > max_chars:
             raise _TooLongError
         if text.strip():

@@ -7,6 +7,7 @@ from typing import Any
 
 import docx
 from docx.document import Document
+from docx.opc.constants import RELATIONSHIP_TYPE
 from lxml import etree  # type: ignore[import-untyped]
 
 from inkwire_documents.blocks import Block, clean_heading
@@ -86,6 +87,8 @@ def _blocks(document: Document, progress: Progress) -> Iterator[Block]:
 def _heading_styles(document: Document) -> frozenset[str]:
     """The ids of the styles that make headings, those built on them included."""
     found = set()
+    if not any(relation.reltype == RELATIONSHIP_TYPE.STYLES for relation in document.part.rels.values()):
+        return frozenset()  # python-docx would open a file of its own
     for style in document.styles:
         base: Any = style
         for _ in range(MAX_BASE_STYLES):
