@@ -360,3 +360,23 @@ async def test_stop_lets_go_of_everything(stage: Stage) -> None:
     assert not [t for t in asyncio.all_tasks() if t.get_name().startswith(("channel ", "release "))]
     for reader in (client, waiting):
         assert all(s.state is State.CLOSED for s in reader.queue.subscriptions)
+
+
+async def test_an_owners_channel_looks_up_what_it_does_not_know(stage: Stage) -> None:
+    """Events of a post that nobody described wait for a look into log or store; those of answers are never told."""
+    client = stage.join(f"user:{OWNER}")
+    await eventually(lambda: client.types[-1:] == ["posts"], what="the list")
+    stage.broker.down = True
+    stage.broker.publish(stage.broker.script.add("cancelled"))
+    assert "event" not in client.types
+    stage.broker.down = False
+    await eventually(lambda: "event" in client.types, what="the event is told after all")
+    assert stage.broker.lookups == [POST]
+    other = Script("r" * 26).begin()
+    stage.broker.replies.add("r" * 26)
+    stage.broker.publish(other.add("cancelled"))
+    await eventually(lambda: len(stage.broker.lookups) == 2, what="it is looked up")
+    assert client.types.count("event") == 1
+    stage.broker.publish(other.events[0])
+    await eventually(lambda: client.types.count("event") == 2, what="a request that names no conversation")
+    assert client.told[-1]["name"] == "generate.requested"

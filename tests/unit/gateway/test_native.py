@@ -5,9 +5,24 @@ from typing import Any
 import pytest
 
 from inkwire.following import PostFold
-from inkwire_contracts.client_frames import MAX_TEXT_FRAME_BYTES, SERVER_FRAME, EventFrame, Live, TextFrame
+from inkwire_contracts.client_frames import (
+    MAX_TEXT_FRAME_BYTES,
+    SERVER_FRAME,
+    ConversationEventFrame,
+    ConversationFrame,
+    EventFrame,
+    Here,
+    Joined,
+    Left,
+    Live,
+    Position,
+    PresentMember,
+    Subscribed,
+    TextFrame,
+)
 from inkwire_contracts.events import MAX_EVENT_BYTES
 from inkwire_gateway.dialects.native import NATIVE, event_payload, text_payloads
+from inkwire_gateway.live_conversation import ConversationCapture
 from inkwire_gateway.live_post import LivePost
 from inkwire_gateway.ring import Batch, Ring
 from tests.unit.gateway.builders import EPOCH, POST, Script
@@ -90,3 +105,30 @@ def test_user_channel_frames() -> None:
     first = [unframed(f)["type"] for f in NATIVE.posts("user:ada", [], 1, first=True)]
     again = [unframed(f)["type"] for f in NATIVE.posts("user:ada", [], 1, first=False)]
     assert (first, again) == (["subscribed", "posts"], ["posts"])
+
+
+def test_frames_of_conversations() -> None:
+    """Envelopes made by hand are the frames of the contract, with the log's bytes inside."""
+    raw = b'{"type":"title_changed","conversation":"c","data":{"title":"\\"]}"}}'
+    told = NATIVE.conversation_event("conversation:x", "2026-01-01T00:00:00Z", Batch(7, "title.changed", raw))
+    frame = SERVER_FRAME.validate_python(unframed(told))
+    assert isinstance(frame, ConversationEventFrame) and raw in told
+    assert frame.position == Position(epoch="2026-01-01T00:00:00Z", seq=7)
+    assert frame.event["data"]["title"] == '"]}'
+    ada = PresentMember(user="ada", name='A"da', avatar="")
+    member = ada.model_dump_json().encode()
+    for kind, shape in (("joined", Joined), ("left", Left)):
+        frame = SERVER_FRAME.validate_python(
+            unframed(NATIVE.presence("presence:x", Batch(1, kind, b'{"member":' + member + b"}")))
+        )
+        assert isinstance(frame, shape) and frame.member == ada  # type: ignore[attr-defined]
+    opening = [SERVER_FRAME.validate_python(unframed(f)) for f in NATIVE.here("presence:x", [ada], 3, first=True)]
+    assert opening == [
+        Subscribed(channel="presence:x", recovered=False, id=3),
+        Here(channel="presence:x", members=[ada]),
+    ]
+    capture = ConversationCapture("e", 3, {"seq": 3, "messages": []}, older=True)
+    (whole,) = NATIVE.conversation("conversation:x", capture, None, first=False)
+    assert SERVER_FRAME.validate_python(unframed(whole)) == ConversationFrame(
+        channel="conversation:x", conversation=capture.conversation, older=True, position=Position(epoch="e", seq=3)
+    )

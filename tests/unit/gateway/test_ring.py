@@ -91,3 +91,21 @@ def test_clear_forgets_and_moves() -> None:
     ring.clear(7)
     assert (ring.floor, ring.head, len(ring), ring.size_bytes) == (7, 7, 0, 0)
     assert ring.covers(7) and not ring.covers(1)
+
+
+def test_older_events_are_added_as_far_as_they_fit() -> None:
+    """The newest of them come in; where not all fit the floor says so, and events come in order."""
+    ring = Ring(4, 10_000)
+    ring.clear(10)
+    ring.append(Entry(12, "n", b"12"))
+    ring.prepend([Entry(n, "n", str(n).encode()) for n in (4, 6, 8, 10)], 3)
+    assert ring.floor == 4 and len(ring) == 4 and ring.covers(4) and not ring.covers(3)
+    seen, cursor = [], 4
+    while (batch := ring.batch_after(cursor, ring.head)) is not None:
+        cursor = batch.seq
+        seen.append(cursor)
+    assert seen == [6, 8, 10, 12]
+    empty = Ring(4, 10_000)
+    empty.clear(10)
+    empty.prepend([], 7)
+    assert empty.floor == 7 and empty.covers(8) and empty.batch_after(10, 10) is None

@@ -9,13 +9,15 @@ from pydantic import BaseModel
 
 from inkwire_chassis.auth import DEFAULT_SCOPES, LEEWAY_S, KeyRing
 from inkwire_contracts.client_frames import ErrorFrame, Pong, Refreshed, Unsubscribed, Welcome
-from inkwire_gateway.session import AskCancel, Close, Effect, Join, Leave, Send, Session, SessionLimits
+from inkwire_gateway.session import AskCancel, Close, Effect, Join, Leave, Say, Send, Session, SessionLimits
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = KeyRing([("k1", "s" * 40)], "inkwire")
 OTHER_KEYS = KeyRing([("k1", "x" * 40)], "inkwire")
 POST = "post:" + "a" * 26
 OTHER_POST = "post:" + "b" * 26
+TALK = "c" * 26
+PRESENCE, REPLY = f"presence:{TALK}", f"reply:{TALK}:{'a' * 26}"
 
 
 def token(owner: str = "ada", *, lifetime_s: int = 60, keys: KeyRing = KEYS, **claims: Any) -> str:
@@ -352,3 +354,56 @@ def test_too_many_frames_close() -> None:
     session = signed_in(SessionLimits(frames_per_s=1, frame_burst=2))
     assert [len(send(session, {"type": "ping"}, now_s=10.0)) for _ in range(2)] == [1, 1]
     assert send(session, {"type": "ping"}, now_s=10.0) == [Close("rate_limited")]
+
+
+@pytest.mark.parametrize("channel", [f"conversation:{TALK}", PRESENCE, REPLY])
+def test_channels_of_a_conversation_are_joined_as_who_the_token_names(channel: str) -> None:
+    """Who may follow is asked elsewhere; the session says who asks, by the token alone."""
+    session = signed_in(name="Ada", avatar="https://example.com/a.png")
+    joined = send(session, {"type": "subscribe", "channel": channel, "name": "Eve"})[0]
+    assert joined == Join("ada", channel, None, None, "Ada", "https://example.com/a.png")
+
+
+@pytest.mark.parametrize(
+    "channel",
+    ["conversation:", "conversation:*", f"conversation:{TALK}.x", f"presence:{TALK}:x", f"reply:{TALK}", "reply:a:b",
+     f"reply:{TALK}:{TALK}:x", f"conversation:{TALK}\n", f"presence:{TALK.upper()}"],
+)  # fmt: skip
+def test_no_channels(channel: str) -> None:
+    """Names that a broker might take for more than one thing are no channels."""
+    assert refused(send(signed_in(), {"type": "subscribe", "channel": channel})) == "invalid_channel"
+
+
+def test_an_answer_is_cancelled_by_its_channel() -> None:
+    """The wish names the conversation, so that members can be told from others by the api."""
+    wish = send(signed_in(), {"type": "cancel", "channel": REPLY, "id": 3})[0]
+    assert isinstance(wish, AskCancel) and (wish.conversation, wish.post) == (TALK, "a" * 26)
+    assert wish.channel == REPLY
+    for other in (PRESENCE, f"conversation:{TALK}", f"reply:{TALK}"):
+        assert refused(send(signed_in(), {"type": "cancel", "channel": other})) == "invalid_channel"
+
+
+def test_whispers_are_passed_on_from_where_one_is() -> None:
+    """Only on a presence channel that was asked for; what it carries is JSON of bounded size."""
+    session = signed_in()
+    whisper: dict[str, Any] = {"type": "whisper", "channel": PRESENCE, "name": "typing", "data": {"on": True}, "id": 4}
+    assert refused(send(session, whisper)) == "not_subscribed"
+    send(session, {"type": "subscribe", "channel": PRESENCE})
+    assert send(session, whisper) == [Say(PRESENCE, "typing", b'{"on":true}', 4)]
+    assert refused(send(session, {**whisper, "channel": f"conversation:{TALK}"})) == "invalid_channel"
+    fits = {"x": "é" * 1_020}
+    assert isinstance(send(session, {**whisper, "data": fits})[0], Say)
+    assert refused(send(session, {**whisper, "data": {"x": "é" * 1_021}})) == "invalid_frame"
+    assert refused(send(session, {**whisper, "data": {"n": 2**64}})) == "invalid_frame"
+    assert send(session, {**whisper, "data": {}})[0] == Say(PRESENCE, "typing", b"{}", 4)
+
+
+def test_too_many_whispers_are_refused() -> None:
+    """Beyond the burst they are refused until some time has gone by; the connection goes on."""
+    session = signed_in(SessionLimits(whispers_per_s=1.0, whisper_burst=2))
+    send(session, {"type": "subscribe", "channel": PRESENCE})
+    whisper = {"type": "whisper", "channel": PRESENCE, "name": "typing"}
+    kinds = [type(send(session, whisper)[0]) for _ in range(3)]
+    assert kinds == [Say, Say, Send]
+    assert refused(send(session, whisper)) == "rate_limited"
+    assert isinstance(send(session, whisper, now_s=1.5)[0], Say)
