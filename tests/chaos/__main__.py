@@ -29,6 +29,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--posts", type=int, default=usual.posts, help="posts at least (%(default)s)")
     parser.add_argument("--seed", type=int, default=usual.seed, help="what is drawn (%(default)s)")
     parser.add_argument("--open", type=int, default=usual.open_posts, help="posts at the same time (%(default)s)")
+    parser.add_argument("--talks", type=int, default=usual.talks, help="conversations beside them (%(default)s)")
     parser.add_argument("--nodes", type=int, choices=(1, 3), default=usual.nodes, help="nats-servers (%(default)s)")
     parser.add_argument("--gap-s", type=float, default=usual.gap_s, help="mean time between faults (%(default)s)")
     parser.add_argument("--lease-s", type=float, default=usual.lease_s, help="a worker's lease (%(default)s)")
@@ -53,7 +54,7 @@ def main(argv: list[str]) -> int:
     options = Options(
         kills=args.kills, posts=args.posts, seed=args.seed, open_posts=args.open, gap_s=args.gap_s,
         lease_s=args.lease_s, tokens_per_s=args.tokens_per_s, settle_s=args.settle_s, broken=args.broken, aim=args.aim,
-        nodes=args.nodes,
+        nodes=args.nodes, talks=args.talks,
     )  # fmt: skip
 
     with tempfile.TemporaryDirectory(prefix="inkwire-chaos-") as folder:

@@ -11,6 +11,7 @@ from typing import Final
 
 from inkwire_chassis import logs
 from inkwire_chassis.clock import new_id
+from inkwire_chassis.conversation_log import ConversationLog
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.jetstream import BrokerError, JetStream
 from inkwire_chassis.nats_connection import connected
@@ -18,13 +19,14 @@ from inkwire_contracts import subjects
 from inkwire_contracts.commands import Claim
 from inkwire_contracts.topology import DLQ, EVENTS, JOBS
 from inkwire_stores import open_store
-from inkwire_stores.ports import PostStore
+from inkwire_stores.ports import Store
 from tests.chaos.cluster import Cluster, Done, cluster
 from tests.chaos.faults import AIMS, draw
 from tests.chaos.oracle import ClaimSeen, Evidence, PostEvidence, Violation, judge
 from tests.chaos.pacing import pause
 from tests.chaos.people import People, owner_of
 from tests.chaos.readers import LIVE_MANNERS, STEADY
+from tests.chaos.talks import Talks
 from tests.chaos.timing import Recovery, recoveries
 from tests.support.wait import eventually, scaled_s
 
@@ -41,6 +43,8 @@ class Options:
     seed: int = 1
     open_posts: int = 5
     """Posts written at the same time."""
+    talks: int = 1
+    """Conversations held at the same time as they are written."""
     gap_s: float = 0.8
     """Mean time between two faults."""
     lease_s: float = 1.5
@@ -103,9 +107,11 @@ async def run(options: Options, folder: Path, tell: Tell) -> Report:
         manners = (STEADY, STEADY) if aim is not None and aim.steady_readers_only else LIVE_MANNERS
         people = People(processes, store, options.seed, over, manners, steering=aim is None)
         stack.push_async_callback(people.close)
+        talks = Talks(processes, people, options.seed, over)
+        stack.push_async_callback(talks.close)
         try:
-            await _storm_and_calm(options, processes, people, over, tell)
-            evidence = await _gather(processes, people, store)
+            await _storm_and_calm(options, processes, people, talks, over, tell)
+            evidence = await _gather(processes, people, talks, store)
         finally:
             over.set()
         evidence.processes_left = await processes.stop()
@@ -118,11 +124,13 @@ async def run(options: Options, folder: Path, tell: Tell) -> Report:
 
 
 async def _storm_and_calm(
-    options: Options, processes: Cluster, people: People, over: asyncio.Event, tell: Tell
+    options: Options, processes: Cluster, people: People, talks: Talks, over: asyncio.Event, tell: Tell
 ) -> None:
     storm_over = asyncio.Event()
     telling = asyncio.ensure_future(_tell_on(options, processes, people, over, tell))
     writing = [asyncio.ensure_future(people.keep_writing(options.posts, storm_over)) for _ in range(options.open_posts)]
+    if (options.aim or options.broken) is None:
+        writing += [asyncio.ensure_future(talks.hold(number)) for number in range(options.talks)]
     try:
         plan = draw(
             options.seed, options.kills, gap_s=options.gap_s, lease_s=options.lease_s,
@@ -133,7 +141,7 @@ async def _storm_and_calm(
             processes.hit(fault)
         await processes.calm()
         storm_over.set()
-        await _until_written_or_stuck(writing, people, options.settle_s)
+        await _until_written_or_stuck(writing, lambda: people.steps + talks.steps, options.settle_s)
         over.set()
         await asyncio.gather(*writing)
     finally:
@@ -142,12 +150,14 @@ async def _storm_and_calm(
         await asyncio.gather(telling, *writing, return_exceptions=True)
 
 
-async def _until_written_or_stuck(writing: Sequence[asyncio.Future[None]], people: People, settle_s: float) -> None:
+async def _until_written_or_stuck(
+    writing: Sequence[asyncio.Future[None]], steps: Callable[[], int], settle_s: float
+) -> None:
     """Wait for as long as anybody comes forward; who does not for `settle_s` is stuck, and the oracle says so."""
     seen = -1
     left: set[asyncio.Future[None]] = set(writing)
-    while left and seen != people.steps:
-        seen = people.steps
+    while left and seen != steps():
+        seen = steps()
         _, left = await asyncio.wait(left, timeout=scaled_s(settle_s))
 
 
@@ -164,9 +174,9 @@ async def _tell_on(options: Options, processes: Cluster, people: People, over: a
         )
 
 
-async def _gather(processes: Cluster, people: People, store: PostStore) -> Evidence:
+async def _gather(processes: Cluster, people: People, talks: Talks, store: Store) -> Evidence:
     """Ask everybody, now that nothing is killed any more."""
-    evidence = Evidence(never_accepted=people.never_accepted)
+    evidence = Evidence(talks=talks.evidence, never_accepted=people.never_accepted)
     async with connected(processes.nats_url, "matrix") as client:
         jetstream = JetStream(client)
         await jetstream.start()
@@ -177,6 +187,10 @@ async def _gather(processes: Cluster, people: People, store: PostStore) -> Evide
             post.stored = await store.get(post.post)
             post.download = await people.download(person)
             evidence.posts.append(post)
+        conversations = ConversationLog(jetstream)
+        for talk in evidence.talks:
+            talk.log = await conversations.read(talk.conversation)
+            talk.stored = await store.conversations.get(talk.conversation)
         with contextlib.suppress(AssertionError):  # the oracle says it
             await eventually(lambda: _no_jobs(jetstream), what="the queue is empty", timeout_s=5)
         evidence.jobs_left = (await jetstream.stream_info(JOBS))["state"]["messages"]

@@ -14,6 +14,7 @@ from inkwire_chassis.event_log import StoredEvent
 from inkwire_contracts.events import KEY_TYPES, TERMINAL_TYPES, Event, PostPublished, SectionCompleted
 from inkwire_contracts.fold import Outcome, Snapshot, digest, document, fold
 from inkwire_stores.ports import StoredPost
+from tests.chaos.talk_oracle import TalkEvidence, judge_talk
 
 SUPERSEDING: Final = frozenset(
     {"requested", "started", "planned", "section_started", "retrying", "failed", "cancelled", "deleted"}
@@ -84,6 +85,7 @@ class Evidence:
     """A whole run of the matrix."""
 
     posts: list[PostEvidence] = field(default_factory=list)
+    talks: list[TalkEvidence] = field(default_factory=list)
     never_accepted: list[str] = field(default_factory=list)
     jobs_left: int = 0
     dead_letters: int = 0
@@ -171,6 +173,8 @@ def judge(evidence: Evidence) -> list[Violation]:
         found += [Violation(rule, post.post, message) for rule, message in truth.flaws]
         for name, rule in POST_RULES.items():
             found += [Violation(name, post.post, message) for message in rule(post, truth)]
+    for talk in evidence.talks:
+        found += [Violation(rule, talk.conversation, message) for rule, message in judge_talk(talk)]
     if evidence.jobs_left:
         found.append(Violation("jobs_done", "", f"{evidence.jobs_left} jobs are still in the queue"))
     if evidence.dead_letters:

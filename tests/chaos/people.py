@@ -102,6 +102,14 @@ class People:
         await asyncio.gather(*(step(self, person) for step in STEPS), self._watch_store(person))
         person.done = True
 
+    async def read(self, owner: str, post: str, rng: random.Random) -> None:
+        """Read a post that somebody else has asked for, to its end, like those of this class."""
+        own = random.Random(rng.random())
+        person = Person(len(self.all), owner, self._cluster.token(owner), "", {}, own, PostEvidence(post), LEFT_ALONE)
+        self.all.append(person)
+        await asyncio.gather(self.read_to_the_end(person), self._watch_store(person))
+        person.done = True
+
     # -- steps -------------------------------------------------------------------------------------------------
 
     async def read_to_the_end(self, person: Person) -> None:

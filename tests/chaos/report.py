@@ -10,11 +10,17 @@ from typing import Final
 from inkwire_contracts.fold import document
 from tests.chaos.matrix import Report
 from tests.chaos.oracle import PostEvidence, Violation
+from tests.chaos.talk_oracle import TalkEvidence
 from tests.chaos.timing import percentile
 
 SHOWN_OF_A_RULE: Final = 3
-LOST: Final = ("readers_reach_the_end", "accepted", "one_terminal", "jobs_done")
-DOUBLED: Final = ("readers_show_the_log", "readers_go_forward", "superseded_is_announced", "one_writer")
+LOST: Final = (
+    "readers_reach_the_end", "accepted", "one_terminal", "jobs_done", "talk_accepted_once", "talk_reaches_the_end"
+)  # fmt: skip
+DOUBLED: Final = (
+    "readers_show_the_log", "readers_go_forward", "superseded_is_announced", "one_writer", "talk_shows_the_log",
+    "talk_goes_forward", "talk_answered_once",
+)  # fmt: skip
 WRONG: Final = ("digest_proves", "deleted_at_last", "store_is_the_log", "download_is_the_log", "store_shows_the_log")
 
 
@@ -36,6 +42,7 @@ def table(report: Report) -> str:
         ("  of them", _ways(posts)),
         ("events in the log", f"{events}, attempts {sum(len(post.claims) for post in posts)}"),
         ("readers", f"{len(readers)}, connections {sum(reader.connections for reader in readers)}"),
+        ("conversations", _talks(report.evidence.talks)),
         ("positions compared", str(sum(len(reader.sights) for reader in readers))),
         ("store states compared", str(sum(len(post.store_sights) for post in posts))),
         ("events that readers asked for again", str(sum(reader.gaps for reader in readers))),
@@ -57,6 +64,12 @@ def _first_of_each(violations: Sequence[Violation]) -> Iterator[str]:
         told[violation.rule] += 1
         if told[violation.rule] <= SHOWN_OF_A_RULE:
             yield f"  {violation}"
+
+
+def _talks(talks: Sequence[TalkEvidence]) -> str:
+    accepted = sum(len({message for message, _, _ in talk.accepted}) for talk in talks)
+    shown = sum(len(heard.sights) for talk in talks for heard in talk.heard)
+    return f"{len(talks)}, messages accepted {accepted}, positions compared {shown}"
 
 
 def _hits(report: Report, kind: str) -> str:

@@ -5,7 +5,7 @@ Each `Way` says what its people do and when its post is over; the evidence says 
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,12 +28,20 @@ class Api:
     token: str
     over: asyncio.Event
 
-    async def insist(self, method: str, path: str, good: frozenset[int]) -> tuple[int, Any] | None:
+    async def insist(
+        self,
+        method: str,
+        path: str,
+        good: frozenset[int],
+        *,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Any] | None:
         """Ask until the status is a good one; None where the run of the matrix is over before."""
-        headers = {"Authorization": f"Bearer {self.token}"}
+        sent = {**(headers or {}), "Authorization": f"Bearer {self.token}"}
         while not self.over.is_set():
             try:
-                async with self.http.request(method, f"{self.url}{path}", headers=headers) as answer:
+                async with self.http.request(method, f"{self.url}{path}", json=json, headers=sent) as answer:
                     content = await answer.json(content_type=None)
                     if answer.status in good:
                         return answer.status, content
