@@ -1,5 +1,6 @@
 """Documents over HTTP, on a real broker, a real store and real readers of files."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import pytest_asyncio
 
+from inkwire_api.adapters import uploads
 from inkwire_api.adapters.log import JetStreamLog
 from inkwire_chassis.clock import SystemClock
 from inkwire_contracts.errors import ERROR_CODES
@@ -264,3 +267,21 @@ async def test_unknown_documents_end_a_request_before_it_counts(api: Api, librar
     for wrong in ([0], [True], [1.5], [""], ["x" * 201], [None], "1", {"a": 1}):
         assert (await api.create("T", body={"documents": wrong})).code == "invalid_request"
     assert await api.stored() == before
+
+
+async def test_a_client_that_sends_too_slowly_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that does not come to its end holds its place for a bounded time only."""
+    monkeypatch.setattr(uploads, "UPLOAD_TIMEOUT_S", 0.2)
+    answered = asyncio.Event()
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"the beginning"
+        await answered.wait()
+
+    for _ in range(4):  # more than an owner has places
+        answered.clear()
+        try:
+            answer = await api.ask("POST", "/documents?name=a.txt", data=stuck())
+        finally:
+            answered.set()
+        assert (answer.status, answer.code) == (408, "upload_too_slow")

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from inkwire_api.identity import bearer_token, check_local_page, is_loopback, narrow, require_list, require_read
+from inkwire_api.identity import (
+    bearer_token,
+    check_local_page,
+    is_loopback,
+    narrow,
+    require_documents,
+    require_list,
+    require_read,
+)
 from inkwire_chassis.auth import Principal
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.ids import idempotent_post_id
@@ -115,6 +123,19 @@ def test_channels_are_never_widened() -> None:
     assert ask(bound).channels == ask(bound, channels=[]).channels == {f"post:{POST}"}
     with pytest.raises(InkwireError, match="Channel not allowed"):
         ask(bound, channels=[f"post:{POST}", f"post:{OTHER}"])
+
+
+def test_documents_need_a_scope_and_no_restriction() -> None:
+    """A token for certain channels reaches no document, whichever channels they are."""
+    require_documents(caller(), "post:read")
+    for refused, code in (
+        (caller(scopes=frozenset({"post:read"})), "forbidden"),
+        (caller(channels=frozenset({f"post:{POST}"})), "forbidden_channel"),
+        (caller(channels=frozenset({"user:ana"})), "forbidden_channel"),
+    ):
+        with pytest.raises(InkwireError) as error:
+            require_documents(refused, "post:write")
+        assert error.value.code == code
 
 
 def test_reading_needs_scope_and_channel() -> None:

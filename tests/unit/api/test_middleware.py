@@ -61,6 +61,15 @@ async def test_a_body_that_grows_over_the_limit_is_refused(length: str) -> None:
     assert answer.status == 413
 
 
+async def test_a_path_that_bounds_its_own_body_gets_it_as_it_comes() -> None:
+    """That path with that method only; everything else stays bounded."""
+    app = BodyLimit(echo, max_bytes=LIMIT, streamed=(("POST", "/files"),))
+    long = [b"0123456789", b"x"]
+    assert (await ask(app, "POST", "/files?name=a", chunks=long)).body == b"".join(long)
+    for method, path in (("PUT", "/files"), ("POST", "/files/1"), ("POST", "/")):
+        assert (await ask(app, method, path, chunks=long)).status == 413
+
+
 async def test_a_client_that_goes_away_gets_no_answer() -> None:
     """Half a body is no request."""
     assert (await ask(limited(), "POST", chunks=[b"01"], hang_up=True)).status == 0

@@ -8,9 +8,11 @@ import pytest
 from inkwire_api.pagination import (
     decode_conversation_cursor,
     decode_cursor,
+    decode_document_cursor,
     decode_message_cursor,
     encode_conversation_cursor,
     encode_cursor,
+    encode_document_cursor,
     encode_message_cursor,
 )
 from inkwire_contracts.errors import InkwireError
@@ -82,3 +84,33 @@ def test_each_list_has_cursors_of_its_own() -> None:
         with pytest.raises(InkwireError) as caught:
             wrong()
         assert caught.value.code == "invalid_cursor"
+
+
+@pytest.mark.parametrize("number", [1, 7, 2**53 - 1])
+def test_a_cursor_of_documents_is_its_number(number: int) -> None:
+    """What was encoded comes back, and no other list takes it."""
+    cursor = encode_document_cursor(number)
+    assert decode_document_cursor(cursor) == number
+    with pytest.raises(InkwireError, match="cursor is not valid"):
+        decode_cursor(cursor, None)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        encode_cursor(TIME, POST, None),
+        packed([1, "posts", None]),
+        packed([0, "documents", None]),
+        packed([2**53, "documents", None]),
+        packed([True, "documents", None]),
+        packed(["1", "documents", None]),
+        packed([{"$gt": 0}, "documents", None]),
+        packed([1, "documents"]),
+    ],
+)
+def test_no_cursor_of_documents(cursor: str) -> None:
+    """Another list's, and whatever else people send."""
+    with pytest.raises(InkwireError, match="cursor is not valid"):
+        decode_document_cursor(cursor)
