@@ -33,7 +33,7 @@ REASONS: Mapping[str, str] = {
     "reject": "The post was not in a state that this run could follow on.",
     "broken": "The work on it broke again and again.",
     "unreadable": "Nobody can read it as a job.",
-    "not_an_event": "It is no event of the post that its subject names.",
+    "not_an_event": "It is no event of the post or conversation that its subject names.",
     "history_lost": "What stood before it is in neither the log nor the store, so it could not be stored.",
     "unknown": "It was put aside for a reason that this version does not know.",
 }
@@ -42,8 +42,8 @@ REASONS: Mapping[str, str] = {
 _ADVICE: Mapping[str, str] = {
     "replay": "Mend what made it fail, then replay it; finished sections are kept.",
     "job": "It cannot be replayed: find out who published it, have the request made again, then discard it.",
-    "event": "It cannot be replayed: the log has the event. Read the post, see that it is as it should be, then "
-    "discard it.",
+    "event": "It cannot be replayed: the log has the event. Read the post or conversation, see that it is as it "
+    "should be, then discard it.",
 }
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z$", re.ASCII)
 

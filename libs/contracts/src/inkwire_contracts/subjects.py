@@ -106,7 +106,7 @@ def bucket_of(owner: str) -> int:
 
 
 def dead_event(subject: str) -> str:
-    """Where a message from the EVENTS stream is put aside that is no event of the post it claims."""
+    """Where a message of EVENTS or CONVERSATIONS is put aside that is no event of what its subject names."""
     return f"dlq.events.{subject}"
 
 

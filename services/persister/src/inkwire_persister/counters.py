@@ -18,7 +18,7 @@ class Counters:
     corrupt_posts: int = 0
     """Posts found corrupt: page, store and log do not prove each other. Anything but 0 is an alarm."""
     dead_letters: int = 0
-    """Messages that were no event of the post they claimed."""
+    """Messages that were no event of the post or conversation they claimed, or whose history is gone."""
     lost_posts: int = 0
     """Posts whose events came when their history was gone. Anything but 0 is an alarm."""
     taken_up_runs: int = 0
