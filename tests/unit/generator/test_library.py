@@ -144,6 +144,9 @@ async def test_words_alone_where_no_vector_is_to_be_had() -> None:
         assert texts(await shelf.find("safe fire meadow", limit_chars=80)) == [FIRE]
         assert compass.queries == [], "nobody is asked in vain"
         assert len(texts(await shelf.find("safe", limit_chars=1_000))) == 2
+    short = stored(POLICY, (BADGES, FIRE), embeddings=vectors((0, 1)))
+    shelf = StoreLibrary(Reading(short), Compass()).shelf((POLICY,))
+    assert texts(await shelf.find("safe fire meadow", limit_chars=80)) == [FIRE], "one vector for two passages"
     whole = stored(POLICY, (BADGES, FIRE), embeddings=vectors((0, 1), (0, 1)))
     compass = Compass()
     found = await StoreLibrary(Reading(whole), compass).shelf((POLICY,)).find("safe", limit_chars=1_000)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from inkwire_chassis.logs import get_logger
 from inkwire_contracts.documents import DocumentRef
 from inkwire_documents.retrieval import Material, Retriever
 from inkwire_generator import ports
@@ -25,6 +26,8 @@ MAX_PASSAGES = 200
 
 BUSY_SHELVES = 2
 """Shelves that read and index at the same time in one process; the others wait their turn."""
+
+VECTOR_VALUE_BYTES = 4
 
 PATIENCE_S = 60.0
 """For one search, waiting included; then the documents count as away."""
@@ -162,12 +165,15 @@ class StoreShelf:
         embeddings = stored.embeddings
         if self._embedder is None or embeddings is None or embeddings.model != self._embedder.model:
             return Material(ref, stored.passages)
+        if len(embeddings.vectors) != len(stored.passages) * embeddings.dimensions * VECTOR_VALUE_BYTES:
+            get_logger().error("a document's vectors do not fit its passages", document=ref.document)
+            return Material(ref, stored.passages)
         return Material(ref, stored.passages, embeddings.vectors, embeddings.dimensions)
 
 
 def _shortened(material: Material, best: Callable[[Retriever], tuple[Excerpt, ...]]) -> Material:
     """The document's best passages, each with its vector."""
-    row_bytes = material.dimensions * 4
+    row_bytes = material.dimensions * VECTOR_VALUE_BYTES
     passages, vectors = [], []
     place = {passage.index: number for number, passage in enumerate(material.passages)}
     for excerpt in best(Retriever([material])):
