@@ -19,6 +19,8 @@ DEFAULT_NOTES_WORDS: Final = 120
 
 _MESSAGE: Final = re.compile(r"<message>(.*?)</message>", re.DOTALL)
 _NOTES_BEFORE: Final = re.compile(r"<summary>(.*?)</summary>", re.DOTALL)
+_LEADS: Final = re.compile(r"^(?:(?:and|or|but|so|then|also|what about|how about)\b[\s,]*)+", re.IGNORECASE)
+_PEOPLES: Final = re.compile(r"\bsaid:\s*<message>(.*?)</message>", re.DOTALL)
 _TITLE_WANTED: Final = re.compile(r"\btitle for (?:this|the) conversation\b", re.IGNORECASE)
 _NOTES_WANTED: Final = re.compile(r"\bconversation\b.{0,80}\bsummari[sz]e\b", re.IGNORECASE | re.DOTALL)
 
@@ -47,7 +49,9 @@ def read_talk(messages: list[dict[str, Any]]) -> Talk | None:
     if _TITLE_WANTED.search(rest):
         return Talk("title", said)
     if _NOTES_WANTED.search(rest):
-        return Talk("notes", said, " ".join(_NOTES_BEFORE.findall(rest)), words_wanted([rest]))
+        return Talk(
+            "notes", tuple(_PEOPLES.findall(asked)) or said, " ".join(_NOTES_BEFORE.findall(rest)), words_wanted([rest])
+        )
     if asked.rstrip().endswith("</message>"):
         return Talk("reply", said[-1:], "", words_wanted(said[-1:]), quotes(whole))
     return None
@@ -60,7 +64,7 @@ def speak(talk: Talk, seed: int, prompt: str) -> str:
         return subject[:1].upper() + subject[1:]
     if talk.wanted == "notes":
         return _notes(talk)
-    brief = Brief(title=first_words(talk.said[-1]), target_words=talk.target_words, quotes=talk.quotes)
+    brief = Brief(title=_question(talk.said[-1]), target_words=talk.target_words, quotes=talk.quotes)
     return write(brief, seed, prompt)
 
 
@@ -73,4 +77,9 @@ def _notes(talk: Talk) -> str:
 
 
 def _subject(text: str) -> str:
-    return understand(first_words(text)).subject
+    return understand(_question(text)).subject
+
+
+def _question(text: str) -> str:
+    """Its first words, without those that only join it to what was said before."""
+    return _LEADS.sub("", first_words(text), count=1) or first_words(text)
