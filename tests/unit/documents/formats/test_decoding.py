@@ -24,7 +24,8 @@ def test_utf_16_without_a_mark_is_known_by_its_zeros(codec: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "codec"), [(RUSSIAN, "cp1251"), (RUSSIAN, "koi8-r"), (JAPANESE, "shift_jis"), (JAPANESE, "euc_jp")]
+    ("text", "codec"),
+    [(RUSSIAN, "cp1251"), (RUSSIAN, "koi8-r"), (JAPANESE, "shift_jis"), (JAPANESE, "euc_jp"), (JAPANESE, "iso2022_jp")],
 )
 def test_old_encodings_are_guessed(text: str, codec: str) -> None:
     """Text from before Unicode is recognised by what it would say."""

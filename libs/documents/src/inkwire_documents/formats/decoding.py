@@ -1,6 +1,7 @@
 """Bytes to text, in whatever encoding they are."""
 
 import codecs
+import contextlib
 import re
 
 import charset_normalizer
@@ -30,6 +31,9 @@ def decode(data: bytes) -> str:
     wide = utf16_without_bom(data[:SNIFF_BYTES])
     if wide is not None:
         return data.decode(wide, errors="replace")
+    if b"\x1b$" in data[:SNIFF_BYTES]:
+        with contextlib.suppress(UnicodeDecodeError):  # Japanese in seven bits, which would pass for UTF-8
+            return data.decode("iso2022_jp_ext")
     text = data.decode("utf-8", errors="replace")
     if text.count("\ufffd") <= len(text) * MAX_BROKEN_SHARE:
         return text
