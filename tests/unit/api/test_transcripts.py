@@ -84,14 +84,14 @@ def test_markdown_tells_who_said_what() -> None:
         answered(8, "So far", "generating"),
     )
     text = body_of(transcript_as_markdown(whole))
-    at = "2026\\-11\\-21 09:58 UTC"
+    at = "2026-11-21 09:58 UTC"
     assert text.startswith("# Why \\<b\\>?\n\n## Ana \\*B\\* \u00b7 " + at + "\n\n> Why?\n>\n> Really\n")
     headings = [heading for _, heading in outline(text)][1:]
     assert [re.split(r" \u00b7 ", h)[0] for h in headings] == [
         "Ana \\*B\\*",
         "Assistant",
         "Note",
-        "assistant \\(member\\)",
+        "assistant (member)",
         "Assistant",
         "Assistant",
         "gone",

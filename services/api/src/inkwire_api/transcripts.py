@@ -25,7 +25,7 @@ _UNFINISHED = {
     "deleted": "deleted",
     "paused": "waits for approval",
 }
-_PUNCTUATION = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>()#+-.!|&~"})
+_PUNCTUATION = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>#!|&~"})
 
 
 @dataclass(frozen=True, slots=True)
