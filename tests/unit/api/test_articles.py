@@ -8,10 +8,12 @@ import pytest
 import yaml
 
 from inkwire_api.articles import Article, article, as_json, as_markdown, reading_time_minutes, word_count
+from inkwire_contracts.documents import DocumentRef, Place, Source
 from inkwire_contracts.fold import Section, Snapshot, digest
 from inkwire_contracts.ids import idempotent_post_id
 
 POST = idempotent_post_id("ana", "post")
+OTHER = idempotent_post_id("ana", "document")
 TEXT = "# Naïve 🗄️\n\n---\n\nThree more words.\n"
 HOSTILE = 'A: "b" \\ {c} [d] # e \u2028 \u0085 \x7f \ufeff \u202e - 🗄️ %TAG'
 
@@ -22,8 +24,15 @@ def found(text: str = TEXT, **fields: Any) -> Article:
         Section(section="s1", title="One", target_words=90, text=text, length=len(text), status="done"),
     ]
     metadata = {"title": "T", "description": "D", "tags": ["a", "b"]}
-    known = {"owner": "ana", "recipe": "blog", "title": "asked", "status": "published", "metadata": metadata}
-    return article(Snapshot(post=POST, sections=sections, updated_at="2026-01-02T03:04:05.678Z", **{**known, **fields}))
+    known: dict[str, Any] = {
+        "owner": "ana",
+        "recipe": "blog",
+        "title": "asked",
+        "status": "published",
+        "metadata": metadata,
+    }
+    known |= {"sections": sections, "updated_at": "2026-01-02T03:04:05.678Z"}
+    return article(Snapshot(post=POST, **{**known, **fields}))
 
 
 @pytest.mark.parametrize(
@@ -93,3 +102,14 @@ def test_json_holds_everything() -> None:
         ("s1", True, 90, 7),
     ]
     assert whole["sections"][0]["data"] == {"sections": []}
+
+
+def test_json_names_the_documents_and_the_places_used() -> None:
+    """As they were mentioned and noted; nobody's name but the document's is told."""
+    source = Source(document=OTHER, number=3, name="policy.pdf", places=[Place(page=2, heading="Doors")])
+    sections = [Section(section="s1", text=TEXT, length=len(TEXT), status="done", sources=[source])]
+    ref = DocumentRef(document=OTHER, owner="ana", number=3, name="policy.pdf")
+    whole = json.loads(as_json(found(documents=[ref], sections=sections)))
+    assert whole["documents"] == [{"document": OTHER, "number": 3, "name": "policy.pdf"}]
+    assert whole["sections"][0]["sources"] == [source.model_dump()]
+    assert "ana" not in json.dumps(whole)

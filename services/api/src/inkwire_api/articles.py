@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from inkwire_contracts.documents import DocumentRef
 from inkwire_contracts.fold import Section, Snapshot, digest, document
 
 ExportFormat = Literal["markdown", "html", "json", "docx"]
@@ -56,6 +57,7 @@ class Article:
     sha256: str
     target_words: int
     sections: tuple[Section, ...] = ()
+    documents: tuple[DocumentRef, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -101,6 +103,7 @@ def article(snapshot: Snapshot) -> Article:
         sha256=digest(text),
         target_words=target_words(snapshot.sections),
         sections=tuple(snapshot.sections),
+        documents=tuple(snapshot.documents),
         options=snapshot.options,
         metadata=metadata,
     )
@@ -118,7 +121,7 @@ def front_matter(facts: Mapping[str, Any]) -> str:
 
 
 def as_json(found: Article) -> bytes:
-    """All that is known, working steps and the data of structured sections included."""
+    """All that is known: working steps, the data of structured sections, documents and the places used of them."""
     sections = [
         {
             "section": section.section,
@@ -129,6 +132,7 @@ def as_json(found: Article) -> bytes:
             "words": word_count(section.text),
             "text": section.text,
             "data": section.data,
+            "sources": [source.model_dump() for source in section.sources],
         }
         for section in found.sections
     ]
@@ -138,6 +142,7 @@ def as_json(found: Article) -> bytes:
         "options": found.options,
         **found.facts(),
         "metadata": found.metadata,
+        "documents": [{"document": ref.document, "number": ref.number, "name": ref.name} for ref in found.documents],
         "sections": sections,
         "markdown": found.text,
     }
