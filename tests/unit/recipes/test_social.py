@@ -89,7 +89,13 @@ def test_four_steps_lead_to_a_post_that_passes() -> None:
     post = SOCIAL.prompt(done, Step("post", ""))
     assert isinstance(post, Composed)
     assert post.text == INSTAGRAM + "\n> No medical advice.\n"
-    assert post.data == {**DRAFT, "hashtags": ["#botox", "#skincare"]}
+    assert post.data == {
+        **DRAFT,
+        "hashtags": ["#botox", "#skincare"],
+        "response_text": post.text,
+        "strategy": STRATEGY,
+        "compliance": {"status": "passed", **PASSED},
+    }
 
 
 @pytest.mark.parametrize(

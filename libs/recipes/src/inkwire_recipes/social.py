@@ -91,6 +91,20 @@ class Review(Form):
     disclaimers: list[Line] = Field(max_length=5, description="Sentences that must stand beside the post; often none")
 
 
+class Checked(Review):
+    """A reading, and what came of it."""
+
+    status: Literal["passed", "failed"]
+
+
+class Result(Draft):
+    """The post as a whole: its words, and what they rest on."""
+
+    response_text: str
+    strategy: Strategy
+    compliance: Checked
+
+
 def _keywords(node: Node) -> Iterator[str]:
     yield from node.lines("- ", "keywords")
     yield "\n"
@@ -159,7 +173,7 @@ class Social(BaseRecipe):
     def outputs(self) -> Mapping[str, Mapping[str, Any]]:
         """Of each step, and of the post; a second draft and its check are as the first."""
         schemas = {section: strict_schema(form) for section, (_, form, _) in FORMS.items()}
-        return {**schemas, COMPLIANCE: _with_status(schemas[COMPLIANCE]), POST: schemas[CONTENT]}
+        return {**schemas, COMPLIANCE: strict_schema(Checked), POST: strict_schema(Result)}
 
     def steps(self, work: Work) -> tuple[Step, ...]:
         """Keywords, strategy, then drafts, each with its check, until one passes or MAX_DRAFTS are written."""
@@ -279,11 +293,6 @@ def _reviewed(answer: str) -> dict[str, Any]:
     return {"status": "failed" if failed else "passed", **review}
 
 
-def _with_status(review: Mapping[str, Any]) -> Mapping[str, Any]:
-    properties = {"status": {"enum": ["passed", "failed"]}, **review["properties"]}
-    return {**review, "properties": properties, "required": list(properties)}
-
-
 def _what_was_wrong(work: Work, number: int) -> list[str]:
     findings = work.artifacts[_numbered(COMPLIANCE, number)]["findings"]
     lines = "\n".join(f"- {finding['rule']}: {finding['quote']}" for finding in findings)
@@ -298,8 +307,9 @@ def _what_was_wrong(work: Work, number: int) -> list[str]:
 def _post(work: Work) -> Composed:
     """The last draft, and the disclaimers that must stand beside it."""
     draft, check = _last(work, CONTENT), work.artifacts[_last(work, COMPLIANCE)]
-    notes = "".join(f"\n> {line}\n" for line in check["disclaimers"])
-    return Composed(work.texts[draft] + notes, dict(work.artifacts[draft]))
+    text = work.texts[draft] + "".join(f"\n> {line}\n" for line in check["disclaimers"])
+    rests_on = {"strategy": dict(work.artifacts[STRATEGY]), "compliance": dict(check)}
+    return Composed(text, {**work.artifacts[draft], "response_text": text, **rests_on})
 
 
 SOCIAL = Social()
