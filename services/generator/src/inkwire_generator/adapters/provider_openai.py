@@ -27,6 +27,9 @@ from inkwire_recipes.recipe import Prompt
 OPENAI_HOST = "api.openai.com"
 CONNECT_TIMEOUT_S = 5.0
 MAX_CONNECTIONS = 1_000
+ONE_CALL_EACH = {"Connection": "close"}
+"""No connection is used twice: a call takes seconds, a handshake milliseconds, and a call over a kept connection fails
+where the server closes it at that moment, as llama.cpp's does after each answer although it promises to keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,8 @@ class OpenAIProvider:
             base_url=config.base_url,
             max_retries=0,
             timeout=openai.Timeout(None, connect=CONNECT_TIMEOUT_S),
-            http_client=openai.DefaultAioHttpClient(
-                limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
-            ),
+            default_headers=ONE_CALL_EACH,
+            http_client=openai.DefaultAioHttpClient(limits=httpx2.Limits(max_connections=MAX_CONNECTIONS)),
         )
 
     @property
