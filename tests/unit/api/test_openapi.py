@@ -60,6 +60,10 @@ def test_every_operation_of_the_design_is_there(openapi: dict[str, Any]) -> None
         "POST /conversations/{conversation}/messages/{message}/retry",
         "PUT /conversations/{conversation}/messages/{message}/reactions/{emoji}",
         "DELETE /conversations/{conversation}/messages/{message}/reactions/{emoji}",
+        "POST /documents",
+        "GET /documents",
+        "GET /documents/{document}",
+        "DELETE /documents/{document}",
         "GET /analytics",
         "GET /dead-letters",
         "GET /dead-letters/{letter}",
@@ -108,7 +112,7 @@ def test_posts_and_reads_ask_for_a_token(openapi: dict[str, Any]) -> None:
     for name, operation in operations(openapi):
         expected = (
             [{"HTTPBearer": []}]
-            if any(path in name for path in (" /posts", " /conversations", " /dead", " /analytics"))
+            if any(path in name for path in (" /posts", " /conversations", " /documents", " /dead", " /analytics"))
             else [{"HTTPBearer": []}, {}]
             if "token" in name
             else None
