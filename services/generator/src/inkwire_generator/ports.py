@@ -118,7 +118,7 @@ class Library(Protocol):
 
     @property
     def patience_s(self) -> float:
-        """The longest time that a shelf takes before it raises, in seconds."""
+        """The longest time that a shelf is silent before it raises, in seconds."""
         ...
 
     def shelf(self, documents: Sequence[DocumentRef]) -> Shelf:

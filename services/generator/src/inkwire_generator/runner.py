@@ -168,6 +168,8 @@ class Runner:
         except StoreUnavailable:
             if not await self._tools.log.cancel_wanted(self._job):
                 raise
+        except Exception as error:  # noqa: BLE001 - it comes again under the claim, where it counts as an attempt
+            get_logger().error("documents not read", error=f"{type(error).__name__}: {error}")
 
     async def _fenced_out(self) -> Ending:
         """A later claim exists. If this run has ended the job is a leftover of a lost ack, else it is not ours."""

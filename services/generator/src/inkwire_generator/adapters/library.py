@@ -29,8 +29,9 @@ BUSY_SHELVES = 2
 
 VECTOR_VALUE_BYTES = 4
 
-PATIENCE_S = 60.0
-"""For one search, waiting included; then the documents count as away."""
+PATIENCE_S = 240.0
+"""For reading or one search, waiting included; then the documents count as away. Twenty of the longest take a quarter
+of it on a busy machine of two cores."""
 
 
 class Documents(Protocol):
@@ -89,7 +90,8 @@ class StoreShelf:
         self._embedder = embedder
         self._turns = turns
         self._max_kept_chars = max_kept_chars
-        self._kept: Retriever | None = None
+        self._kept: list[Material] | None = None
+        self._index: Retriever | None = None
         self._is_large = False
         self._kept_chars = self._kept_count = 0
         self._has_vectors = False
@@ -100,19 +102,26 @@ class StoreShelf:
             await self._load()
 
     async def find(self, query: str, *, limit_chars: int) -> Passages:
+        await self.load()
+        vector = await self._vector(query, limit_chars)  # outside of the turn: it is somebody else who is slow
+
+        def best(index: Retriever) -> tuple[Excerpt, ...]:
+            found = index.passages(query, budget_chars=limit_chars, query_vector=vector, max_found=MAX_PASSAGES)
+            return tuple(Excerpt(one.document, one.passage) for one in found)
+
         async with self._turn():
-            await self._load()
-            chooses = self._is_large or self._kept_chars > limit_chars or self._kept_count > MAX_PASSAGES
-            asks = chooses and self._has_vectors
-            vector = await self._embedder.vector(query) if self._embedder and asks else None
+            if self._kept is None:
+                return await self._find_in_large(best)
+            if self._index is None:  # not when they are read: what an index needs counts as an attempt
+                self._index = await asyncio.to_thread(Retriever, self._kept)
+            return Passages(await asyncio.to_thread(best, self._index), self._missing)
 
-            def best(index: Retriever) -> tuple[Excerpt, ...]:
-                found = index.passages(query, budget_chars=limit_chars, query_vector=vector, max_found=MAX_PASSAGES)
-                return tuple(Excerpt(one.document, one.passage) for one in found)
-
-            if self._kept is not None:
-                return Passages(await asyncio.to_thread(best, self._kept), self._missing)
-            return await self._find_in_large(best)
+    async def _vector(self, query: str, limit_chars: int) -> tuple[float, ...] | None:
+        """Nobody is asked where everything fits, or where no passage has a vector to compare with."""
+        chooses = self._is_large or self._kept_chars > limit_chars or self._kept_count > MAX_PASSAGES
+        if self._embedder is None or not (chooses and self._has_vectors):
+            return None
+        return await self._embedder.vector(query)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -143,7 +152,7 @@ class StoreShelf:
         self._missing = frozenset(missing)
         self._kept_chars, self._kept_count = chars, sum(len(material.passages) for material in kept)
         self._has_vectors = any(material.vectors for material in kept)
-        self._kept = await asyncio.to_thread(Retriever, kept)
+        self._kept = kept
 
     async def _find_in_large(self, best: Callable[[Retriever], tuple[Excerpt, ...]]) -> Passages:
         """One document in memory at a time: its best passages, then the best of those."""
