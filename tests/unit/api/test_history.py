@@ -1,11 +1,13 @@
 """Pages of a conversation's messages with their answers, and answers that are not there."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from inkwire_api.answers import Answers
 from inkwire_api.history import newest_first
+from inkwire_api.ports import Folded
 from inkwire_api.reading import Reader
 from inkwire_contracts.conversations import Conversation, Message
 from inkwire_contracts.errors import InkwireError
@@ -25,6 +27,7 @@ class World:
 
     def __init__(self, messages: int = 12) -> None:
         self.broker, self.store = FakeBroker(), FakeStore()
+        self.timeout_s = 5.0
         self.talk = Conversation(conversation=TALK, owner="ana", status="active")
         for n in range(messages):
             fields: dict[str, Any] = {"message": name(n), "seq": n + 2, "role": "user", "content": f"q{n}"}
@@ -41,7 +44,7 @@ class World:
         self.broker.folded[post] = Snapshot.model_validate(values)
 
     async def page(self, **options: Any) -> tuple[list[str], str | None]:
-        answers = Answers(Reader(log=self.broker, store=self.store, timeout_s=5.0))
+        answers = Answers(Reader(log=self.broker, store=self.store, timeout_s=5.0), timeout_s=self.timeout_s)
         page = await newest_first(answers, self.talk, **{"limit": 5, **options})
         return [joined.text for joined in page.items], page.next_cursor
 
@@ -102,7 +105,7 @@ async def test_answers_that_are_not_there_are_told_as_what_they_are() -> None:
     world.answer(7, status="deleted")
     world.broker.damaged.add(posts[2])
     world.answer(11, turn=None)
-    answers = Answers(Reader(log=world.broker, store=world.store, timeout_s=5.0))
+    answers = Answers(Reader(log=world.broker, store=world.store, timeout_s=5.0), timeout_s=5.0)
     page = await newest_first(answers, world.talk, limit=8)
     found = {j.message.post: j.answer.snapshot for j in page.items if j.answer is not None}
     assert [found[post].status for post in posts] == ["queued", "deleted", "failed", "failed"]
@@ -115,6 +118,21 @@ async def test_a_page_needs_its_answers() -> None:
     """Where nothing can be read, that is the answer."""
     world = World()
     world.broker.down = True
+    with pytest.raises(InkwireError) as caught:
+        await world.page()
+    assert caught.value.code == "broker_unavailable"
+
+
+async def test_a_page_is_not_waited_for_for_ever() -> None:
+    """However many answers the broker is slow with."""
+
+    class Silent(FakeBroker):
+        async def fold(self, *_args: object, **_options: object) -> Folded | None:
+            await asyncio.Event().wait()
+            raise AssertionError("never")
+
+    world = World()
+    world.broker, world.timeout_s = Silent(), 0.05
     with pytest.raises(InkwireError) as caught:
         await world.page()
     assert caught.value.code == "broker_unavailable"

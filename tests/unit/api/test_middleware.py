@@ -113,9 +113,12 @@ async def test_a_proxys_id_is_kept(given: str, used: str) -> None:
 
 
 async def test_the_log_has_one_line_without_secrets() -> None:
-    """Method, path, status and duration; neither the query nor a header."""
+    """Method, path, status and duration; neither the query nor a header, nor who a member is."""
     with structlog.testing.capture_logs() as logs:
         await ask(context(), path="/posts?token=hunter2", headers=[("Authorization", "Bearer hunter2")])
     [line] = logs
     assert (line["event"], line["method"], line["path"], line["status"]) == ("request", "GET", "/posts", 200)
     assert "hunter2" not in json.dumps(line)
+    with structlog.testing.capture_logs() as logs:
+        await ask(context(), path="/conversations/c/members/ben@example.org/x")
+    assert logs[0]["path"] == "/conversations/c/members/"

@@ -1,5 +1,6 @@
 """Messages with what the assistant says in them: each answer is a post, read where posts are read."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,8 +32,9 @@ class Joined:
 class Answers:
     """Reads the answers of a conversation for all who take part in it."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, *, timeout_s: float) -> None:
         self._reader = reader
+        self._timeout_s = timeout_s
 
     async def joined(
         self, conversation: Conversation, messages: Sequence[Message], *, max_chars: int = MAX_PAGE_CHARS
@@ -44,7 +46,13 @@ class Answers:
         Raises:
             InkwireError: ``broker_unavailable`` or ``store_unavailable``.
         """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._joined(conversation, messages, max_chars)
+        except TimeoutError:
+            raise InkwireError("broker_unavailable") from None
 
+    async def _joined(self, conversation: Conversation, messages: Sequence[Message], max_chars: int) -> list[Joined]:
         async def join(message: Message) -> Joined:
             return Joined(message, await self.answer(conversation, message))
 

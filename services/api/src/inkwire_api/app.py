@@ -239,7 +239,7 @@ def compose(
         steering=steered,
         conversations=talks,
         messages=said,
-        answers=Answers(reader),
+        answers=Answers(reader, timeout_s=settings.read_timeout_s),
         dead_letters=DeadLetters(
             box=JetStreamDeadLetters(jetstream),
             runs=runs,

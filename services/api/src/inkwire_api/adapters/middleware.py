@@ -17,6 +17,7 @@ from inkwire_contracts.errors import InkwireError
 BODY_TIMEOUT_S: Final = 10.0
 """How long a client may take to send its body."""
 MAX_LOGGED_PATH_CHARS: Final = 200
+MEMBERS_PATH: Final = "/members/"
 QUIET_PATHS: Final = ("/livez", "/readyz", "/static/")
 """Asked for all day long, or a dozen at once by each page: logged at debug level."""
 
@@ -148,5 +149,6 @@ async def send_problem(send: Send, error: InkwireError) -> None:
 
 
 def _path(scope: dict[str, Any] | Scope) -> str:
-    """Without the query: nobody knows what people put there."""
-    return str(scope["path"])[:MAX_LOGGED_PATH_CHARS]
+    """Without the query: nobody knows what people put there. Nor who a member is: that may be an address."""
+    before, members, _ = str(scope["path"]).partition(MEMBERS_PATH)
+    return f"{before}{members}"[:MAX_LOGGED_PATH_CHARS]
