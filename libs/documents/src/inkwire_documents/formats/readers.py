@@ -62,11 +62,12 @@ def _passages(reading: Reading, limits: Limits) -> Result | Refusal:
 
 def _bounded(blocks: Iterable[Block], max_chars: int) -> Iterator[Block]:
     """The blocks that say something, cleaned, and no more of them than allowed."""
-    chars = 0
+    chars = -len(BETWEEN)
     for block in blocks:
         text = clean(block.text)
-        chars += len(text) + len(BETWEEN)
+        if not text.strip():
+            continue
+        chars += len(BETWEEN) + len(text)
         if chars > max_chars:
             raise _TooLongError
-        if text.strip():
-            yield Block(text, block.page, block.heading)
+        yield Block(text, block.page, block.heading)
