@@ -96,9 +96,10 @@ async def test_only_what_is_missing_is_written() -> None:
     assert [event.id for event in talks.published] == [job_of().messages[1].id]
 
 
-async def test_without_the_store_they_are_written_all_the_same() -> None:
-    """Twice they mean nothing more; a message that was promised is never lost."""
-    talks = FakeTalks(begun(), outages=[StoreUnavailable("away")])
+@pytest.mark.parametrize("outage", [StoreUnavailable("away"), ValueError("a damaged record")])
+async def test_without_the_store_they_are_written_all_the_same(outage: Exception) -> None:
+    """Twice they mean nothing more; a promised message is never lost, and what breaks breaks under the claim."""
+    talks = FakeTalks(begun(), outages=[outage])
     attempt = talking(talks)
     await attempt.announce()
     assert len(talks.published) == 2

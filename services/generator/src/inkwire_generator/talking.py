@@ -4,6 +4,7 @@ Whoever is first writes the messages that a job carries: so a message that asks 
 """
 
 from inkwire_chassis.clock import Clock, rfc3339
+from inkwire_chassis.jetstream import BrokerError
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.commands import Job
 from inkwire_contracts.conversations import Conversation, TitleChanged, TitleData
@@ -40,8 +41,11 @@ class Talking:
         missing = self._job.messages
         try:
             self._conversation = await self._talks.read(self._turn.conversation)
-        except StoreUnavailable:
-            pass  # written twice they mean nothing more, but unwritten a committed message would be lost
+        except BrokerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - recall() meets it again, under the claim, where it counts
+            # Written twice they mean nothing more, but unwritten a committed message would be lost.
+            get_logger().warning("conversation not read", error=f"{type(error).__name__}: {error}")
         else:
             found = self._conversation
             if found is None or found.status != "active":
