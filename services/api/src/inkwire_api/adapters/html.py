@@ -21,6 +21,7 @@ STYLE = """
 body { margin: 0 auto; max-width: 42rem; padding: 2rem 1.25rem 4rem; font: 1.0625rem/1.65 Georgia, serif; }
 h1, h2, h3, h4, h5, h6, header, footer { font-family: system-ui, sans-serif; line-height: 1.25; }
 h1 { font-size: 2rem; } h2 { margin-top: 2.5rem; }
+article > h2 { margin: 2.25rem 0 0; font-size: 0.875rem; opacity: 0.75; }
 header, footer { font-size: 0.875rem; opacity: 0.75; } footer { margin-top: 3rem; overflow-wrap: anywhere; }
 pre { overflow-x: auto; padding: 1rem; border: 1px solid #8884; border-radius: 6px; }
 code { font: 0.9em ui-monospace, monospace; }
