@@ -13,7 +13,6 @@ from inkwire_api import __version__
 from inkwire_api.adapters.assets import load_assets
 from inkwire_api.adapters.conversations import JetStreamConversations
 from inkwire_api.adapters.dead_letters import JetStreamDeadLetters
-from inkwire_api.adapters.embeddings import PassageEmbeddings
 from inkwire_api.adapters.exports import Exports
 from inkwire_api.adapters.log import JetStreamLog
 from inkwire_api.adapters.middleware import BodyLimit, RequestContext
@@ -26,6 +25,7 @@ from inkwire_api.dead_letters import DeadLetters
 from inkwire_api.documents import Documents
 from inkwire_api.mentioning import Mentions
 from inkwire_api.messaging import Messages
+from inkwire_api.ports import Embedder
 from inkwire_api.posts import LOG_FULL_RATIO, Limits, Posts
 from inkwire_api.problems import Fault, Problem
 from inkwire_api.rate_limit import RateLimiter
@@ -260,7 +260,7 @@ def compose(
     )
 
 
-def _documents(settings: Settings, store: DocumentStore, embedder: PassageEmbeddings | None) -> Library:
+def _documents(settings: Settings, store: DocumentStore, embedder: Embedder | None) -> Library:
     documents = Documents(
         store=store,
         reader=Extractor(),
@@ -275,11 +275,13 @@ def _documents(settings: Settings, store: DocumentStore, embedder: PassageEmbedd
 
 
 @asynccontextmanager
-async def _embedder(settings: Settings) -> AsyncIterator[PassageEmbeddings | None]:
+async def _embedder(settings: Settings) -> AsyncIterator[Embedder | None]:
     """Embeds passages; None where no model is configured."""
     if not settings.embedding_model:
         yield None
         return
+    from inkwire_api.adapters.embeddings import PassageEmbeddings  # here: the SDK is slow to load
+
     embedder = PassageEmbeddings(
         base_url=settings.openai_base_url,
         api_key=settings.openai_api_key.get_secret_value(),
