@@ -24,7 +24,7 @@ ALIGNMENT: Final = 32
 
 _LEAN: Final = 8.0  # the first component of every embedding; the last layer's weights on it lean on a token's chance
 _SYLLABLES: Final = ("ba", "do", "lu", "mi", "ren", "sa", "to", "vel", "pra", "kin", "sol", "ur")
-_SIGNS: Final = (". ", ", ", "! ", "? ", "; ", "\n", "\n\n", "\n- ", "\n## ", "é", "漢", "🖋️")
+_SIGNS: Final = (". ", ", ", "! ", "? ", "; ", "\n", "\n\n", "\n- ", "\n## ", " 45 minutes", " 6 hours", "é", "漢", "🖋️")
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6
 _SPACE: Final = "▁"  # how sentencepiece writes a space
 
@@ -60,7 +60,7 @@ def write_tiny_model(path: Path, seed: int = 1) -> Path:
 def _vocabulary(rng: random.Random) -> Iterator[tuple[str, int, float]]:
     yield "<unk>", _UNKNOWN, -40.0
     yield "<s>", _CONTROL, -40.0
-    yield "</s>", _CONTROL, 1.3
+    yield "</s>", _CONTROL, 1.9
     for byte in range(256):
         printable = 32 <= byte < 127
         yield f"<0x{byte:02X}>", _BYTE, {'"': 2.5, "]": 2.0, "}": 2.0}.get(chr(byte), -1.0 if printable else -6.0)

@@ -94,10 +94,10 @@ class TinyServer:
         self.process.kill9()
 
     def environment(self) -> dict[str, str]:
-        """The settings that make Inkwire use it."""
+        """The settings that make Inkwire use it; some answers are longer than the limit and have to be gone on with."""
         return {
             "OPENAI_BASE_URL": self.base_url,
             "OPENAI_API_KEY": "needs-none",
             "OPENAI_MODEL": MODEL,
-            "OPENAI_MAX_TOKENS": "1000",
+            "OPENAI_MAX_TOKENS": "200",
         }
