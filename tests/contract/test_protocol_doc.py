@@ -27,6 +27,8 @@ from inkwire_contracts.errors import ERROR_CODES
 from inkwire_contracts.events import EVENT_CLASSES, ChunkProduced, event_from_dict
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.views import PostSummary
+from inkwire_gateway.live_conversation import NEWEST_BYTES, NEWEST_MESSAGES
+from inkwire_gateway.session import MAX_WHISPER_BYTES
 from inkwire_gateway.settings import Settings
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -112,5 +114,9 @@ def test_limits_are_the_defaults() -> None:
         f"{limits['load_timeout_s'].default:g} s | `broker_unavailable`",
         f"{limits['max_connection_cancels'].default}; {limits['max_cancels'].default} | `rate_limited`",
         f"{limits['api_timeout_s'].default:g} s | `api_unavailable`",
+        f"{limits['whispers_per_s'].default:g} a second, {limits['whisper_burst'].default} at once",
+        f"{MAX_WHISPER_BYTES:,} bytes | `rate_limited`",
+        f"{limits['presence_ttl_s'].default:g} s | `left`",
+        f"{NEWEST_MESSAGES}, {NEWEST_BYTES // 1024} KiB of JSON",
     ):
         assert words in section, words
