@@ -99,7 +99,8 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "unknown_document",
         422,
         "No such document",
-        "You mention @{mention}, and have no document of that number or name. Upload it first, or leave it out.",
+        "You mention @{mention}, and have no document of that number or name. Upload it first, or leave it out; "
+        "code stands between `backticks`.",
     ),
     ("too_many_documents", 422, "Too many documents", "Mention at most {limit} documents in one request."),
     ("document_limit", 409, "No room for more documents", "Delete one of your {limit} documents first."),
