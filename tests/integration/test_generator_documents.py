@@ -179,7 +179,7 @@ async def test_a_social_post_carries_no_list(nats_url: str, tmp_path: Path) -> N
 async def test_a_killed_workers_post_keeps_its_sources(nats_url: str, tmp_path: Path, keep: Keep) -> None:
     """kill -9 in mid-section: the next worker goes on with the same material, and says which document is gone."""
     await upload_usual(tmp_path)
-    with SimServer(tokens_per_s=400, ttft_ms=5) as sim:
+    with SimServer(tokens_per_s=250, ttft_ms=5) as sim:
         async with open_log(nats_url, QUICK_LEASE) as log:
             first = generator_process(nats_url, sim, tmp_path, "first")
             keep(first)
