@@ -66,7 +66,7 @@ export class MessageView {
     this.node.dataset.status = reply?.status ?? "unknown";
     if (reply) this.#article.draw(reply);
     const final = reply && isFinal(reply);
-    setText(state, final || !reply ? "" : reply.progress.message || STATUS[reply.status]);
+    setText(state, final || !reply ? "" : progressOf(reply));
     const said = final ? (reply.error?.message ?? UNFINISHED[reply.status] ?? "") : "";
     setText(trouble, said);
     trouble.hidden = said === "";
@@ -129,4 +129,10 @@ export class MessageView {
     this.#parts.tools.querySelector("details").open = false;
     this.#actions.react(message, emoji, !(message.reactions[emoji] ?? []).includes(me));
   }
+}
+
+// A conversation's answer has no outline to tell of; other kinds tell their steps.
+function progressOf({ recipe, status, progress, retry }) {
+  if (retry) return retry.message;
+  return recipe === "chat" || progress.message === "" ? `${STATUS[status]}…` : progress.message;
 }
