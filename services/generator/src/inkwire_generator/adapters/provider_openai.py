@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import httpx2
 import openai
 
@@ -27,9 +28,9 @@ from inkwire_recipes.recipe import Prompt
 OPENAI_HOST = "api.openai.com"
 CONNECT_TIMEOUT_S = 5.0
 MAX_CONNECTIONS = 1_000
-ONE_CALL_EACH = {"Connection": "close"}
-"""No connection is used twice: a call takes seconds, a handshake milliseconds, and a call over a kept connection fails
-where the server closes it at that moment, as llama.cpp's does after each answer although it promises to keep it."""
+SENDS = 3
+"""Times a call is sent whose kept connection turns out to be closed: llama.cpp's server closes each after its answer,
+although it promises to keep it. A new connection for every call would cost a handshake before every first word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,9 @@ class OpenAIProvider:
             base_url=config.base_url,
             max_retries=0,
             timeout=openai.Timeout(None, connect=CONNECT_TIMEOUT_S),
-            default_headers=ONE_CALL_EACH,
-            http_client=openai.DefaultAioHttpClient(limits=httpx2.Limits(max_connections=MAX_CONNECTIONS)),
+            http_client=openai.DefaultAioHttpClient(
+                limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+            ),
         )
 
     @property
@@ -141,8 +143,7 @@ class OpenAIProvider:
         deadline_s = started_s + self._config.first_token_timeout_s
         try:
             async with asyncio.timeout(max(0.0, deadline_s - self._clock.monotonic_s())):
-                context = self._client.chat.completions.with_streaming_response.create(**request)
-                response = await context.__aenter__()
+                response = await self._create(request)
         except TimeoutError:
             raise _silent("no answer") from None
         except openai.APIStatusError as error:
@@ -158,6 +159,17 @@ class OpenAIProvider:
             await response.close()
             raise
         return response
+
+    async def _create(self, request: Mapping[str, Any]) -> Any:
+        """The response, once it begins. What was written is never sent twice."""
+        for send in range(1, SENDS + 1):
+            try:
+                context = self._client.chat.completions.with_streaming_response.create(**request)
+                return await context.__aenter__()
+            except openai.APIConnectionError as error:
+                if send == SENDS or not _is_unwritten(error):
+                    raise
+        raise AssertionError("the last send answers or raises")
 
     async def _read(
         self, prompt: Prompt, received: AsyncIterator[bytes], started_s: float
@@ -196,3 +208,9 @@ def _silent(what: str) -> ProviderError:
 
 def _name(error: Exception) -> str:
     return type(error).__name__
+
+
+def _is_unwritten(error: openai.APIConnectionError) -> bool:
+    """Whether the request did not get out: aiohttp's error then has no number, for it is not the network's own."""
+    reason = error.__cause__ and error.__cause__.__cause__
+    return type(reason) is aiohttp.ClientOSError and reason.errno is None
