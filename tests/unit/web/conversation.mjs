@@ -87,6 +87,12 @@ test("events of another log begin with the whole again", () => {
   assert.equal(feed.position(), null);
 });
 
+test("where a message is replaced that is not here, the whole is asked for again", () => {
+  const { feed } = feedAt(event("created", {}), said("one"));
+  assert.equal(feed.receive(frame(3, said("two", { replaces: "elsewhere" }))), "resubscribe");
+  assert.equal(feed.position(), null);
+});
+
 test("older messages that were fetched stay when the newest are told again", () => {
   const { feed } = feedAt(event("created", {}), said("one"), said("two"));
   feed.prepend([{ message: "zero", seq: 1, superseded_by: null }]);
@@ -94,6 +100,21 @@ test("older messages that were fetched stay when the newest are told again", () 
   const newest = { ...structuredClone(conversation), messages: conversation.messages.slice(-1), seq: 9 };
   feed.receive({ type: "conversation", conversation: newest, position: { epoch: "e1", seq: 9 } });
   assert.deepEqual(feed.conversation.messages.map(({ message }) => message), ["zero", "one", "two"]);
+});
+
+test("older messages go when newer ones may be missing behind them", () => {
+  for (const [epoch, seq] of [["e1", 40], ["e2", 3]]) {
+    let shortened = 0;
+    const feed = new ConversationFeed(ID, () => {}, () => {}, () => (shortened += 1));
+    const conversation = folded(event("created", {}), said("one"), said("two"));
+    feed.receive({ type: "conversation", conversation, position: { epoch: "e1", seq: 3 } });
+    const newest = { ...structuredClone(conversation), messages: [{ message: "ten", seq, superseded_by: null }] };
+    if (epoch === "e2") assert.equal(feed.receive(frame(4, said("two"), epoch)), "resubscribe");
+    feed.receive({ type: "conversation", conversation: newest, older: true, position: { epoch, seq } });
+    assert.deepEqual(feed.conversation.messages.map(({ message }) => message), ["ten"]);
+    assert.deepEqual(feed.position(), { epoch, seq });
+    assert.equal(shortened, 1);
+  }
 });
 
 test("who loses the conversation is told", () => {

@@ -101,6 +101,7 @@ export class ChatView {
   #head({ conversation, presence, me }) {
     const { "chat-title": title, "chat-members": members, "chat-kind": kind, "chat-delete": remove } = this.#nodes;
     if (document.activeElement !== title) title.value = conversation.title;
+    title.readOnly = conversation.owner !== me;
     title.placeholder = conversation.status === "unknown" ? "" : "Untitled conversation";
     setText(kind, conversation.recipe === "chat" ? "Conversation" : `Conversation · ${conversation.recipe}`);
     remove.hidden = conversation.owner !== me;
@@ -145,12 +146,13 @@ export class ChatView {
 
   async #submit() {
     const { "chat-input": input, "chat-send": button } = this.#nodes;
-    const content = input.value.trim();
+    const typed = input.value;
+    const content = typed.trim();
     if (content === "" || this.#busy) return;
     this.#working(true, button);
     try {
       await this.#actions.send(content, this.#editing?.message ?? null);
-      input.value = "";
+      if (input.value.startsWith(typed)) input.value = input.value.slice(typed.length); // more may be typed already
       this.#stopEditing();
       this.trouble("");
       this.#following = true;

@@ -7,7 +7,7 @@ import { el } from "./dom.js";
 import { isFinal } from "./fold.js";
 import { PostFeed } from "./post_feed.js";
 
-const MAX_FOLLOWED = 20; // answers that are written at the same time; further ones wait for their turn
+const MAX_FOLLOWED = 20; // answers that are not published; further ones wait for their turn
 
 export class Chats {
   #api;
@@ -72,6 +72,7 @@ export class Chats {
       id,
       (event) => feed === this.#feed && this.#changed(event),
       (code, message) => feed === this.#feed && this.#onEnd(code, message),
+      () => feed === this.#feed && this.#shortened(feed),
     );
     this.#feed = feed;
     const drawn = () => this.#view.changed();
@@ -114,14 +115,21 @@ export class Chats {
     this.#changed();
   }
 
+  // What was fetched by hand no longer joins the newest messages: older ones are asked for from there.
+  #shortened(feed) {
+    this.#cursor = null;
+    this.#load(feed);
+  }
+
   #keep(items) {
     for (const { post, reply } of items) if (post && reply && isFinal(reply)) this.#replies.set(post, settled(post, reply));
   }
 
   async #older() {
     const feed = this.#feed;
-    const page = await this.#api.messages(this.id, this.#cursor);
-    if (feed !== this.#feed) return;
+    const cursor = this.#cursor;
+    const page = await this.#api.messages(this.id, cursor);
+    if (feed !== this.#feed || cursor !== this.#cursor) return;
     this.#cursor = page.next_cursor;
     this.#keep(page.items);
     feed.prepend(page.items.map(asMessage));
@@ -134,9 +142,11 @@ export class Chats {
     this.#onDraw(this.#feed.conversation);
   }
 
+  // First those that are being written, then those that ended early: another tab or member may try them again.
   #followAnswers() {
-    const wanted = standing(this.#feed.conversation).filter(({ post }) => post && !this.#settled(post));
-    const posts = new Set(wanted.slice(-MAX_FOLLOWED).map(({ post }) => post));
+    const answers = standing(this.#feed.conversation).filter(({ post }) => post && !this.#settled(post));
+    const [written, ended] = [answers.filter(({ post }) => !this.#ended(post)), answers.filter(({ post }) => this.#ended(post))];
+    const posts = new Set([...ended, ...written].slice(-MAX_FOLLOWED).map(({ post }) => post));
     for (const [post, feed] of this.#followed) {
       if (posts.has(post)) continue;
       this.#connection.unfollow(feed.channel);
@@ -145,7 +155,12 @@ export class Chats {
     for (const post of posts) if (!this.#followed.has(post)) this.#follow(post);
   }
 
+  // Nothing can become of it any more.
   #settled(post) {
+    return ["published", "deleted"].includes(this.#replies.get(post)?.status);
+  }
+
+  #ended(post) {
     const reply = this.#replies.get(post);
     return reply !== undefined && isFinal(reply) && !reply.reopened;
   }

@@ -1,26 +1,32 @@
 // What follows `conversation:<id>` and `presence:<id>`: frames in, a folded conversation and who is there out.
 
 import { APPLIED, GAP, INVALID } from "./fold.js";
-import { emptyConversation, foldConversation } from "./conversation_fold.js";
+import { emptyConversation, foldConversation, messageOf } from "./conversation_fold.js";
 
 const TYPING_MS = 3_000; // shown for so long after the last whisper of it
 
 export class ConversationFeed {
   #epoch = null;
+  #lost = false;
   #onChange;
   #onRefused;
+  #onShortened;
 
-  /** `onChange(event?)` after each change, with the event if one was applied; `onRefused(code, message)`. */
-  constructor(conversation, onChange, onRefused) {
+  /**
+   * `onChange(event?)` after each change, with the event if one was applied; `onRefused(code, message)`; `onShortened()`
+   * when older messages that were here are gone, because there may be others between them and the newest.
+   */
+  constructor(conversation, onChange, onRefused, onShortened = () => {}) {
     this.channel = `conversation:${conversation}`;
     this.conversation = emptyConversation(conversation);
     this.#onChange = onChange;
     this.#onRefused = onRefused;
+    this.#onShortened = onShortened;
   }
 
   /** Where to go on from, or null to begin with the whole. */
   position() {
-    return this.#epoch === null ? null : { epoch: this.#epoch, seq: this.conversation.seq };
+    return this.#epoch === null || this.#lost ? null : { epoch: this.#epoch, seq: this.conversation.seq };
   }
 
   receive(frame) {
@@ -33,14 +39,18 @@ export class ConversationFeed {
     this.#onRefused(code, message);
   }
 
-  // The newest messages only: older ones that are here already, or were fetched, stay.
+  // The newest messages only. Older ones that are here stay if they reach up to them: else some would be missing between.
   #begin({ conversation, position }) {
     const first = conversation.messages[0]?.seq ?? Infinity;
-    const same = this.#epoch === null || this.#epoch === position.epoch;
-    const older = same ? this.conversation.messages.filter((message) => message.seq < first) : [];
-    const kept = conversation.status === "deleted" ? [] : older;
+    const before = this.conversation.messages.filter((message) => message.seq < first);
+    const reaches = this.#epoch === position.epoch && this.conversation.seq >= first;
+    const gone = conversation.status === "deleted";
+    const kept = reaches && !gone ? before : [];
+    const shortened = before.length > 0 && !reaches && !gone;
     this.conversation = { ...conversation, messages: [...kept, ...conversation.messages], seq: position.seq };
     this.#epoch = position.epoch;
+    this.#lost = false;
+    if (shortened) this.#onShortened();
     this.#onChange();
   }
 
@@ -53,17 +63,15 @@ export class ConversationFeed {
   }
 
   #event({ event, position }) {
-    if (position.epoch !== this.#epoch) {
-      this.#epoch = null;
-      return "resubscribe";
-    }
+    if (position.epoch !== this.#epoch) return this.#startOver();
     const outcome = foldConversation(this.conversation, event, position.seq);
     if (outcome === APPLIED) this.#onChange(event);
-    if (outcome === GAP || outcome === INVALID) {
-      this.#epoch = null;
-      return "resubscribe";
-    }
-    return undefined;
+    return outcome === GAP || outcome === INVALID ? this.#startOver() : undefined;
+  }
+
+  #startOver() {
+    this.#lost = true;
+    return "resubscribe";
   }
 }
 

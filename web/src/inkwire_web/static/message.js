@@ -15,6 +15,8 @@ export class MessageView {
   #article = null;
   #caret = el("span", { class: "caret", "aria-hidden": "true" });
   #said = null;
+  #message;
+  #emojis = new Map();
 
   /** `actions`: edit(message), regenerate(message), stop(message), retry(message), react(message, emoji, present), copy(text). */
   constructor(message, actions) {
@@ -42,6 +44,7 @@ export class MessageView {
   /** `context`: name, me (the reader's owner token), mine, reply (a snapshot, for the assistant's), made (there is more to see), busy. */
   draw(message, context) {
     const { who, when, documents } = this.#parts;
+    this.#message = message;
     setText(who, context.name);
     setText(when, ago(message.created_at, Date.now()));
     if (message.role === "assistant") this.#answer(message, context);
@@ -78,15 +81,26 @@ export class MessageView {
     this.node.dataset.sha256 = reply?.status === "published" ? (reply.sha256 ?? "") : "";
   }
 
+  // The same buttons for as long as they are there: what is drawn anew at every word takes away focus and clicks.
   #reactions(message, { me }) {
     const given = Object.entries(message.reactions);
+    for (const emoji of [...this.#emojis.keys()]) if (!Object.hasOwn(message.reactions, emoji)) this.#emojis.delete(emoji);
     const buttons = given.map(([emoji, users]) => {
-      const mine = users.includes(me);
-      const label = `${emoji} ${users.length}`;
-      const onclick = () => this.#actions.react(message, emoji, !mine);
-      return el("button", { type: "button", class: "reaction", "aria-pressed": String(mine), onclick }, label);
+      const button = this.#emoji(emoji, me);
+      setText(button, `${emoji} ${users.length}`);
+      button.setAttribute("aria-pressed", String(users.includes(me)));
+      return button;
     });
-    this.#parts.reactions.replaceChildren(...buttons);
+    arrange(this.#parts.reactions, buttons);
+  }
+
+  #emoji(emoji, me) {
+    let button = this.#emojis.get(emoji);
+    if (!button) {
+      button = el("button", { type: "button", class: "reaction", onclick: () => this.#toggle(emoji, me) });
+      this.#emojis.set(emoji, button);
+    }
+    return button;
   }
 
   #tools(message, context) {
@@ -115,7 +129,7 @@ export class MessageView {
         "div",
         { class: "emojis" },
         ...EMOJIS.map((emoji) =>
-          el("button", { type: "button", onclick: () => this.#pick(message, emoji, context.me) }, emoji),
+          el("button", { type: "button", onclick: () => this.#pick(emoji, context.me) }, emoji),
         ),
       ),
     );
@@ -125,14 +139,12 @@ export class MessageView {
     arrange(this.#parts.tools, [...tools, picker]);
   }
 
-  #pick(message, emoji, me) {
+  #pick(emoji, me) {
     this.#parts.tools.querySelector("details").open = false;
-    this.#actions.react(message, emoji, !(message.reactions[emoji] ?? []).includes(me));
+    this.#toggle(emoji, me);
   }
-}
 
-// A conversation's answer has no outline to tell of; other kinds tell their steps.
-function progressOf({ recipe, status, progress, retry }) {
-  if (retry) return retry.message;
-  return recipe === "chat" || progress.message === "" ? `${STATUS[status]}…` : progress.message;
+  #toggle(emoji, me) {
+    this.#actions.react(this.#message, emoji, !(this.#message.reactions[emoji] ?? []).includes(me));
+  }
 }
