@@ -63,10 +63,15 @@ export class ConversationFeed {
   }
 
   #event({ event, position }) {
-    if (position.epoch !== this.#epoch) return this.#startOver();
+    if (position.epoch !== this.#epoch || this.#replacesUnknown(event)) return this.#startOver();
     const outcome = foldConversation(this.conversation, event, position.seq);
     if (outcome === APPLIED) this.#onChange(event);
     return outcome === GAP || outcome === INVALID ? this.#startOver() : undefined;
+  }
+
+  // What is replaced may be older than all that is here, and what followed it goes too.
+  #replacesUnknown({ type, data }) {
+    return type === "message_created" && (data.replaces ?? null) !== null && !messageOf(this.conversation, data.replaces);
   }
 
   #startOver() {
