@@ -19,10 +19,13 @@ DATA_TAGS = (
 _OPENING = re.compile("[<\ufe64\uff1c]")
 """The sign of a tag, and those that Unicode counts as another form of it."""
 
-_OWN_TAG = re.compile(rf"[\s/⁄∕]*(?:{'|'.join(DATA_TAGS)})\b", re.IGNORECASE)
-_ASCII_CONTROLS = dict.fromkeys(code for code in (*range(32), 127) if not chr(code).isspace())
-_AHEAD_CHARS = 48
-"""How far behind its sign a tag's name may end, blanks and invisible characters included."""
+_OWN_TAG = re.compile(rf"(?:{'|'.join(DATA_TAGS)})\b|[a-z]*[^\W\d_a-z]", re.IGNORECASE)
+"""One of our names; or a word with a letter beyond A to Z, which may be made to look like one; markup has none."""
+
+_SLASHES = frozenset("/\\\u2044\u2215\u2571\u27cb\u29f8")
+_UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Me", "Mn"})
+_UNSEEN_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_NAME_CHARS = max(map(len, DATA_TAGS)) + 1
 
 
 def tagged(tag: str, text: str) -> str:
@@ -44,13 +47,24 @@ def defused(text: str) -> str:
 def _kept_or_defused(sign: re.Match[str]) -> str:
     if sign[0] != "<":
         return "‹"
-    ahead = sign.string[sign.end() : sign.end() + _AHEAD_CHARS]
-    return "‹" if _OWN_TAG.match(_folded(ahead)) else "<"
+    return "‹" if _OWN_TAG.match(_name_behind(sign.string, sign.end())) else "<"
 
 
-def _folded(text: str) -> str:
-    """As a reader may take it: letters in their plain form, nothing that cannot be seen."""
-    if text.isascii():
-        return text.translate(_ASCII_CONTROLS)
-    plain = unicodedata.normalize("NFKC", text)
-    return "".join(c for c in plain if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf", "Mn"))
+def _name_behind(text: str, start: int) -> str:
+    """What a reader may take for a tag's name behind its sign: letters in their plain form, nothing that is not seen.
+
+    It ends at the next sign, so that each character is looked at once, however many stand before a name.
+    """
+    name = ""
+    for at in range(start, len(text)):
+        if text[at] == "<" or len(name) >= _NAME_CHARS:
+            break
+        name += "".join(c for c in _plain(text[at]) if name or not (c.isspace() or c in _SLASHES))
+    return name
+
+
+def _plain(character: str) -> str:
+    if character.isascii():
+        return character if character.isprintable() or character.isspace() else ""
+    plain = unicodedata.normalize("NFKD", character)
+    return "".join(c for c in plain if c not in _UNSEEN_LETTERS and unicodedata.category(c) not in _UNSEEN_CATEGORIES)
