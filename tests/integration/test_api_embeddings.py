@@ -120,6 +120,18 @@ async def test_texts_go_in_bounded_batches_and_come_back_in_order() -> None:
         {"error": "no"},
         "text",
         None,
+        *(
+            web.Response(body=body, content_type="application/json")
+            for body in (
+                b"",
+                b"{not json",
+                b'{"data":"\xff"}',
+                b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+                b'{"data":[{"index":0,"embedding":[%s]},{"index":1,"embedding":[1]}]}' % (b"9" * 400),
+                b'{"data":[{"index":0,"embedding":[%s]},{"index":1,"embedding":[1]}]}' % (b"9" * 5_000),
+                b'{"data":[{"index":[0],"embedding":[1]},{"index":{},"embedding":[1]}]}',
+            )
+        ),
     ],
 )
 async def test_answers_that_cannot_be_used(reply: Any, capsys: pytest.CaptureFixture[str]) -> None:

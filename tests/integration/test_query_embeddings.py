@@ -4,6 +4,7 @@ import math
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from aiohttp import web
 
 from inkwire_generator.adapters import query_embeddings
 from inkwire_generator.adapters.provider_openai import ProviderConfig
@@ -58,6 +59,35 @@ async def test_a_server_that_is_not_there() -> None:
     made = QueryEmbeddings(ProviderConfig("http://127.0.0.1:9/v1", "", "any"), MODEL)
     assert await made.vector("keys") is None
     await made.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"data":"\xff"}',
+        b'{"data":[{"embedding":["a"]}]}',
+        b'{"data":[{"embedding":[%s]}]}' % (b"9" * 400),
+        b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+)
+async def test_answers_that_are_no_vector(body: bytes) -> None:
+    """Whatever a server says: words alone must do, and the attempt does not end."""
+
+    async def serve(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/v1/embeddings", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made = QueryEmbeddings(ProviderConfig(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", "", "any"), MODEL)
+    try:
+        assert await made.vector("keys") is None
+    finally:
+        await made.close()
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize("value", [[], [0.0, 0.0], [float("nan"), 1.0], [float("inf"), 1.0]])

@@ -20,8 +20,11 @@ RETRIES: Final = 2
 MAX_DIMENSIONS: Final = 8_192
 MAX_CONNECTIONS: Final = 4
 
+FAILURES: Final = (openai.OpenAIError, OSError, ValueError, TypeError, ArithmeticError, RecursionError)
+"""What the SDK raises, and what comes of answers that are no JSON, or JSON of no known form: it checks none."""
 
-class NoVectors(Exception):
+
+class NoVectors(ValueError):
     """The answer holds no vectors that can be used; the message says why, without the answer."""
 
 
@@ -43,7 +46,7 @@ class PassageEmbeddings:
         try:
             async with asyncio.timeout(TOTAL_TIMEOUT_S), self._turns:
                 return await self._embedded(texts)
-        except (openai.OpenAIError, OSError, TimeoutError, NoVectors) as error:
+        except FAILURES as error:
             why = str(error) if isinstance(error, NoVectors) else type(error).__name__
             get_logger().warning("a document is searched by words alone", error=why, model=self._model)
             return None

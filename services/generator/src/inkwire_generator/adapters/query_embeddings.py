@@ -45,8 +45,10 @@ class QueryEmbeddings:
             IndexError,
             TypeError,
             AttributeError,
+            ArithmeticError,
+            RecursionError,
         ) as error:
-            # The last three are what the SDK makes of answers in no known form; it checks none.
+            # The last five are what the SDK makes of answers in no known form; it checks none.
             get_logger().warning("documents are searched by words alone", error=type(error).__name__, model=self.model)
             return None
 
