@@ -148,3 +148,9 @@ export class MessageView {
     this.#actions.react(this.#message, emoji, !(this.#message.reactions[emoji] ?? []).includes(me));
   }
 }
+
+// A conversation's answer has no outline to tell of; other kinds tell their steps.
+function progressOf({ recipe, status, progress, retry }) {
+  if (retry) return retry.message;
+  return recipe === "chat" || progress.message === "" ? `${STATUS[status]}…` : progress.message;
+}
