@@ -24,3 +24,9 @@ def test_every_module_with_logic_has_a_suite() -> None:
     imported = "\n".join(suite.read_text("utf-8") for suite in SUITES)
     in_browser = {"app.js", "theme.js", "list.js", "chat_list.js", "chat_view.js", "library.js", "message.js"}
     assert {path.name for path in STATIC.glob("*.js") if f"/{path.name}" not in imported} == in_browser
+
+
+@pytest.mark.parametrize("path", sorted(STATIC.glob("*.js")), ids=lambda path: path.name)
+def test_every_module_can_be_parsed(path: Path) -> None:
+    """A module that no suite imports is sound at least as a text."""
+    run_node("--check", "--input-type=module", "-", stdin=path.read_text("utf-8"))

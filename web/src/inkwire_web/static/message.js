@@ -154,9 +154,3 @@ function progressOf({ recipe, status, progress, retry }) {
   if (retry) return retry.message;
   return recipe === "chat" || progress.message === "" ? `${STATUS[status]}…` : progress.message;
 }
-
-// A conversation's answer has no outline to tell of; other kinds tell their steps.
-function progressOf({ recipe, status, progress, retry }) {
-  if (retry) return retry.message;
-  return recipe === "chat" || progress.message === "" ? `${STATUS[status]}…` : progress.message;
-}
