@@ -89,7 +89,8 @@ def test_documents_are_added_listed_mentioned_and_removed(stack: Stack, tmp_path
     assert written.returncode == EX_OK, written.stderr
     assert "policy.md" in written.stdout.rpartition("Sources")[2]
 
-    assert run(stack, "documents", "remove", "1", "--yes").returncode == EX_OK
+    assert run(stack, "documents", "remove", "one", "--yes").returncode == EX_USAGE
+    assert run(stack, "documents", "remove", "@1", "--yes").returncode == EX_OK
     refused = run(stack, "write", "Training from @1")
     assert refused.returncode == EX_USAGE
     assert "@1" in refused.stderr

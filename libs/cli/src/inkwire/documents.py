@@ -17,11 +17,26 @@ from inkwire.writing import exit_code
 MAX_PAGES = 100
 """Pages of the list that one command reads."""
 
+MAX_DIGITS = 18
+"""Of a number that is looked at; no document has one so long."""
+
 app = typer.Typer(
     name="documents",
     no_args_is_help=True,
     help="Documents to write from: upload them here, and name them with @1, @2, ... in a title or a message.",
 )
+
+
+def number_of(said: str | int) -> int:
+    """A document's number, as it is listed and mentioned (``@3``) or bare.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    digits = str(said).removeprefix("@")
+    if not (digits.isascii() and digits.isdigit() and int(digits[:MAX_DIGITS]) >= 1):
+        raise typer.BadParameter(f"{said!r} is no document's number, such as 3 or @3")
+    return int(digits[:MAX_DIGITS])
 
 
 @app.command("add")
@@ -79,7 +94,7 @@ def list_documents(as_json: Json = False, url: Url = None, token: Token = None, 
 
 @app.command("remove")
 def remove(
-    number: Annotated[int, typer.Argument(min=1, help="The document's number, with or without @ in the list.")],
+    number: Annotated[int, typer.Argument(parser=number_of, help="The document's number, with or without its @.")],
     yes: Yes = False,
     url: Url = None,
     token: Token = None,
