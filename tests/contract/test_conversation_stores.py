@@ -9,7 +9,22 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from inkwire_contracts.conversations import Conversation, Message
+from inkwire_contracts.conversations import (
+    MAX_AVATAR_CHARS,
+    MAX_CONVERSATION_CHARS,
+    MAX_EMOJI_CHARS,
+    MAX_EMOJIS,
+    MAX_MEMBER_NAME_CHARS,
+    MAX_MEMBERS,
+    MAX_MENTIONS,
+    MAX_MESSAGES,
+    MAX_REACTIONS,
+    MAX_TITLE_CHARS,
+    Conversation,
+    Member,
+    Message,
+)
+from inkwire_contracts.documents import MAX_NAME_CHARS, DocumentRef
 from inkwire_stores import open_store
 from inkwire_stores.conversation_ports import (
     MAX_CONVERSATION_BYTES,
@@ -230,6 +245,36 @@ async def test_one_beyond_the_bound_is_refused_whole(store: ConversationStore) -
     with pytest.raises(ConversationTooLarge):
         await store.put(stored(big), expected=first.place)
     assert await store.get(first.conversation.conversation) == first
+
+
+def test_a_full_conversation_fits() -> None:
+    """At every bound at once, in the widest script: texts, mentions, reactions and members."""
+    wide, token = "\N{LINEAR B SYLLABLE B008 A}", "u" * 64
+    policy = DocumentRef(document=post_id(1), owner=token, number=10**9, name=wide * MAX_NAME_CHARS)
+    emojis = [chr(0x1F000 + n) + wide * (MAX_EMOJI_CHARS - 1) for n in range(MAX_EMOJIS)]
+    named = {"name": wide * MAX_MEMBER_NAME_CHARS, "avatar": "a" * MAX_AVATAR_CHARS, "joined_at": "t" * 24}
+    message = Message(
+        message=post_id(1),
+        seq=2**53,
+        role="assistant",
+        author=token,
+        content=wide * (MAX_CONVERSATION_CHARS // MAX_MESSAGES),
+        documents=[policy] * (MAX_MENTIONS // MAX_MESSAGES),
+        reply_to=post_id(2),
+        post=post_id(3),
+        replaces=post_id(4),
+        superseded_by=post_id(5),
+        reactions={emoji: [token] for emoji in emojis[: MAX_REACTIONS // MAX_MESSAGES]},
+        created_at="t" * 24,
+    )
+    full = Conversation(
+        conversation=post_id(6),
+        title=wide * MAX_TITLE_CHARS,
+        members=[Member(user=token, **named)] * MAX_MEMBERS,
+        messages=[message] * MAX_MESSAGES,
+    )
+    assert (full.mentions, full.reactions, full.chars) == (MAX_MENTIONS, MAX_REACTIONS, MAX_CONVERSATION_CHARS)
+    assert len(full.model_dump_json().encode()) < 0.95 * MAX_CONVERSATION_BYTES
 
 
 async def test_it_is_there_after_the_store_was_closed(backend: Backend) -> None:

@@ -6,6 +6,7 @@ from inkwire_api import conversations
 from inkwire_contracts.conversations import (
     MAX_EMOJIS,
     MAX_MEMBERS,
+    MAX_REACTIONS,
     Conversation,
     Member,
     MemberData,
@@ -142,6 +143,11 @@ def test_reactions_are_bounded_and_need_a_message_that_stands() -> None:
     with pytest.raises(InkwireError) as caught:
         react(full, "👍", "ana", present=True)
     assert code_of(caught) == "too_many_reactions"
+    full.messages[0].reactions = {"🎉": [f"user-{n}" for n in range(MAX_REACTIONS)]}
+    assert react(full, "🎉", "user-1", present=False)
+    with pytest.raises(InkwireError) as caught:
+        react(full, "👍", "ana", present=True)
+    assert code_of(caught) == "conversation_full"
     full.messages[0].superseded_by = TALK
     for message in (MESSAGE, TALK):
         with pytest.raises(InkwireError) as caught:

@@ -24,11 +24,13 @@ from inkwire_api.messages import (
 )
 from inkwire_contracts.conversations import (
     MAX_CONVERSATION_CHARS,
+    MAX_MENTIONS,
     MAX_MESSAGE_CHARS,
     MAX_MESSAGES,
     Conversation,
     Message,
 )
+from inkwire_contracts.documents import DocumentRef
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.ids import idempotent_post_id, is_id
 
@@ -121,6 +123,17 @@ def test_a_conversation_has_a_last_message() -> None:
         with pytest.raises(InkwireError) as caught:
             require_room(full, messages=messages, chars=chars)
         assert caught.value.code == "conversation_full"
+
+
+def test_a_conversation_mentions_so_many_documents() -> None:
+    """Beyond it a message that mentions none is still taken."""
+    full = talk()
+    policy = DocumentRef(document=POST, owner="ana", number=1, name="policy.pdf")
+    full.messages[0].documents = [policy] * MAX_MENTIONS
+    require_room(full, messages=1, chars=1)
+    with pytest.raises(InkwireError) as caught:
+        require_room(full, messages=1, chars=1, mentions=1)
+    assert caught.value.code == "conversation_full"
 
 
 def test_only_its_author_replaces_a_message_that_stands() -> None:

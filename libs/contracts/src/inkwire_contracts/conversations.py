@@ -32,8 +32,12 @@ MAX_TITLE_CHARS = 200
 MAX_MEMBER_NAME_CHARS = 100
 MAX_AVATAR_CHARS = 500
 MAX_CONVERSATION_CHARS = 2_000_000
-"""Text of all messages that people wrote; beyond it the api asks for a new conversation. In any script it fits into one
-stored document."""
+"""Text of all messages that people wrote; beyond it the api asks for a new conversation."""
+MAX_MENTIONS = 2_000
+"""Documents that all messages of one conversation mention together."""
+MAX_REACTIONS = 10_000
+"""Emojis of all members on all messages. With the bounds above, a conversation in any script fits into one stored
+document."""
 
 UNREADABLE = "unreadable"
 """Type of what stands in a log and is no event of it."""
@@ -240,6 +244,16 @@ class Conversation(BaseModel):
     def chars(self) -> int:
         """Text of all messages that people wrote."""
         return sum(len(m.content) for m in self.messages)
+
+    @property
+    def mentions(self) -> int:
+        """Documents that all messages mention."""
+        return sum(len(m.documents) for m in self.messages)
+
+    @property
+    def reactions(self) -> int:
+        """Emojis of all members on all messages."""
+        return sum(len(users) for m in self.messages for users in m.reactions.values())
 
     def begin_anew(self) -> None:
         """The log was lost and another begun: all that it will hold comes after what is here already."""

@@ -12,6 +12,7 @@ from inkwire_contracts.conversations import (
     MAX_EMOJIS,
     MAX_MEMBER_NAME_CHARS,
     MAX_MEMBERS,
+    MAX_REACTIONS,
     Conversation,
     ConversationCreated,
     ConversationDeleted,
@@ -152,13 +153,15 @@ def reaction_change(
     """The event by which an emoji comes or goes; None where it is so already.
 
     Raises:
-        InkwireError: ``unknown_message`` or ``too_many_reactions``.
+        InkwireError: ``unknown_message``, ``too_many_reactions`` or ``conversation_full``.
     """
     message = standing_message(conversation, data.message)
     if (data.user in message.reactions.get(data.emoji, [])) == data.present:
         return None
     if data.present and data.emoji not in message.reactions and len(message.reactions) >= MAX_EMOJIS:
         raise InkwireError("too_many_reactions", limit=MAX_EMOJIS)
+    if data.present and conversation.reactions >= MAX_REACTIONS:
+        raise InkwireError("conversation_full")
     return ReactionChanged(conversation=conversation.conversation, id=event_id, by=data.user, time=time, data=data)
 
 

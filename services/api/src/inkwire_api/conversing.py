@@ -173,7 +173,8 @@ class Conversations:
         """Put an emoji of the caller's on a message, or take it away.
 
         Raises:
-            InkwireError: ``invalid_request``, ``unknown_message``, ``too_many_reactions``, or as :meth:`get`.
+            InkwireError: ``invalid_request``, ``unknown_message``, ``too_many_reactions``, ``conversation_full``, or as
+                :meth:`get`.
         """
         data = ReactionData(message=message, emoji=conversations.check_emoji(emoji), user=caller.owner, present=present)
         async with self._in_time():

@@ -15,6 +15,7 @@ from inkwire_api.bounds import MAX_TITLE_CHARS
 from inkwire_api.conversations import standing_message
 from inkwire_contracts.conversations import (
     MAX_CONVERSATION_CHARS,
+    MAX_MENTIONS,
     MAX_MESSAGE_CHARS,
     MAX_MESSAGES,
     Conversation,
@@ -112,13 +113,17 @@ def clean_content(value: str) -> str:
     return text
 
 
-def require_room(conversation: Conversation, *, messages: int, chars: int) -> None:
+def require_room(conversation: Conversation, *, messages: int, chars: int = 0, mentions: int = 0) -> None:
     """Refuse what a conversation cannot hold any more.
 
     Raises:
         InkwireError: ``conversation_full``.
     """
-    if len(conversation.messages) + messages > MAX_MESSAGES or conversation.chars + chars > MAX_CONVERSATION_CHARS:
+    if (
+        len(conversation.messages) + messages > MAX_MESSAGES
+        or conversation.chars + chars > MAX_CONVERSATION_CHARS
+        or (mentions > 0 and conversation.mentions + mentions > MAX_MENTIONS)
+    ):
         raise InkwireError("conversation_full")
 
 

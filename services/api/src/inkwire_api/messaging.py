@@ -107,13 +107,14 @@ class Messages:
         await self._access.require_room()
         if wish.role == "system" and conversation.owner != caller.owner:
             raise InkwireError("owner_only")
-        messages.require_room(conversation, messages=1 + wish.reply, chars=len(wish.content))
         messages.require_editable(conversation, wish.replaces, caller.owner)
         # What the owner wrote into the conversation's options mentions the owner's documents, and nobody else's.
         is_owner = caller.owner == conversation.owner
         options = messages.reply_options(conversation, wish) if is_owner else dict(wish.options or {})
         texts = (wish.content, *texts_of(options))
-        return await self._mentions.resolve(caller.owner, texts, wish.documents, allowed=not caller.channels)
+        documents = await self._mentions.resolve(caller.owner, texts, wish.documents, allowed=not caller.channels)
+        messages.require_room(conversation, messages=1 + wish.reply, chars=len(wish.content), mentions=len(documents))
+        return documents
 
     async def _note(
         self,
@@ -183,7 +184,7 @@ class Messages:
                 if found.message(messages.answer_id(post)) is None:
                     standing_message(found, message)
                     await self._access.require_room()
-                    messages.require_room(found, messages=1, chars=0)
+                    messages.require_room(found, messages=1)
                 question = found.message(replaced.reply_to or "")
                 if question is None:
                     raise InkwireError("not_a_reply")

@@ -215,7 +215,7 @@ async def retry_message(
 @router.put(
     "/conversations/{conversation}/messages/{message}/reactions/{emoji}",
     summary="Put an emoji on a message",
-    responses=documented(*WRITING, "invalid_request", "unknown_message", "too_many_reactions"),
+    responses=documented(*WRITING, "invalid_request", "unknown_message", "too_many_reactions", "conversation_full"),
 )
 async def put_reaction(
     conversation: ConversationPath,
