@@ -1,8 +1,12 @@
 """`inkwire chat` and `inkwire documents`, as a person meets them: real processes, one data folder."""
 
+import contextlib
 import hashlib
 import json
+import os
 import re
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,6 +59,42 @@ async def test_a_talk_goes_on_where_it_was_left(stack: Stack) -> None:
     assert all(hashlib.sha256(answer["text"].encode()).hexdigest() == answer["sha256"] for answer in answers)
     assert first.stdout == answers[0]["text"] + "\n"
     assert more.stdout == "".join(answer["text"] + "\n" for answer in answers[1:])
+
+
+def test_ctrl_c_at_the_prompt_ends_the_talk(stack: Stack) -> None:
+    """At once, without another key, and with a word on how to go on."""
+    terminal, inside = os.openpty()
+    try:
+        argv = [sys.executable, "-m", "inkwire", "chat", "--data", str(stack.data)]
+        talk = subprocess.Popen(argv, cwd=ROOT, stdin=inside, stdout=inside, stderr=inside)
+        try:
+            prompted = _read(terminal)
+            code = _interrupted(talk)
+            told = _read(terminal)
+        finally:
+            talk.kill()
+    finally:
+        os.close(inside)
+        os.close(terminal)
+    assert prompted == "> "
+    assert code == EX_OK, told
+    assert "chat --conversation " in told
+
+
+def _interrupted(talk: subprocess.Popen[bytes]) -> int:
+    """Its exit code after Ctrl-C; pressed again, as people do, where it came between the prompt and the reading."""
+    for _ in range(10):
+        talk.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return talk.wait(timeout=scaled_s(2.0))
+    raise AssertionError("it does not end")
+
+
+def _read(terminal: int) -> str:
+    """What a terminal shows next, as far as it is there."""
+    ready, _, _ = select.select([terminal], [], [], scaled_s(COMMAND_S))
+    assert ready, "nothing is shown"
+    return os.read(terminal, 10_000).decode()
 
 
 def test_a_talk_of_another_kind(stack: Stack) -> None:

@@ -42,78 +42,80 @@ def chat(
     if conversation is not None and not is_id(conversation):
         fail(f"{conversation} is no id of a conversation: it has 26 characters, a to z and 2 to 7", EX_USAGE)
     begin = {"recipe": recipe, "options": parse_options(option or ())}
-    talk = Talk(Client(address(url, data), token=token), sys.stdout)
-    raise typer.Exit(asyncio.run(talk.run(conversation, begin, message)))
+    talk = Talk(lambda: Client(address(url, data), token=token), sys.stdout)
+    raise typer.Exit(talk.run(conversation, begin, message))
 
 
 class Talk:
-    """One sitting."""
+    """One sitting. Lines are read outside of any event loop, where Ctrl-C ends the reading."""
 
-    def __init__(self, client: Client, out: TextIO, read: Callable[[str], str] = input) -> None:
-        self._client = client
+    def __init__(self, connect: Callable[[], Client], out: TextIO) -> None:
+        self._connect = connect
         self._out = out
-        self._read = read
 
-    async def run(self, conversation: str | None, begin: Mapping[str, Any], message: str | None) -> int:
+    def run(self, conversation: str | None, begin: Mapping[str, Any], message: str | None) -> int:
         """Say one message, or what is typed, line by line; returns the exit code.
 
         Raises:
             CommandError: it was refused, or nobody answers.
         """
-        async with self._client:
-            try:
-                if conversation is None:
-                    conversation = str((await self._client.create_conversation(**begin))["id"])
-                if message is not None:
-                    code = await self.say(conversation, message)
-                else:
-                    code = await self._lines(conversation)
-            except DigestMismatch as error:
-                raise CommandError(str(error), EX_FAILED) from None
-            except ClientError as error:
-                raise CommandError(str(error), exit_code(error)) from None
+        try:
+            if conversation is None:
+                conversation = asyncio.run(self._begin(begin))
+            code = self._lines(conversation) if message is None else asyncio.run(self._say(conversation, message))
+        except DigestMismatch as error:
+            raise CommandError(str(error), EX_FAILED) from None
+        except ClientError as error:
+            raise CommandError(str(error), exit_code(error)) from None
         typer.echo(f"Go on with: {program()} chat --conversation {conversation}", err=True)
         return code
 
-    async def _lines(self, conversation: str) -> int:
+    async def _begin(self, begin: Mapping[str, Any]) -> str:
+        async with self._connect() as client:
+            return str((await client.create_conversation(**begin))["id"])
+
+    def _lines(self, conversation: str) -> int:
         """Until the input ends; a refused message does not end the talk."""
         prompt = PROMPT if sys.stdin.isatty() else ""
         while True:
             try:
-                line = (await asyncio.to_thread(self._read, prompt)).strip()
+                line = input(prompt).strip()
             except (EOFError, KeyboardInterrupt):
+                if prompt:
+                    typer.echo(err=True)
                 return EX_OK
             if not line:
                 continue
             try:
-                await self.say(conversation, line)
+                asyncio.run(self._say(conversation, line))
             except ClientError as error:
                 if error.status not in (409, 422, 429):
                     raise
                 complain(str(error))
 
-    async def say(self, conversation: str, content: str) -> int:
+    async def _say(self, conversation: str, content: str) -> int:
         """Say something and show the answer as it comes; Ctrl-C stops it. Returns the exit code."""
-        reply = (await self._client.say(conversation, content))["reply"]
-        state = PostFold(reply["post"])
-        following = spawn("follow", self._show(state, reply["channel"]))
-        with interruptible(following):
-            try:
-                await following
-            except asyncio.CancelledError:
-                await cancel_and_wait(following)
-                await self._client.cancel_reply(conversation, reply["message"])
-                complain("stopped; what was written is kept")
-                return EX_FAILED
+        async with self._connect() as client:
+            reply = (await client.say(conversation, content))["reply"]
+            state = PostFold(reply["post"])
+            following = spawn("follow", self._show(client, state, reply["channel"]))
+            with interruptible(following):
+                try:
+                    await following
+                except asyncio.CancelledError:
+                    await cancel_and_wait(following)
+                    await client.cancel_reply(conversation, reply["message"])
+                    complain("stopped; what was written is kept")
+                    return EX_FAILED
         self._out.write("\n")
         if state.snapshot.status == "published":
             return EX_OK
         complain(state.snapshot.error.message if state.snapshot.error else state.snapshot.status)
         return EX_FAILED
 
-    async def _show(self, state: PostFold, channel: str) -> None:
+    async def _show(self, client: Client, state: PostFold, channel: str) -> None:
         transcript = Transcript(whole_sections=not self._out.isatty())
-        updates = self._client.follow(state.snapshot.post, start=state, channel=channel)
+        updates = client.follow(state.snapshot.post, start=state, channel=channel)
         async with aclosing(updates):
             async for update in updates:
                 for piece in transcript.advance(update.snapshot):
