@@ -133,6 +133,61 @@ async def test_two_people_see_each_other_type_and_what_is_answered(browser: Brow
         await expect(page.get_by_test_id("chat-members").locator("li")).to_have_count(1)
 
 
+async def test_what_readers_do_while_an_answer_is_written(page: Page, stack: Stack) -> None:
+    """Reactions keep focus and clicks, what is typed meanwhile stays, and a new try is seen in every tab."""
+    address = await _begin(page, stack)
+    conversation = address.rpartition("/")[2]
+    other = await page.context.new_page()
+    await other.goto(address)
+    await _settled(other, 1)
+    await page.bring_to_front()
+    question = page.locator("[data-role=user]").first
+    await stack.request(
+        "PUT", f"/conversations/{conversation}/messages/{await question.get_attribute('data-message')}/reactions/👍"
+    )
+    reaction = question.locator(".reaction")
+    await reaction.focus()
+
+    await _hold_messages(page)
+    await page.get_by_test_id("chat-input").fill("Explain it in 6000 words")
+    await page.get_by_test_id("chat-input").press("Enter")
+    await page.keyboard.type("and then")
+    await reaction.focus()
+    await page.evaluate("() => window.release()")
+    answer = page.locator(ANSWERS).last
+    await expect(answer).to_have_attribute("data-status", "generating")
+    await expect(page.get_by_test_id("chat-input")).to_have_value("and then")
+    before = await answer.locator(".said").inner_text()
+    await reaction.focus()
+    await expect(answer.locator(".said")).not_to_have_text(before)
+    await expect(reaction).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(reaction).to_have_count(0)
+
+    await answer.locator("[data-tool=stop]").click()
+    for reader in (page, other):
+        await expect(reader.locator(ANSWERS).last).to_have_attribute("data-status", "cancelled")
+    await answer.locator("[data-tool=retry]").click()
+    for reader in (page, other):
+        await expect(reader.locator(ANSWERS).last).to_have_attribute("data-status", "generating")
+    await answer.locator("[data-tool=stop]").click()
+    await expect(other.locator(ANSWERS).last).to_have_attribute("data-status", "cancelled")
+
+
+async def _hold_messages(page: Page) -> None:
+    """Have the page wait with what it says until `release()` is called."""
+    await page.evaluate(
+        """() => {
+          const held = new Promise((resolve) => (window.release = resolve));
+          const fetched = window.fetch;
+          window.fetch = async (url, options) => {
+            if (options?.method === "POST" && String(url).endsWith("/messages")) await held;
+            return fetched(url, options);
+          };
+        }"""
+    )
+
+
 async def test_documents_are_uploaded_mentioned_and_listed_as_sources(page: Page, stack: Stack) -> None:
     """A file is uploaded, offered at "@", and named with its place at the end of what is written from it."""
     await page.goto(stack.url)
