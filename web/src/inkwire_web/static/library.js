@@ -91,7 +91,9 @@ export class Library {
       count(Math.round(document.chars / 6), "word"), // about
       ago(document.created_at, Date.now()),
     ];
-    const remove = el("button", { type: "button", class: "delete", onclick: () => this.#remove(document, remove) }, "Delete");
+    const label = `Delete @${document.number} ${document.name}`;
+    const ask = () => this.#remove(document, remove);
+    const remove = el("button", { type: "button", class: "delete", "aria-label": label, onclick: ask }, "Delete");
     row = el(
       "li",
       { class: "document", "data-document": document.id },

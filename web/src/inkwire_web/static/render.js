@@ -68,8 +68,8 @@ function renderer(root) {
       const { node, type, addressed } = stack.pop();
       if (DOLLARS.has(type)) node.append(DOLLARS.get(type));
       if (BRACKETED.has(type) && !addressed) {
-        node.prepend(type === Token.Image ? "![" : "["); // brackets that turned out to be only that
-        node.append("]");
+        // Brackets that turned out to be only that, such as a source's [@3]: nothing that looks like a link.
+        node.replaceWith(type === Token.Image ? "![" : "[", ...node.childNodes, "]");
       }
     },
     add_text(_data, text) {
