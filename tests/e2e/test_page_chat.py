@@ -99,7 +99,6 @@ async def test_a_message_is_edited_and_an_answer_written_anew(page: Page, stack:
 async def test_two_people_see_each_other_type_and_what_is_answered(browser: Browser, page: Page, stack: Stack) -> None:
     """Who is added sees the talk, is seen, types, reacts and asks; a stranger and who was removed see nothing."""
     address = await _begin(page, stack)
-    conversation = address.rpartition("/")[2]
     async with _as(browser, stack, "bob", "Bob") as bobs, _as(browser, stack, "eve", "Eve") as eves:
         await bobs.goto(address)
         await expect(bobs.locator("#notice")).to_contain_text("There is no such conversation")
@@ -128,7 +127,8 @@ async def test_two_people_see_each_other_type_and_what_is_answered(browser: Brow
 
         await eves.goto(address)
         await expect(eves.locator("#notice")).to_contain_text("There is no such conversation")
-        await stack.request("DELETE", f"/conversations/{conversation}/members/bob")
+        await expect(bobs.get_by_role("button", name="Leave")).to_have_count(1)
+        await page.get_by_role("button", name="Remove bob").click()
         await expect(bobs.locator("#notice")).to_contain_text("not a member any more")
         await expect(page.get_by_test_id("chat-members").locator("li")).to_have_count(1)
 
@@ -136,7 +136,6 @@ async def test_two_people_see_each_other_type_and_what_is_answered(browser: Brow
 async def test_what_readers_do_while_an_answer_is_written(page: Page, stack: Stack) -> None:
     """Reactions keep focus and clicks, what is typed meanwhile stays, and a new try is seen in every tab."""
     address = await _begin(page, stack)
-    conversation = address.rpartition("/")[2]
     other = await page.context.new_page()
     await other.goto(address)
     await _settled(other, 1)

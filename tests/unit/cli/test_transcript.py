@@ -1,6 +1,6 @@
 """What is printed of a post: each piece once, and honestly again when it was superseded."""
 
-from inkwire.transcript import Piece, Superseded, Text, Transcript
+from inkwire.transcript import Piece, Superseded, Text, Transcript, harmless
 from inkwire_contracts.events import (
     ChunkData,
     ChunkProduced,
@@ -91,3 +91,9 @@ def test_outline_is_not_part_of_the_text() -> None:
     log.publish("text")
     assert printed(log, whole_sections=True) == [Text("text")]
     assert "plan!" not in "".join(p.text for p in printed(log, whole_sections=False) if isinstance(p, Text))
+
+
+def test_a_terminal_is_never_steered() -> None:
+    """Escape sequences, bells and carriage returns of a text are shown as what they are not: characters."""
+    shown = harmless("a\x1b]0;owned\x07b\rc\x9bd\te\n")
+    assert shown == "a\ufffd]0;owned\ufffdb\ufffdc\ufffdd\te\n"

@@ -12,7 +12,7 @@ from inkwire.client import Client, ClientError
 from inkwire.exits import EX_FAILED, EX_OK, EX_USAGE, CommandError, complain, fail, program
 from inkwire.following import DigestMismatch, PostFold
 from inkwire.options import DEFAULT_DATA, Data, Token, Url, address
-from inkwire.transcript import Text, Transcript
+from inkwire.transcript import Text, Transcript, harmless
 from inkwire.writing import exit_code, interruptible, parse_options
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 from inkwire_contracts.ids import is_id
@@ -114,11 +114,12 @@ class Talk:
         return EX_FAILED
 
     async def _show(self, client: Client, state: PostFold, channel: str) -> None:
-        transcript = Transcript(whole_sections=not self._out.isatty())
+        terminal = self._out.isatty()
+        transcript = Transcript(whole_sections=not terminal)
         updates = client.follow(state.snapshot.post, start=state, channel=channel)
         async with aclosing(updates):
             async for update in updates:
                 for piece in transcript.advance(update.snapshot):
                     text = piece.text if isinstance(piece, Text) else SUPERSEDED
-                    self._out.write(text)
+                    self._out.write(harmless(text) if terminal else text)
                     self._out.flush()

@@ -15,7 +15,7 @@ from rich.text import Text as RichText
 from inkwire.countdown import countdown
 from inkwire.exits import program
 from inkwire.following import Update
-from inkwire.transcript import Superseded, Text, Transcript
+from inkwire.transcript import Superseded, Text, Transcript, harmless
 from inkwire_contracts.events import encode_event
 from inkwire_contracts.fold import Snapshot
 
@@ -122,7 +122,7 @@ class StreamDisplay:
         """See :class:`Display`."""
         for piece in self._transcript.advance(update.snapshot):
             if isinstance(piece, Text):
-                self._out.write(piece.text)
+                self._out.write(harmless(piece.text) if self._out.isatty() else piece.text)
                 self._out.flush()
             else:
                 self._out.write(f"\n\n[{_superseded(piece)}]\n\n")
@@ -173,7 +173,7 @@ class TerminalDisplay:
         """See :class:`Display`."""
         for piece in self._transcript.advance(update.snapshot):
             if isinstance(piece, Text):
-                self._add(piece.text)
+                self._add(harmless(piece.text))
             else:
                 self._print_tail()
                 self._note(f"[{_superseded(piece)}]")

@@ -22,6 +22,16 @@ class Superseded:
 
 Piece = Text | Superseded
 
+_CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def harmless(text: str) -> str:
+    """A model's text as it may reach a terminal: control characters, which could steer it, are shown as U+FFFD.
+
+    For terminals only: what goes into a pipe or a file is exactly the text.
+    """
+    return text.translate(_CONTROLS)
+
 
 class Transcript:
     """Turns states of a post into pieces of text.

@@ -125,6 +125,10 @@ export class Api {
     await this.#send("PUT", `/conversations/${conversation}/members/${encodeURIComponent(user)}`, { body: {} });
   }
 
+  async removeMember(conversation, user) {
+    await this.#send("DELETE", `/conversations/${conversation}/members/${encodeURIComponent(user)}`);
+  }
+
   async rename(conversation, title) {
     await this.#send("PATCH", `/conversations/${conversation}`, { body: { title } });
   }

@@ -5,6 +5,7 @@ import { memberOf, standing } from "./conversation_fold.js";
 import { MessageView } from "./message.js";
 
 const BOTTOM_PX = 120;
+const OURS = new Set(["inkwire", "you", "note"]); // names that the page itself gives
 const TYPING_EVERY_MS = 2_000;
 const FORMATS = [
   ["markdown", "Markdown"],
@@ -25,7 +26,7 @@ export class ChatView {
   #busy = false;
 
   /**
-   * `nodes` by id. `actions`: send(content, replaces), title(text), typing(), older(), remove(), member(user), export(format), and
+   * `nodes` by id. `actions`: send(content, replaces), title(text), typing(), older(), remove(), member(user), dismiss(user), export(format), and
    * those of MessageView.
    */
   constructor(nodes, actions) {
@@ -106,21 +107,28 @@ export class ChatView {
     setText(kind, conversation.recipe === "chat" ? "Conversation" : `Conversation · ${conversation.recipe}`);
     remove.hidden = conversation.owner !== me;
     const there = new Set(presence.members.map((member) => member.user));
-    const rows = conversation.members.map(({ user, name, role }) =>
-      el(
-        "li",
-        { "data-here": String(there.has(user)), title: there.has(user) ? "Here now" : "Not here" },
-        el("span", { class: "dot", "aria-hidden": "true" }),
-        el("span", { dir: "auto" }, user === me ? "You" : name || user),
-        role === "owner" ? el("span", { class: "visually-hidden" }, ", owner") : null,
-      ),
-    );
     const key = JSON.stringify([conversation.members, [...there]]);
     if (members.dataset.key !== key) {
       members.dataset.key = key;
-      members.replaceChildren(...rows);
+      const isOwner = conversation.owner === me;
+      members.replaceChildren(...conversation.members.map((member) => this.#member(member, there, me, isOwner)));
     }
     this.#nodes["chat-invite"].hidden = conversation.owner !== me;
+  }
+
+  // The owner may remove the others, and the others may leave.
+  #member({ user, name, role }, there, me, isOwner) {
+    const shown = user === me ? "You" : name || user;
+    const label = user === me ? "Leave" : `Remove ${shown}`;
+    const mayGo = role !== "owner" && (isOwner || user === me);
+    return el(
+      "li",
+      { "data-here": String(there.has(user)), title: there.has(user) ? "Here now" : "Not here" },
+      el("span", { class: "dot", "aria-hidden": "true" }),
+      el("span", { dir: "auto" }, shown),
+      role === "owner" ? el("span", { class: "visually-hidden" }, ", owner") : null,
+      mayGo ? el("button", { type: "button", "aria-label": label, title: label, onclick: () => this.#actions.dismiss(user) }, "×") : null,
+    );
   }
 
   #typing({ presence, me }) {
@@ -225,5 +233,6 @@ function nameOf(message, { conversation, me }) {
   if (message.role === "assistant") return "Inkwire";
   if (message.role === "system") return "Note";
   if (message.author === me) return "You";
-  return memberOf(conversation, message.author)?.name || message.author || "Somebody";
+  const name = memberOf(conversation, message.author)?.name || message.author || "Somebody";
+  return OURS.has(name.trim().toLowerCase()) ? `${name} (${message.author})` : name; // nobody speaks as somebody else
 }

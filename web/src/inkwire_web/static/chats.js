@@ -42,6 +42,7 @@ export class Chats {
       older: () => this.#try("Older messages could not be loaded.", () => this.#older()),
       remove: () => this.#remove(),
       member: (user) => this.#try("Nobody was added.", () => api.addMember(this.id, user)),
+      dismiss: (user) => this.#try("The members stay as they are.", () => api.removeMember(this.id, user)),
       export: (format) => this.#try("The conversation could not be downloaded.", () => this.#export(format)),
       regenerate: (message) => this.#on(message, "written anew", "regenerate"),
       stop: (message) => this.#on(message, "stopped", "cancel"),
