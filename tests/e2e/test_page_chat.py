@@ -136,6 +136,7 @@ async def test_two_people_see_each_other_type_and_what_is_answered(browser: Brow
 async def test_what_readers_do_while_an_answer_is_written(page: Page, stack: Stack) -> None:
     """Reactions keep focus and clicks, what is typed meanwhile stays, and a new try is seen in every tab."""
     address = await _begin(page, stack)
+    conversation = address.rpartition("/")[2]
     other = await page.context.new_page()
     await other.goto(address)
     await _settled(other, 1)
