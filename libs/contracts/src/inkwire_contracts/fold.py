@@ -24,6 +24,7 @@ from inkwire_contracts.events import (
     Failed,
     FailedData,
     GenerateRequested,
+    KeyEvent,
     Metrics,
     Paused,
     Planned,
@@ -35,6 +36,7 @@ from inkwire_contracts.events import (
     SectionStarted,
     Started,
     Turn,
+    UnknownEvent,
     Usage,
 )
 
@@ -192,8 +194,9 @@ def fold(snapshot: Snapshot, event: Event) -> Outcome:
         return Outcome.DUPLICATE
     if event.post != snapshot.post:
         return Outcome.INVALID
-    prev: int | None = getattr(event, "prev", None)
-    first_seq: int | None = getattr(event, "first_seq", None)
+    # Told by class: asking a model for a field that it lacks costs more than the rest of the fold of a chunk.
+    prev = event.prev if isinstance(event, KeyEvent | UnknownEvent) else None
+    first_seq = event.first_seq if isinstance(event, ChunkProduced) else None
     if (first_seq or event.seq) > snapshot.seq + 1 and prev != snapshot.key_seq:
         return Outcome.GAP
     if prev is not None and prev != snapshot.key_seq:
