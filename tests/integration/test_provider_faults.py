@@ -22,7 +22,7 @@ from tests.support.log import make_job, open_log
 from tests.support.sim import SimServer
 from tests.support.wait import eventually
 
-POSTS = 24
+POSTS = 12
 FAULTY_SHARE = 0.3
 HURRIED: dict[str, Any] = {"first_token_timeout_s": 0.5, "inter_token_timeout_s": 0.5, "stall_timeout_s": 5}
 MIDWAY = {"after_chunks": 15}
