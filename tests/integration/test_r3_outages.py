@@ -105,9 +105,12 @@ async def under_load(cluster: NatsCluster, folder: Path) -> AsyncIterator[Load]:
 
 
 async def _read(writer: ScriptedWriter, client: Reader) -> Snapshot:
-    """To the end, however long an outage and the elections after it keep it waiting."""
+    """To the end, however long an outage and the elections after it keep it waiting.
+
+    Who fell behind is shown the whole post anew: it has the end only once its texts have come, too.
+    """
     channel = f"post:{writer.job.post}"
-    while not client.snapshots[channel].is_final:
+    while channel not in client.live or not client.snapshots[channel].is_final:
         await client.next(timeout_s=OUTAGE_TIMEOUT_S)
     return client.snapshots[channel]
 
