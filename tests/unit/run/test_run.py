@@ -191,7 +191,9 @@ def test_alone_it_explains_itself(run: ModuleType, capsys: pytest.CaptureFixture
 
 
 def test_both_processes_together_run_every_test(run: ModuleType) -> None:
-    """Each folder that holds tests is in exactly one of the two lists."""
+    """Each folder that holds tests is in exactly one list; files that are moved are of the first and exist."""
     tests = Path(run.ROOT) / "tests"
     holding = sorted({f"tests/{file.relative_to(tests).parts[0]}" for file in tests.rglob("test_*.py")})
     assert sorted([*run.TESTS_HERE, *run.TESTS_BESIDE]) == holding
+    for path in run.TESTS_MOVED:
+        assert path.startswith(tuple(run.TESTS_HERE)) and (Path(run.ROOT) / path).is_file()
