@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from inkwire_contracts.client_frames import Position
@@ -199,6 +199,32 @@ async def play(steps: list[tuple[str, str | int, bool | int]], ring_events: int,
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(
+    # A message was lost, the next one came, and then the log forgot both before anybody asked for the first.
+    steps=[
+        ("write", "say", False),
+        ("write", "say", False),
+        ("connect", 0, 1),
+        ("write", "say", False),
+        ("write", "say", True),
+        ("forget", 5, 0),
+    ],
+    ring_events=1,
+    room=300,
+)
+@example(
+    # The log forgets all that a reader missed while it was away.
+    steps=[
+        ("write", "say", False),
+        ("write", "say", False),
+        ("connect", 0, 1),
+        ("write", "say", False),
+        ("cut", 0, 2),
+        ("forget", 4, 0),
+    ],
+    ring_events=1,
+    room=300,
+)
 @given(steps=st.lists(STEPS, max_size=30), ring_events=st.integers(1, 6), room=st.sampled_from([300, 3_000, 10**9]))
 def test_resumed_conversations_are_whole(
     steps: list[tuple[str, str | int, bool | int]], ring_events: int, room: int

@@ -131,6 +131,8 @@ class ConversationUpkeep:
                 return Verdict.DAMAGED  # the log has forgotten some of what is missing; the store has it
             live.refill(events)
             self._settle(channel)
+            if live.phase is not Phase.LIVE and newest <= seq:
+                return Verdict.DAMAGED  # a live message proves that the log had more, and has forgotten it
         get_logger().warning("events are missing in the log", conversation=channel.conversation, seq=live.seq)
         return Verdict.GAP
 
@@ -147,7 +149,7 @@ class ConversationUpkeep:
         return False
 
     async def _deepen(self, channel: ConversationChannel) -> None:
-        """Read for readers who resume from before the ring what the log still has, once for all of them."""
+        """Read what the log still has for readers who resume from before the ring, once for all of them."""
         live = channel.live
         wanted = [s.position.seq for s in channel.waiting if s.position is not None and channel.reaches_back(s)]
         if not wanted:
@@ -156,7 +158,7 @@ class ConversationUpkeep:
         events = await self._desk.insist(
             lambda: self._history.events_after(channel.conversation, since - 1, newest=floor)
         )
-        if outages == self._desk.outages and floor == channel.ring.floor:
+        if events and outages == self._desk.outages and floor == channel.ring.floor:
             live.deepen(events, complete_after(events, since))
 
     def _settle(self, channel: ConversationChannel) -> None:
