@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from inkwire_gateway.channel import Channel, Group, HubLimits, PostChannel, UserChannel
 from inkwire_gateway.conversation_channel import ConversationChannel
+from inkwire_gateway.counters import Counters
 from inkwire_gateway.live_post import Loaded, LogEvent, Verdict
 from inkwire_gateway.presence_channel import PresenceChannel
 from inkwire_gateway.ring import Entry
@@ -18,21 +19,6 @@ from inkwire_gateway.send_queue import SendQueue
 from inkwire_gateway.subscription import MAX_RESYNCS, State, Subscription, TooSlow
 
 C = TypeVar("C", bound=Channel)
-
-
-@dataclass(slots=True)
-class Counters:
-    """What happened here, for operators and tests."""
-
-    events: int = 0
-    frames: int = 0
-    merged_frames: int = 0
-    joins_loaded: int = 0
-    joins_from_memory: int = 0
-    recovered: int = 0
-    resyncs: int = 0
-    gaps: int = 0
-    repairs: int = 0
 
 
 @dataclass(slots=True)

@@ -1,0 +1,50 @@
+"""What happened in this process, for operators, benchmarks and tests. Plain numbers: the fan-out adds to them.
+
+How they are published is adapters' business (``inkwire_gateway_*`` metrics, docs/operations.md).
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the histogram of the time from event to socket; what is above has a bucket of its own."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """Everything only grows."""
+
+    events: int = 0
+    """Live messages taken in."""
+    deliveries: int = 0
+    """Events handed to readers; one merged frame counts as many as it stands for."""
+    frames: int = 0
+    """Frames of events handed to readers."""
+    frame_bytes: int = 0
+    """Bytes of those frames, as they go to sockets."""
+    merged_frames: int = 0
+    """Frames, made once for all who got them, that stand for more than one event."""
+    joins_loaded: int = 0
+    """Readers for whom log or store had to be read."""
+    joins_from_memory: int = 0
+    """Readers for whom nothing had to be read."""
+    loads_from_log: int = 0
+    """Posts that were read from the log."""
+    loads_from_store: int = 0
+    """Posts that were read from the store alone."""
+    recovered: int = 0
+    """Readers who came back with a position and got only what was newer."""
+    resyncs: int = 0
+    """Snapshots for readers who had one before: they fell too far behind, or the post was read anew."""
+    gaps: int = 0
+    repairs: int = 0
+    fell_behind: int = 0
+    """How often a reader's socket was full, so that it left the fan-out."""
+    closes: Counter[int] = field(default_factory=Counter)
+    """Connections that this process closed, by close code."""
+    refusals: Counter[str] = field(default_factory=Counter)
+    """What was refused at a limit without closing, or before there was anything to close, by a short reason."""
+    lag_s: float = 0.0
+    """Sum of the sampled times from an event's storage to its hand-over to the sockets."""
+    lags: list[int] = field(default_factory=lambda: [0] * (len(LAG_BUCKETS_S) + 1))
+    """How many of those samples fell into each bucket."""
