@@ -376,6 +376,10 @@ TERMINAL_TYPES: frozenset[str] = frozenset({"published", "failed", "cancelled", 
 """Each run ends with exactly one of these."""
 
 
+_CHUNK_HEAD = b'{"type":"chunk",'
+"""How :func:`encode_event` begins a chunk."""
+
+
 def parse_event(raw: bytes | str) -> Event:
     """Decode an event from JSON.
 
@@ -384,6 +388,8 @@ def parse_event(raw: bytes | str) -> Event:
         TypeError: not a JSON object.
         ValueError: not JSON at all.
     """
+    if isinstance(raw, bytes) and raw.startswith(_CHUNK_HEAD):  # nearly all are chunks: in one pass, half the time
+        return ChunkProduced.model_validate_json(raw)
     return event_from_dict(from_json(raw))
 
 

@@ -89,6 +89,17 @@ class Section(BaseModel):
         self.text = text
         self.length = len(text)
 
+    def append_text(self, text: str) -> None:
+        """Add to the text, in time that grows with what is added, not with what is there.
+
+        CPython extends a string in place where nothing else refers to it, so it is taken out of the instance first.
+        """
+        values = self.__dict__
+        whole = values.pop("text")
+        whole += text
+        values["text"] = whole
+        values["length"] += len(text)
+
 
 class Progress(BaseModel):
     """How far the run is, for people and machines."""
@@ -157,7 +168,10 @@ class Snapshot(BaseModel):
 
     def section(self, section: str) -> Section | None:
         """The section of that id, if known."""
-        return next((s for s in self.sections if s.section == section), None)
+        for known in self.sections:
+            if known.section == section:
+                return known
+        return None
 
     @property
     def is_final(self) -> bool:
@@ -195,7 +209,7 @@ def fold(snapshot: Snapshot, event: Event) -> Outcome:
     if event.post != snapshot.post:
         return Outcome.INVALID
     # Told by class: asking a model for a field that it lacks costs more than the rest of the fold of a chunk.
-    prev = event.prev if isinstance(event, KeyEvent | UnknownEvent) else None
+    prev = event.prev if isinstance(event, _HAVE_PREV) else None
     first_seq = event.first_seq if isinstance(event, ChunkProduced) else None
     if (first_seq or event.seq) > snapshot.seq + 1 and prev != snapshot.key_seq:
         return Outcome.GAP
@@ -206,12 +220,15 @@ def fold(snapshot: Snapshot, event: Event) -> Outcome:
         outcome = handler(snapshot, event)
         if outcome is not Outcome.APPLIED:
             return outcome
-    snapshot.seq = event.seq
-    snapshot.attempt = event.attempt
-    snapshot.updated_at = event.time
+    # Into the instance itself: setting four fields of a model takes longer than everything else here.
+    values = snapshot.__dict__
+    values["seq"], values["attempt"], values["updated_at"] = event.seq, event.attempt, event.time
     if prev is not None:
-        snapshot.key_seq = event.seq
+        values["key_seq"] = event.seq
     return Outcome.APPLIED
+
+
+_HAVE_PREV = (KeyEvent, UnknownEvent)
 
 
 def _active(snapshot: Snapshot, event: Event) -> bool:
@@ -338,8 +355,7 @@ def _chunk(snapshot: Snapshot, event: ChunkProduced) -> Outcome:
     if data.start > section.length:
         return Outcome.GAP
     if data.end > section.length:
-        section.text += data.text[section.length - data.start :]
-        section.length = data.end
+        section.append_text(data.text[section.length - data.start :])
     return Outcome.APPLIED
 
 
