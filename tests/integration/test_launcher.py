@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from inkwire import launcher as launcher_module
 from inkwire.launcher import Launcher, Program, StartFailed
-from inkwire.orphans import Warden
+from inkwire_chassis.orphans import Warden
 from tests.support.processes import ManagedProcess, base_environment, process_exists
 from tests.support.terminal import Lines
 from tests.support.wait import eventually, eventually_sync, scaled_s
@@ -193,7 +193,7 @@ def test_warden_ends_the_children_of_a_dead_launcher() -> None:
     """Where the kernel does not do it, the warden does: after SIGKILL of the launcher its child is ended too."""
     code = (
         "import subprocess, sys\n"
-        "from inkwire.orphans import Warden\n"
+        "from inkwire_chassis.orphans import Warden\n"
         "warden = Warden(needed=True)\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
         "warden.born(child.pid)\n"

@@ -1,7 +1,7 @@
 """The outside of every service: settings, logs, life, and an end that one line explains."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -29,8 +29,20 @@ def run_service(
     A wrong setting or a broker of another shape ends it with code 78, an unusable broker, file or port (and what
     ``unavailable`` names) with 69: one line on stderr, no stack trace.
     """
-    settings = load_or_exit(settings_class)
+    return run_configured(name, load_or_exit(settings_class), running, unavailable=unavailable)
+
+
+def run_configured(
+    name: str,
+    settings: S,
+    running: Callable[[S, Supervisor], AbstractAsyncContextManager[Any]],
+    *,
+    unavailable: tuple[type[Exception], ...] = (),
+    log_context: Mapping[str, Any] | None = None,
+) -> int:
+    """:func:`run_service` with settings that are loaded already; ``log_context`` stands on each line of the log."""
     logs.configure(name, form=settings.log_format, level=settings.log_level)
+    logs.bind_contextvars(**(log_context or {}))
     unusable: tuple[type[Exception], ...] = (BrokerError, OSError, *unavailable)
     try:
         return run_process(lambda supervisor: running(settings, supervisor), stop_timeout_s=settings.stop_timeout_s)

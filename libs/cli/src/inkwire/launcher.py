@@ -10,8 +10,8 @@ from typing import Protocol
 
 from inkwire.exits import EX_CONFIG
 from inkwire.network import Ready
-from inkwire.orphans import Warden, guarded
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
+from inkwire_chassis.orphans import Warden, guarded
 
 READY_POLL_S = 0.03
 READY_AGAIN_POLL_S = 0.2

@@ -1,4 +1,4 @@
-"""No child outlives the launcher, not even one that was killed with SIGKILL.
+"""No child outlives the process that started it, not even one that was killed with SIGKILL.
 
 On Linux the kernel sees to it: a short Python sets PR_SET_PDEATHSIG and becomes the program (the setting survives
 exec; a hook between fork and exec would not be safe beside threads). Elsewhere one small process, the warden, is told
@@ -16,7 +16,7 @@ _GUARD = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
-    sys.exit("the launcher is gone")
+    sys.exit("the process that started this is gone")
 try:
     os.execvpe(sys.argv[2], sys.argv[2:], os.environ)
 except OSError as error:
