@@ -1,5 +1,6 @@
 """Settings of the gateway: ``INKWIRE_GATEWAY_<NAME>``, beside those that all services share."""
 
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -9,6 +10,9 @@ from inkwire_chassis.settings import TokenSettings
 from inkwire_contracts.topology import PRESENCE_TTL_S
 from inkwire_stores.settings import StoreSettings
 
+MAX_WORKERS = 256
+MAX_PORT = 65_535
+
 
 class Settings(TokenSettings, StoreSettings):
     """What the gateway needs to know from outside."""
@@ -16,8 +20,14 @@ class Settings(TokenSettings, StoreSettings):
     model_config = SettingsConfigDict(env_prefix="INKWIRE_GATEWAY_", extra="ignore", populate_by_name=True)
 
     host: str = "127.0.0.1"
-    port: int = Field(8082, ge=0, le=65_535)
+    port: int = Field(8082, ge=0, le=MAX_PORT)
     """0 lets the system choose."""
+    workers: int = Field(1, ge=0, le=MAX_WORKERS)
+    """Processes of this gateway; 0 or `auto`: one for each core that may be used. Limits count for each of them."""
+    worker_ports: Literal["auto", "shared", "own"] = "auto"
+    """`shared`: on one port, over which the kernel spreads connections (Linux). `own`: worker n on port + n - 1."""
+    worker: int = Field(0, ge=0, le=MAX_WORKERS)
+    """The number of a process in its group, in each line of its log; the group's parent sets it."""
     allowed_origins: str = Field("", validation_alias="INKWIRE_ALLOWED_ORIGINS")
     """Other origins whose pages may call the api, comma separated."""
     api_url: str = "http://127.0.0.1:8081"
@@ -44,17 +54,26 @@ class Settings(TokenSettings, StoreSettings):
     whisper_burst: int = Field(20, ge=1, le=1_000_000)
     presence_ttl_s: float = Field(PRESENCE_TTL_S, gt=0, le=PRESENCE_TTL_S)
     """Who was not heard of for so long is taken for gone; three beats fit in. The same for all gateways."""
+    max_handshakes: int = Field(2_000, ge=1, le=1_000_000)
+    """Connections that have not finished their opening handshake; one more is cut off."""
     handshake_timeout_s: float = Field(10.0, gt=0, le=300)
     authenticate_timeout_s: float = Field(10.0, gt=0, le=300)
     """How long a connection may stay without a token."""
+    idle_timeout_s: float = Field(300.0, gt=0, le=86_400)
+    """How long a connection may follow nothing and send nothing; then it is closed with 4106."""
     ping_interval_s: float = Field(20.0, gt=0, le=3600)
     """A connection that was silent for so long is pinged."""
     pong_timeout_s: float = Field(20.0, gt=0, le=3600)
     """How long a pinged connection may stay silent; then it is closed with 4104."""
-    slow_timeout_s: float = Field(30.0, gt=0, le=3600)
-    """How long a connection may take nothing although something waits for it; then it is closed with 4102."""
+    slow_timeout_s: float = Field(120.0, gt=0, le=3600)
+    """How long a connection that something waits for may take nothing of it; then it is closed with 4102."""
+    max_waiting_bytes: int = Field(256 * 1024 * 1024, ge=1024, le=2**40)
+    """What may wait for all slow connections together; beyond it the longest without progress go first, with 4102."""
     close_timeout_s: float = Field(2.0, gt=0, le=60)
     """How long a closing connection may take."""
+    compression: bool = False
+    """Whether permessage-deflate is negotiated with clients that offer it, as browsers do. Each event is compressed
+    once, for all of them: two thirds of the bytes, for some processor time (benchmarks/README.md)."""
     drain_s: float = Field(1.5, ge=0, le=300)
     """Over how long connections are closed when the process stops; less than `INKWIRE_STOP_TIMEOUT_S`."""
     silence_s: float = Field(2.0, gt=0, le=60)
@@ -68,6 +87,11 @@ class Settings(TokenSettings, StoreSettings):
     ring_bytes: int = Field(1024 * 1024, ge=1024, le=1024**3)
     provision_timeout_s: float = Field(60.0, gt=0, le=3600)
     """How long to wait at the start for streams that are not there yet."""
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _number_of_cores(cls, value: object) -> object:
+        return 0 if value == "auto" else value
 
     @field_validator("api_url")
     @classmethod

@@ -1,6 +1,6 @@
 """The native JSON dialect (docs/protocol.md) over WebSocket frames."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from inkwire_contracts.client_frames import (
     SnapshotFrame,
     Subscribed,
 )
+from inkwire_gateway.deflate import deflated_frame
 from inkwire_gateway.framing import text_frame
 from inkwire_gateway.live_conversation import ConversationCapture
 from inkwire_gateway.live_post import Capture
@@ -55,74 +56,88 @@ def text_payloads(channel: str, section: str, text: str) -> Iterator[bytes]:
 
 
 class NativeWebSocket:
-    """The dialect, framed for WebSocket connections."""
+    """The dialect, framed for WebSocket connections.
+
+    Args:
+        frame: makes a frame of a payload, the same for every connection.
+    """
+
+    def __init__(self, frame: Callable[[bytes], bytes] = text_frame) -> None:
+        self._frame = frame
+
+    def reply(self, frame: BaseModel) -> bytes:
+        """What one client alone is told."""
+        return self._frame(encode(frame))
 
     def event(self, channel: str, batch: Batch) -> bytes:
         """See :class:`Dialect`."""
-        return text_frame(event_payload(channel, batch))
+        return self._frame(event_payload(channel, batch))
 
     def catch_up(self, channel: str, capture: Capture, request_id: int | None, *, first: bool) -> Iterator[bytes]:
         """See :class:`Dialect`."""
         if first:
-            yield text_frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
+            yield self._frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
         head = SnapshotFrame(channel=channel, epoch=capture.epoch, snapshot=capture.head)
-        yield text_frame(encode(head))
+        yield self._frame(encode(head))
         for section, data in capture.data:
-            yield text_frame(encode(DataFrame(channel=channel, section=section, data=data)))
+            yield self._frame(encode(DataFrame(channel=channel, section=section, data=data)))
         for section, text in capture.texts:
             for payload in text_payloads(channel, section, text):
-                yield text_frame(payload)
+                yield self._frame(payload)
 
     def recovered(self, channel: str, request_id: int | None) -> bytes:
         """See :class:`Dialect`."""
-        return text_frame(encode(Subscribed(channel=channel, recovered=True, id=request_id)))
+        return self._frame(encode(Subscribed(channel=channel, recovered=True, id=request_id)))
 
     def live(self, channel: str, epoch: str, seq: int) -> bytes:
         """See :class:`Dialect`."""
         frame = Live.model_validate({"channel": channel, "position": {"epoch": epoch, "seq": seq}})
-        return text_frame(encode(frame))
+        return self._frame(encode(frame))
 
     def posts(
         self, channel: str, items: Sequence[dict[str, Any]], request_id: int | None, *, first: bool
     ) -> Iterator[bytes]:
         """See :class:`Dialect`."""
         if first:
-            yield text_frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
-        yield text_frame(encode(Posts(channel=channel, items=list(items))))
+            yield self._frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
+        yield self._frame(encode(Posts(channel=channel, items=list(items))))
 
     def conversation(
         self, channel: str, capture: ConversationCapture, request_id: int | None, *, first: bool
     ) -> Iterator[bytes]:
         """See :class:`Dialect`."""
         if first:
-            yield text_frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
+            yield self._frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
         frame = ConversationFrame(
             channel=channel,
             conversation=capture.conversation,
             older=capture.older,
             position=Position(epoch=capture.epoch, seq=capture.seq),
         )
-        yield text_frame(encode(frame))
+        yield self._frame(encode(frame))
 
     def conversation_event(self, channel: str, epoch: str, batch: Batch) -> bytes:
         """See :class:`Dialect`. Nothing in the head or the position would be escaped by JSON."""
         head = f'{{"type":"conversation_event","channel":"{channel}","name":"{batch.name}","event":'
         position = f',"position":{{"epoch":"{epoch}","seq":{batch.seq}}}}}'
-        return text_frame(head.encode() + batch.raw + position.encode())
+        return self._frame(head.encode() + batch.raw + position.encode())
 
     def here(
         self, channel: str, members: Sequence[PresentMember], request_id: int | None, *, first: bool
     ) -> Iterator[bytes]:
         """See :class:`Dialect`."""
         if first:
-            yield text_frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
-        yield text_frame(encode(Here(channel=channel, members=list(members))))
+            yield self._frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
+        yield self._frame(encode(Here(channel=channel, members=list(members))))
 
     def presence(self, channel: str, batch: Batch) -> bytes:
         """See :class:`Dialect`. ``raw`` is a JSON object that is not empty: its fields are the frame's."""
         head = f'{{"type":"{batch.name}","channel":"{channel}",'
-        return text_frame(head.encode() + batch.raw[1:])
+        return self._frame(head.encode() + batch.raw[1:])
 
 
 NATIVE = NativeWebSocket()
 """The one instance, so that all native readers share their bytes."""
+
+DEFLATED = NativeWebSocket(deflated_frame)
+"""The same for connections that negotiated permessage-deflate: an event is compressed once, for all of them."""
