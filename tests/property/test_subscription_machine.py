@@ -77,23 +77,36 @@ class Reader:
     def __init__(self, hub: Hub, log: Log) -> None:
         self.log = log
         self.wire: list[bytes] = []
-        self.again = False
+        self.partial = b""
+        self.asked_again = False
         self.ended: str | None = None
-        self.queue = SendQueue(hub, self.write, again=self.ask_again, end=self.end)
+        self.queue = SendQueue(hub, self)
         self.subscription: Subscription | None = None
         self.snapshot: Snapshot | None = None
         self.position: Position | None = None
         self.live = False
 
-    def write(self, frame: bytes) -> None:
-        """As a transport: takes it, and says so when it is full."""
-        self.wire.append(frame)
-        if not self.queue.paused and sum(map(len, self.wire)) > TRANSPORT_BYTES:
-            self.queue.pause()
+    def send(self, frame: bytes) -> int:
+        """As the kernel: takes what fits, and nothing may be sent past what waits."""
+        assert not self.queue.paused and not self.partial
+        room = max(0, TRANSPORT_BYTES - sum(map(len, self.wire)))
+        if len(frame) <= room:
+            self.wire.append(frame)
+            return len(frame)
+        if room == 0:
+            raise BlockingIOError
+        self.partial = frame[:room]
+        return room
 
-    def ask_again(self) -> None:
+    def send_rest(self, rest: memoryview) -> None:
+        """As a transport: takes it, and says that it is full."""
+        self.wire.append(self.partial + bytes(rest))
+        self.partial = b""
+        self.queue.pause()
+
+    def again(self) -> None:
         """The loop would call pump soon."""
-        self.again = True
+        self.asked_again = True
 
     def end(self, code: str) -> None:
         """The server gives up on this client."""
@@ -274,8 +287,8 @@ class Gateway(RuleBasedStateMachine):
             self.flush_wanted = False
             self.hub.flush()
         for reader in self.all:
-            if reader.again:
-                reader.again = False
+            if reader.asked_again:
+                reader.asked_again = False
                 reader.queue.pump()
 
     # -- readers -------------------------------------------------------------------------------------------------
@@ -338,7 +351,7 @@ class Gateway(RuleBasedStateMachine):
         if not hasattr(self, "channel") or not self.channel.ready:
             return
         for group in self.channel.groups.values():
-            for subscription in group.subscriptions:
+            for subscription in group.members:
                 assert subscription.state is State.LIVE
                 assert not subscription.queue.paused
         for subscription in self.channel.subscriptions:

@@ -28,19 +28,36 @@ class FakeTransport:
         self.pumps_wanted = 0
         self.ends: list[str] = []
         self.joined: Subscription | None = None
-        self.queue = SendQueue(hub, self.write, again=self._again, end=self.ends.append)
+        self.partial = b""
+        self.queue = SendQueue(hub, self)
 
-    def _again(self) -> None:
+    def again(self) -> None:
         self.pumps_wanted += 1
 
-    def write(self, frame: bytes) -> None:
-        """As asyncio's: never waits, may call back."""
+    def end(self, code: str) -> None:
+        self.ends.append(code)
+
+    def send(self, frame: bytes) -> int:
+        """As the kernel: takes what fits."""
+        assert not self.queue.paused, "nothing may be sent past what waits"
         if self.fails:
-            raise RuntimeError("write after eof")
-        self.frames.append(frame)
-        self.held += len(frame)
-        if self.held > self.room and not self.queue.paused:
-            self.queue.pause()
+            raise BrokenPipeError
+        taken = min(len(frame), max(0, self.room - self.held))
+        self.held += taken
+        if taken == len(frame):
+            self.frames.append(frame)
+        elif taken == 0:
+            raise BlockingIOError
+        else:
+            self.partial = frame[:taken]
+        return taken
+
+    def send_rest(self, rest: memoryview) -> None:
+        """As a transport: takes all, and is full then."""
+        self.frames.append(self.partial + bytes(rest))
+        self.partial = b""
+        self.held += len(rest)
+        self.queue.pause()
 
     def empty(self) -> None:
         """The client has read everything."""

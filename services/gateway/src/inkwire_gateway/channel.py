@@ -11,7 +11,7 @@ from inkwire_gateway.dialects import Dialect
 from inkwire_gateway.live_post import LivePost
 from inkwire_gateway.owner_feed import OwnerFeed
 from inkwire_gateway.ring import Batch, Ring
-from inkwire_gateway.send_queue import Write
+from inkwire_gateway.send_queue import Send
 from inkwire_gateway.subscription import State, Subscription, TooSlow
 
 
@@ -25,12 +25,33 @@ class HubLimits:
     presence_ttl_s: float = PRESENCE_TTL_S
 
 
-@dataclass(slots=True)
 class Group:
-    """Readers of one dialect that are up to date. Tuples are replaced, never changed: a write may pause a reader."""
+    """Readers of one dialect that are up to date."""
 
-    subscriptions: tuple[Subscription, ...] = ()
-    writes: tuple[Write, ...] = ()
+    __slots__ = ("_fan", "members")
+
+    def __init__(self) -> None:
+        self.members: dict[Subscription, None] = {}
+        self._fan: tuple[tuple[Send, ...], tuple[Subscription, ...]] | None = None
+
+    def add(self, subscription: Subscription) -> None:
+        """One more."""
+        self.members[subscription] = None
+        self._fan = None
+
+    def discard(self, subscription: Subscription) -> None:
+        """One less, if it was here."""
+        if subscription in self.members:
+            del self.members[subscription]
+            self._fan = None
+
+    @property
+    def fan(self) -> tuple[tuple[Send, ...], tuple[Subscription, ...]]:
+        """What a flush goes through: made when it is needed and never changed, as a write may pause a reader."""
+        if self._fan is None:
+            readers = tuple(self.members)
+            self._fan = (tuple(reader.queue.send for reader in readers), readers)
+        return self._fan
 
 
 class Channel:

@@ -14,9 +14,12 @@ from inkwire_gateway.conversation_channel import ConversationChannel
 from inkwire_gateway.counters import Counters
 from inkwire_gateway.live_post import Loaded, LogEvent, Verdict
 from inkwire_gateway.presence_channel import PresenceChannel
-from inkwire_gateway.ring import Entry
+from inkwire_gateway.ring import Batch, Entry
 from inkwire_gateway.send_queue import SendQueue
 from inkwire_gateway.subscription import MAX_RESYNCS, State, Subscription, TooSlow
+
+FLUSH_WRITES = 500
+"""Frames of one go of :meth:`Hub.flush`, but for the last channel's; then sockets and broker are looked at again."""
 
 C = TypeVar("C", bound=Channel)
 
@@ -174,12 +177,14 @@ class Hub:
         if channel is None or subscription.cursor != channel.sent_seq:
             raise AssertionError("only a reader that has everything may join the fan-out")
         subscription.went_live()
-        group = channel.groups.setdefault(subscription.dialect, Group())
-        group.subscriptions = (*group.subscriptions, subscription)
-        group.writes = (*group.writes, subscription.queue.write)
+        group = channel.groups.get(subscription.dialect)
+        if group is None:
+            group = channel.groups[subscription.dialect] = Group()
+        group.add(subscription)
 
     def demote(self, queue: SendQueue) -> None:
         """A connection's transport is full: its readers leave the fan-out with what they were sent."""
+        self.counters.fell_behind += 1
         for subscription in queue.subscriptions:
             channel = subscription.channel
             if subscription.state is State.LIVE and channel is not None:
@@ -189,12 +194,10 @@ class Hub:
 
     def _remove(self, channel: Channel, subscription: Subscription) -> None:
         group = channel.groups.get(subscription.dialect)
-        if group is None or subscription not in group.subscriptions:
+        if group is None:
             return
-        kept = [s for s in group.subscriptions if s is not subscription]
-        group.subscriptions = tuple(kept)
-        group.writes = tuple(s.queue.write for s in kept)
-        if not kept:
+        group.discard(subscription)
+        if not group.members:
             del channel.groups[subscription.dialect]
 
     # -- events ------------------------------------------------------------------------------------------------
@@ -245,16 +248,27 @@ class Hub:
         if channel.ring.head <= channel.sent_seq or not channel.ready:
             return
         self._dirty[channel] = None
+        self._schedule()
+
+    def flush(self) -> None:
+        """Send what has come in to every reader that is up to date; the others find it in the ring.
+
+        After :data:`FLUSH_WRITES` frames other work has its turn, and the rest follows soon.
+        """
+        self._scheduled = False
+        until = self.counters.frames + FLUSH_WRITES
+        while self._dirty:
+            channel = next(iter(self._dirty))
+            del self._dirty[channel]
+            self._flush_channel(channel)
+            if self._dirty and self.counters.frames >= until:
+                self._schedule()
+                return
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             self.schedule_flush()
-
-    def flush(self) -> None:
-        """Send what has come in to every reader that is up to date; the others find it in the ring."""
-        self._scheduled = False
-        dirty, self._dirty = self._dirty, {}
-        for channel in dirty:
-            self._flush_channel(channel)
 
     def _flush_channel(self, channel: Channel) -> None:
         while channel.sent_seq < channel.ring.head:
@@ -264,33 +278,44 @@ class Hub:
             batch = channel.ring.batch_after(channel.sent_seq, channel.ring.head)
             if batch is None:
                 raise AssertionError("a ring that covers a cursor has what follows it")
-            if batch.seq > channel.sent_seq + 1:
+            if batch.events > 1:
                 self.counters.merged_frames += 1
             channel.sent_seq = batch.seq
             for dialect, group in list(channel.groups.items()):
-                frame = channel.frame(dialect, batch)
-                self.counters.frames += len(group.writes)
-                self._write_all(group, frame, batch.origin)
+                self._write_all(group, channel.frame(dialect, batch), batch)
 
     def _skip(self, channel: Channel) -> None:
         """Nobody is up to date, or more came in one tick than the ring holds: readers go on by themselves."""
         sent, channel.sent_seq = channel.sent_seq, channel.ring.head
         for group in list(channel.groups.values()):
-            for subscription in group.subscriptions:
+            for subscription in list(group.members):
                 self._remove(channel, subscription)
                 subscription.fell_behind(sent)
                 subscription.queue.feed(subscription)
 
-    @staticmethod
-    def _write_all(group: Group, frame: bytes, origin: str | None) -> None:
-        subscriptions = group.subscriptions
-        for index, write in enumerate(group.writes):
-            if origin is not None and subscriptions[index].connection == origin:
+    def _write_all(self, group: Group, frame: bytes, batch: Batch) -> None:
+        sends, readers = group.fan
+        size = len(frame)
+        self._count(len(sends), size, batch)
+        origin = batch.origin
+        for index, send in enumerate(sends):
+            if origin is not None and readers[index].connection == origin:
                 continue
             try:
-                write(frame)
+                taken = send(frame)
+            except BlockingIOError:
+                taken = 0
             except (OSError, RuntimeError):  # this one is going; it must not take the others' frames along
-                subscriptions[index].queue.broken()
+                readers[index].queue.broken()
+                continue
+            if taken != size:
+                readers[index].queue.send_rest(frame, taken)
+
+    def _count(self, readers: int, size_bytes: int, batch: Batch) -> None:
+        counters = self.counters
+        counters.frames += readers
+        counters.frame_bytes += readers * size_bytes
+        counters.deliveries += readers * batch.events
 
 
 def channels_of(hub: Hub, kind: type[C]) -> list[C]:

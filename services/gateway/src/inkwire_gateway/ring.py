@@ -3,8 +3,8 @@
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from inkwire_contracts.client_frames import MAX_TEXT_FRAME_BYTES
 from inkwire_gateway.coalesce import merge_chunks
@@ -13,8 +13,7 @@ MAX_MERGED_BYTES = MAX_TEXT_FRAME_BYTES - 4096
 """Log bytes that one merged frame may stand for; merging only makes them shorter, the rest is room for the frame."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One event as it goes to readers. ``section`` is set for chunks alone: they may be merged."""
 
     seq: int
@@ -25,14 +24,14 @@ class Entry:
     """The one connection that is not sent this, because it comes from there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one frame carries: an event, or neighbouring chunks merged. ``seq`` is the last it covers."""
+class Batch(NamedTuple):
+    """What one frame carries: an event, or ``events`` neighbouring chunks merged. ``seq`` is the last it covers."""
 
     seq: int
     name: str
     raw: bytes
     origin: str | None = None
+    events: int = 1
 
 
 class Ring:
@@ -98,6 +97,9 @@ class Ring:
         """
         if cursor >= up_to:
             return None
+        newest = self._entries[-1]
+        if newest.seq == up_to == cursor + 1:  # nearly always
+            return Batch(newest.seq, newest.name, newest.raw, newest.origin)
         start = self._index_after(cursor)
         first = self._entries[start]
         if first.section is None or first.seq >= up_to:
@@ -110,7 +112,7 @@ class Ring:
                 break
             raws.append(entry.raw)
         raw, count = merge_chunks(raws) if len(raws) > 1 else (first.raw, 1)
-        return Batch(self._entries[start + count - 1].seq, first.name, raw)
+        return Batch(self._entries[start + count - 1].seq, first.name, raw, None, count)
 
     def _index_after(self, cursor: int) -> int:
         guess = cursor + 1 - self._entries[0].seq

@@ -1,6 +1,5 @@
 """One connected client: its session's effects are carried out here, on its socket and in the hub."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,11 @@ from inkwire_chassis.logs import get_logger
 from inkwire_contracts.client_frames import PresentMember, Unsubscribed
 from inkwire_contracts.close_codes import CLOSE_CODES
 from inkwire_contracts.errors import render
+from inkwire_gateway.adapters.compression import negotiated
 from inkwire_gateway.adapters.connection import GatewayConnection
 from inkwire_gateway.cancels import Cancels
 from inkwire_gateway.channels import Channels
-from inkwire_gateway.dialects.native import NATIVE, encode
-from inkwire_gateway.framing import text_frame
+from inkwire_gateway.dialects.native import DEFLATED, NATIVE
 from inkwire_gateway.hub import Hub
 from inkwire_gateway.send_queue import SendQueue
 from inkwire_gateway.session import (
@@ -32,6 +31,7 @@ from inkwire_gateway.session import (
     error_frame,
 )
 from inkwire_gateway.subscription import State, Subscription
+from inkwire_gateway.waiting import WaitingReaders
 
 if TYPE_CHECKING:
     from inkwire_gateway.adapters.server import ServerLimits
@@ -44,13 +44,20 @@ class Gateway(ABC):
     cancels: Cancels
 
     def __init__(
-        self, hub: Hub, keys: KeyRing, clock: Clock, session_limits: SessionLimits, close_timeout_s: float
+        self,
+        hub: Hub,
+        keys: KeyRing,
+        clock: Clock,
+        session_limits: SessionLimits,
+        close_timeout_s: float,
+        waiting: WaitingReaders,
     ) -> None:
         self.hub = hub
         self.keys = keys
         self.clock = clock
         self.session_limits = session_limits
         self.close_timeout_s = close_timeout_s
+        self.waiting = waiting
 
     @abstractmethod
     def admit(self, owner: str) -> bool:
@@ -58,21 +65,30 @@ class Gateway(ABC):
 
 
 class Client:
-    """Glue without decisions of its own; nothing in it waits."""
+    """Glue without decisions of its own; nothing in it waits. It is the outlet of its queue."""
+
+    __slots__ = (
+        "_closing",
+        "_connection",
+        "_dialect",
+        "_gateway",
+        "_pinged_s",
+        "_subscriptions",
+        "closed_here",
+        "queue",
+        "send",
+        "session",
+    )
 
     def __init__(self, gateway: Gateway, connection: GatewayConnection) -> None:
         self._gateway = gateway
         self._connection = connection
+        self._dialect = DEFLATED if negotiated(connection) else NATIVE
         self._closing = False
         self._pinged_s: float | None = None
-        self._full_since_s: float | None = None
-        loop = asyncio.get_running_loop()
-        self.queue = SendQueue(
-            gateway.hub,
-            connection.write_frame,
-            again=lambda: loop.call_soon(self.queue.pump),
-            end=self.close,
-        )
+        self.closed_here = False
+        self.send = connection.direct.send
+        self.queue = SendQueue(gateway.hub, self)
         self.session = Session(
             new_id(),
             gateway.session_limits,
@@ -105,7 +121,7 @@ class Client:
             if self._closing:
                 return
             if isinstance(effect, Send):
-                self.queue.reply(text_frame(encode(effect.frame)))
+                self.queue.reply(self._dialect.reply(effect.frame))
             elif isinstance(effect, Join):
                 self._join(effect)
             elif isinstance(effect, Leave):
@@ -122,7 +138,7 @@ class Client:
         subscription = Subscription(
             wanted.channel,
             self.queue,
-            NATIVE,
+            self._dialect,
             wanted.request_id,
             wanted.position,
             who=who,
@@ -140,7 +156,7 @@ class Client:
         subscription = self._subscriptions.get(wish.channel)
         if subscription is None or not self._gateway.channels.whisper(subscription, wish.name, wish.data):
             refusal = error_frame("not_subscribed", channel=wish.channel, request_id=wish.request_id)
-            self.queue.reply(text_frame(encode(refusal)))
+            self.queue.reply(self._dialect.reply(refusal))
 
     def _cancel_answered(self, frame: BaseModel) -> None:
         self.session.cancel_answered()
@@ -153,11 +169,12 @@ class Client:
         if self._subscriptions.get(name) is subscription:
             del self._subscriptions[name]
             self.session.ended(name)
+        told: BaseModel
         if joining:
-            frame = encode(error_frame(code, channel=name, request_id=subscription.request_id))
+            told = error_frame(code, channel=name, request_id=subscription.request_id)
         else:
-            frame = encode(Unsubscribed(channel=name, code=code, message=render(code)))
-        self.queue.reply(text_frame(frame))
+            told = Unsubscribed(channel=name, code=code, message=render(code))
+        self.queue.reply(self._dialect.reply(told))
 
     def close(self, code: str) -> None:
         """End the connection with a row of the close code table."""
@@ -165,24 +182,37 @@ class Client:
             return
         self.going()
         row = CLOSE_CODES[code]
+        self.closed_here = True
+        self._gateway.hub.counters.closes[row.code] += 1
         get_logger().debug("closing connection", connection=self.session.connection, code=row.code)
         self._connection.start_close(row, within_s=self._gateway.close_timeout_s)
 
-    def check_life(self, now_s: float, limits: "ServerLimits") -> None:
-        """Ping the silent, close the dead and those who take nothing."""
+    def check_life(self, now_s: float, unix_s: float, limits: "ServerLimits") -> None:
+        """Ping the silent, close the dead, those who take nothing, and those whose time is up."""
         if self._closing:
             return
-        if self._full_since_s is not None:
-            if now_s - self._full_since_s > limits.slow_timeout_s:
-                self.close("slow")
+        overdue = self.session.overdue(unix_s, now_s)
+        if overdue is not None:
+            self.close(overdue)
             return
-        heard_s = self._connection.heard_s
-        if self._pinged_s is not None and heard_s < self._pinged_s:
-            if now_s - self._pinged_s > limits.pong_timeout_s:
+        if self.queue.paused:
+            self._gateway.waiting.look(self, now_s)
+            return
+        heard_s, pinged_s = self._connection.heard_s, self._pinged_s
+        if pinged_s is not None and heard_s < pinged_s:
+            if now_s - pinged_s > limits.pong_timeout_s:
                 self.close("no_pong")
         elif now_s - heard_s >= limits.ping_interval_s:
             self._pinged_s = now_s
             self._ping()
+
+    def transport_bytes(self) -> int:
+        """See :class:`inkwire_gateway.waiting.Reader`."""
+        return self._connection.transport.get_write_buffer_size()
+
+    def reply_bytes(self) -> int:
+        """See :class:`inkwire_gateway.waiting.Reader`."""
+        return self.queue.pending_bytes
 
     def _ping(self) -> None:
         try:
@@ -190,20 +220,38 @@ class Client:
         except (OSError, RuntimeError):
             self.queue.broken()
 
+    # -- the queue's calls -------------------------------------------------------------------------------------
+
+    def send_rest(self, rest: memoryview) -> None:
+        """See :class:`inkwire_gateway.send_queue.Outlet`."""
+        self._connection.direct.send_rest(rest)
+
+    def again(self) -> None:
+        """See :class:`inkwire_gateway.send_queue.Outlet`."""
+        self._connection.loop.call_soon(self.queue.pump)
+
+    def end(self, code: str) -> None:
+        """See :class:`inkwire_gateway.send_queue.Outlet`."""
+        self.close(code)
+
     # -- the connection's calls --------------------------------------------------------------------------------
 
     def full(self) -> None:
         """See :class:`ConnectionEvents`."""
-        self._full_since_s = asyncio.get_running_loop().time()
         self.queue.pause()
+        gateway, now_s = self._gateway, self._gateway.clock.monotonic_s()
+        gateway.waiting.add(self, now_s)
+        if gateway.waiting.too_much:
+            self._connection.loop.call_soon(gateway.waiting.relieve, now_s)
 
     def has_room(self) -> None:
         """See :class:`ConnectionEvents`."""
-        self._full_since_s = None
+        self._gateway.waiting.remove(self)
         self.queue.resume()
 
     def going(self) -> None:
         """See :class:`ConnectionEvents`."""
         self._closing = True
+        self._gateway.waiting.remove(self)
         self._gateway.hub.leave_all(self.queue)
         self.queue.close()

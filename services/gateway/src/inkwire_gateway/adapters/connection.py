@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import socket
 import sys
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import WebSocketException
 from websockets.protocol import OPEN
 
 from inkwire_contracts.close_codes import CloseCode
+from inkwire_gateway.adapters.direct_socket import DirectSocket
 from inkwire_gateway.framing import PING
 
 NOTSENT_LOWAT_BYTES = 16_384
@@ -36,28 +37,33 @@ class ConnectionEvents(Protocol):
 
 
 class GatewayConnection(ServerConnection):
-    """Uses the library's handshake, parser, pongs and close; writes frames of its own (see ``framing``)."""
+    """Uses the library's handshake, parser, pongs and close; frames of our own go past it (see ``direct_socket``)."""
 
+    direct: DirectSocket
     events: ConnectionEvents | None = None
     token: str | None = None
     """The handshake's token, until it was taken."""
+    _turned_away = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.heard_s = self.loop.time()
         """When the client was last heard, monotonic."""
 
-    def write_frame(self, frame: bytes) -> None:
-        """Hand a finished frame to the transport, without waiting.
+    def enter(self) -> bool:
+        """Whether there is room for one more handshake; without it the connection is cut off at once."""
+        return True
+
+    def gone(self) -> None:
+        """The connection is lost."""
+
+    def write_ping(self) -> None:
+        """Ask for a sign of life. Through the transport, as a sweep must not care what waits there.
 
         Raises:
             OSError, RuntimeError: the transport is closing.
         """
-        self.transport.write(frame)
-
-    def write_ping(self) -> None:
-        """Ask for a sign of life."""
-        self.write_frame(PING)
+        self.transport.write(PING)
 
     @property
     def is_open(self) -> bool:
@@ -80,12 +86,17 @@ class GatewayConnection(ServerConnection):
     # -- the transport's calls ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Bound what the kernel buffers."""
+        """Bound what the kernel buffers, and open the way around the transport."""
+        if not self.enter():
+            self._turned_away = True
+            cast("asyncio.Transport", transport).abort()
+            return
         super().connection_made(transport)
         raw = transport.get_extra_info("socket")
         if raw is not None and _TCP_NOTSENT_LOWAT is not None:
             with contextlib.suppress(OSError):  # not every socket has it (Unix sockets, other systems)
                 raw.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+        self.direct = DirectSocket(self.transport)
 
     def data_received(self, data: bytes) -> None:
         """Note the sign of life; after a client's Close frame nothing may be written."""
@@ -100,8 +111,13 @@ class GatewayConnection(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
+        if self._turned_away:
+            return
+        self.gone()
         if self.events is not None:
             self.events.going()
+            self.events = None  # they refer to each other: gone now, not at some collection
+        self.direct.close()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
