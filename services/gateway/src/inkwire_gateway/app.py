@@ -56,6 +56,7 @@ class Running:
             limits=_server_limits(settings),
             session_limits=_session_limits(settings),
             allowed_origins=settings.origins,
+            compression=settings.compression,
         )
         presence = NatsPresence(jetstream, new_id())
         conversations = LogConversations(ConversationLog(jetstream), store.conversations)

@@ -21,6 +21,7 @@ from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.client_frames import MAX_CLIENT_FRAME_BYTES
 from inkwire_gateway.adapters.client import Client, Gateway
+from inkwire_gateway.adapters.compression import SharedDeflateFactory
 from inkwire_gateway.adapters.connection import GatewayConnection
 from inkwire_gateway.cancels import Cancels
 from inkwire_gateway.channels import Channels
@@ -70,11 +71,13 @@ class GatewayServer(Gateway):
         limits: ServerLimits,
         session_limits: SessionLimits,
         allowed_origins: Sequence[str],
+        compression: bool = False,
     ) -> None:
         super().__init__(hub, keys, clock, session_limits, limits.close_timeout_s)
         self._health = health
         self._limits = limits
         self._allowed_origins = allowed_origins
+        self._compression = compression
         self.count = ConnectionCount(limits.max_connections, limits.max_owner_connections)
         self.clients: dict[object, Client] = {}
 
@@ -110,7 +113,8 @@ class GatewayServer(Gateway):
             create_connection=GatewayConnection,
             process_request=self._process_request,
             select_subprotocol=_select_subprotocol,
-            compression=None,
+            compression=None,  # the library's own way has a state for each connection
+            extensions=[SharedDeflateFactory()] if self._compression else None,
             server_header=None,
             open_timeout=self._limits.handshake_timeout_s,
             close_timeout=self._limits.close_timeout_s,
