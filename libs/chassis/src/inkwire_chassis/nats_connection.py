@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import nats
 from nats.aio.client import Client
 
 from inkwire_chassis.health import Unready
@@ -97,12 +96,13 @@ def _is_server(address: str) -> bool:
 
 
 @asynccontextmanager
-async def connected(url: str, service: str, **callbacks: Any) -> AsyncIterator[Client]:
+async def connected(url: str, service: str, client: Client | None = None, **callbacks: Any) -> AsyncIterator[Client]:
     """A connection for the length of a block, to any of the servers in ``url`` (see :func:`server_list`).
 
-    Waits for a server for as long as it takes.
+    Waits for a server for as long as it takes. ``client`` is one of a special kind, not connected yet.
     """
-    client = await nats.connect(server_list(url), **connection_options(service, **callbacks))
+    client = client or Client()
+    await client.connect(server_list(url), **connection_options(service, **callbacks))
     try:
         yield client
     finally:

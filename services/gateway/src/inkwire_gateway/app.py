@@ -1,10 +1,9 @@
 """Composition: the gateway while it serves."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-
-from nats.aio.client import Client as NatsClient
 
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock, new_id
@@ -19,6 +18,7 @@ from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import CONVERSATIONS, EVENTS, PRESENCE, Topology, topology
 from inkwire_gateway.adapters.api import http_api
 from inkwire_gateway.adapters.conversation_history import LogConversations
+from inkwire_gateway.adapters.direct_nats import DirectClient
 from inkwire_gateway.adapters.history import LogHistory
 from inkwire_gateway.adapters.presence import NatsPresence
 from inkwire_gateway.adapters.server import GatewayServer, ServerLimits
@@ -28,6 +28,7 @@ from inkwire_gateway.cancels import Cancels
 from inkwire_gateway.channel import HubLimits
 from inkwire_gateway.channels import Channels, Outside
 from inkwire_gateway.hub import Hub
+from inkwire_gateway.lag import LagSampler
 from inkwire_gateway.ports import PostApi
 from inkwire_gateway.session import SessionLimits
 from inkwire_gateway.settings import Settings
@@ -41,13 +42,14 @@ class Running:
     """The parts that came up, for the process and for tests."""
 
     def __init__(
-        self, settings: Settings, client: NatsClient, jetstream: JetStream, store: Store, api: PostApi
+        self, settings: Settings, client: DirectClient, jetstream: JetStream, store: Store, api: PostApi
     ) -> None:
         self.port = 0
         self.clock = SystemClock()
         self.health = _health(client, jetstream, store)
         limits = HubLimits(settings.ring_events, settings.ring_bytes, presence_ttl_s=settings.presence_ttl_s)
         self.hub = Hub(self._schedule_flush, limits)
+        self.lag = LagSampler(self.hub.counters)
         self.server = GatewayServer(
             hub=self.hub,
             keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),
@@ -64,7 +66,7 @@ class Running:
         self.channels = Channels(
             self.hub,
             Outside(
-                NatsTail(client, presence),
+                NatsTail(client, presence, self.lag),
                 LogHistory(EventLog(jetstream, new_id), store, recent_events=settings.ring_events),
                 conversations,
                 presence,
@@ -83,6 +85,7 @@ class Running:
     def _flush(self) -> None:
         try:
             self.hub.flush()
+            self.lag.flushed(time.time())
         except Exception:
             # A fault of ours, in the middle of the fan-out: nobody may be left with a silent gap.
             get_logger().error("fan-out failed", exc_info=True)
@@ -119,17 +122,18 @@ class _Callbacks:
 @asynccontextmanager
 async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[Running]:
     """The gateway while it serves. Waits for NATS and its streams, in whatever order things start."""
-    callbacks = _Callbacks()
+    callbacks, client = _Callbacks(), DirectClient()
     async with (
         open_store(settings.store_url) as store,
         http_api(settings.api_url, timeout_s=settings.api_timeout_s, max_in_flight=settings.max_cancels) as api,
         connected(
             settings.nats_url,
             SERVICE,
+            client,
             on_disconnect=callbacks.disconnected,
             on_reconnect=callbacks.reconnected,
             on_error=callbacks.failed,
-        ) as client,
+        ),
     ):
         jetstream = JetStream(client)
         await jetstream.start()
@@ -139,8 +143,11 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[R
         upkeep = supervisor.spawn("channels", parts.channels.run())
         voice = supervisor.spawn("announcements", parts.announcements.run())
         try:
-            async with parts.server.serving(settings.host, settings.port, supervisor) as parts.port:
+            shared = settings.worker_ports == "shared"
+            async with parts.server.serving(settings.host, settings.port, supervisor, shared=shared) as parts.port:
                 get_logger().info("ready", host=settings.host, port=parts.port)
+                if settings.worker:
+                    print("ready", end="", flush=True)  # for the group's parent, which waits for it
                 yield parts
         finally:
             upkeep.cancel()
@@ -149,7 +156,7 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[R
             await parts.channels.stop()
 
 
-def _health(client: NatsClient, jetstream: JetStream, store: Store) -> Health:
+def _health(client: DirectClient, jetstream: JetStream, store: Store) -> Health:
     health = Health(SERVICE)
     health.add("nats", probe(client))
     health.add("streams", lambda: verify(jetstream, _own(topology())))
@@ -167,10 +174,12 @@ def _server_limits(settings: Settings) -> ServerLimits:
     return ServerLimits(
         max_connections=settings.max_connections,
         max_owner_connections=settings.max_owner_connections,
+        max_handshakes=settings.max_handshakes,
         handshake_timeout_s=settings.handshake_timeout_s,
         ping_interval_s=settings.ping_interval_s,
         pong_timeout_s=settings.pong_timeout_s,
         slow_timeout_s=settings.slow_timeout_s,
+        max_waiting_bytes=settings.max_waiting_bytes,
         close_timeout_s=settings.close_timeout_s,
         drain_s=settings.drain_s,
     )
@@ -183,6 +192,7 @@ def _session_limits(settings: Settings) -> SessionLimits:
         frame_burst=settings.frame_burst,
         max_invalid_frames=settings.max_invalid_frames,
         authenticate_within_s=settings.authenticate_timeout_s,
+        idle_timeout_s=settings.idle_timeout_s,
         max_cancels=settings.max_connection_cancels,
         whispers_per_s=settings.whispers_per_s,
         whisper_burst=settings.whisper_burst,

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
@@ -10,15 +9,17 @@ from nats.errors import SlowConsumerError
 
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts import subjects
+from inkwire_gateway.adapters.direct_nats import DirectClient, Taker, Undelivered, number_in
 from inkwire_gateway.adapters.presence import NatsPresence, read_whisper
+from inkwire_gateway.lag import LagSampler
 from inkwire_gateway.ports import OnConversation, OnMessage, PresenceListener, Unavailable
 
 PENDING_MESSAGES = 20_000
 PENDING_BYTES = 16 * 1024 * 1024
-"""Kept for one subscription while the loop is busy; beyond it messages are lost, the client says so, and the log is
-read instead."""
+"""Kept for one presence's subscription while the loop is busy; beyond it messages are lost, and the client says so."""
 
 FLUSH_TIMEOUT_S = 2
+SEQUENCE, LAST_SEQUENCE = b"\r\nNats-Sequence: ", b"\r\nNats-Last-Sequence: "
 LIFECYCLE = (
     "requested",
     "started",
@@ -49,26 +50,42 @@ class NatsWatch:
                 get_logger().debug("unsubscribe failed", error=str(error))
 
 
+class DirectWatch:
+    """The same, of subscriptions with takers."""
+
+    def __init__(self, client: DirectClient, subscriptions: Sequence[Subscription]) -> None:
+        self._client = client
+        self._subscriptions = subscriptions
+
+    async def stop(self) -> None:
+        for subscription in self._subscriptions:
+            try:
+                await self._client.leave(subscription)
+            except NatsError as error:
+                get_logger().debug("unsubscribe failed", error=str(error))
+
+
 class NatsTail:
     """Follows subjects for as long as somebody reads them."""
 
-    def __init__(self, client: Client, presence: NatsPresence) -> None:
+    def __init__(self, client: DirectClient, presence: NatsPresence, lag: LagSampler) -> None:
         self._client = client
         self._presence = presence
+        self._lag = lag
 
-    async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> NatsWatch:
+    async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> DirectWatch:
         return await self._watch((subjects.post_events(owner, post),), on_message)
 
-    async def watch_owner(self, owner: str, on_message: OnMessage) -> NatsWatch:
+    async def watch_owner(self, owner: str, on_message: OnMessage) -> DirectWatch:
         return await self._watch([subjects.post_event(owner, "*", kind) for kind in LIFECYCLE], on_message)
 
-    async def watch_conversation(self, conversation: str, on_message: OnConversation) -> NatsWatch:
-        async def deliver(msg: Msg) -> None:
-            headers = msg.headers or {}
-            seq, prev = int(headers.get("Nats-Sequence", "0")), int(headers.get("Nats-Last-Sequence", "0"))
-            on_message(msg.data, seq, prev)
+    async def watch_conversation(self, conversation: str, on_message: OnConversation) -> DirectWatch:
+        def take(_subject: bytes, payload: bytes, headers: bytes) -> None:
+            if self._lag.armed:
+                self._lag.note(headers)
+            on_message(payload, number_in(headers, SEQUENCE), number_in(headers, LAST_SEQUENCE))
 
-        return await self._subscribe([subjects.live(subjects.conversation(conversation))], deliver)
+        return await self._take([subjects.conversation(conversation)], take)
 
     async def watch_presence(self, conversation: str, listener: PresenceListener) -> NatsWatch:
         async def deliver(msg: Msg) -> None:
@@ -90,12 +107,26 @@ class NatsTail:
         if whisper is not None:
             listener.whispered(whisper.member, whisper.connection, whisper.name, whisper.data)
 
-    async def _watch(self, filters: Sequence[str], on_message: OnMessage) -> NatsWatch:
-        async def deliver(msg: Msg) -> None:
-            headers = msg.headers or {}
-            on_message(msg.subject.rpartition(".")[2], msg.data, int(headers.get("Nats-Sequence", "0")))
+    async def _watch(self, filters: Sequence[str], on_message: OnMessage) -> DirectWatch:
+        lag = self._lag
 
-        return await self._subscribe([subjects.live(subject) for subject in filters], deliver)
+        def take(subject: bytes, payload: bytes, headers: bytes) -> None:
+            if lag.armed:
+                lag.note(headers)
+            on_message(subject[subject.rfind(b".") + 1 :].decode(), payload, number_in(headers, SEQUENCE))
+
+        return await self._take(filters, take)
+
+    async def _take(self, filters: Sequence[str], taker: Taker) -> DirectWatch:
+        made: list[Subscription] = []
+        try:
+            for subject in filters:
+                made.append(await self._client.take(subjects.live(subject), taker))
+            await self._client.flush(timeout=FLUSH_TIMEOUT_S)
+        except (NatsError, OSError) as error:
+            await DirectWatch(self._client, made).stop()
+            raise Unavailable(str(error) or type(error).__name__) from None
+        return DirectWatch(self._client, made)
 
     async def _subscribe(self, filters: Sequence[str], deliver: Deliver) -> NatsWatch:
         made: list[Subscription] = []
@@ -117,8 +148,8 @@ class NatsTail:
 
 
 def lost_of(error: Exception) -> tuple[str, str] | None:
-    """Owner and post of a message that was dropped here because the process was too slow; ``None`` for other errors."""
-    if not isinstance(error, SlowConsumerError):
+    """Owner and post of a message that got here and was not taken in; ``None`` for other errors."""
+    if not isinstance(error, SlowConsumerError | Undelivered):
         return None
     try:
         parsed = subjects.parse_post_event(error.subject)
@@ -129,7 +160,7 @@ def lost_of(error: Exception) -> tuple[str, str] | None:
 
 def lost_conversation_of(error: Exception) -> str | None:
     """The conversation of a message that was dropped here likewise; ``None`` for other errors."""
-    if not isinstance(error, SlowConsumerError):
+    if not isinstance(error, SlowConsumerError | Undelivered):
         return None
     parts = error.subject.removeprefix(subjects.LIVE_PREFIX).split(".")
     return parts[1] if len(parts) > 1 and parts[0] in ("conversations", "presence", "whispers") else None
