@@ -99,6 +99,8 @@ class Result:
     doubled: int
     provider_late_p99_ms: float
     cpu_percent: dict[str, float]
+    cpu_us: dict[str, float]
+    """Processor time for each delta of the round, beginnings and ends of posts included."""
     others_percent: float
     """What everything else on the machine used, in percent of one core."""
     fsync_p50_ms: float
@@ -135,7 +137,7 @@ class Bench:
 
     async def round(self, way: str, posts: int, rate_per_s: float, deltas: int, seed: int) -> Result:
         """One round: begin, read all streams to their ends, compare."""
-        body = {"rate_per_s": rate_per_s, "deltas": deltas, "seed": seed}
+        body = {"rate_per_s": rate_per_s, "deltas": deltas, "seed": seed, "together": posts}
         async with self._session.post(f"{self._rig.provider_url}/round", json=body) as answer:
             answer.raise_for_status()
         ways: dict[str, Callable[[int], Coroutine[Any, Any, list[Reader]]]] = {
@@ -156,6 +158,7 @@ class Bench:
             written = await answer.json()
         shares = {name: round(100 * used / wall_s, 1) for name, used in ours_s.items()}
         result = _result(way, readers, written, shares, round(100 * others_s / wall_s, 1), fsync_ms)
+        result.cpu_us = {name: round(1e6 * used / result.deltas, 1) for name, used in ours_s.items()}
         if stored := sorted(self._stored.latencies_ms()):
             result.stored_p50_ms, result.stored_p99_ms = percentile(stored, 0.5), percentile(stored, 0.99)
         return result
@@ -237,6 +240,8 @@ def _result(
     """Figures of the time when all streams ran: from a moment after the last one began to the first one's end."""
     begin_ns = max(reader.stamps[0] for reader in readers) + int(WARM_UP_S * 1e9)
     end_ns = min(reader.stamps[-1] for reader in readers)
+    if begin_ns >= end_ns:
+        raise RuntimeError("there was no time at which all streams ran: let posts be longer (--seconds)")
     latencies = sorted(ms for reader in readers for ms in reader.latencies_ms(begin_ns, end_ns))
     frames = sum(begin_ns <= at_ns < end_ns for reader in readers for at_ns in reader.frames_ns)
     sent = Counter(written["stamps"])
@@ -255,6 +260,7 @@ def _result(
         doubled=(got - sent).total(),
         provider_late_p99_ms=percentile(late_ms, 0.99),
         cpu_percent=cpu,
+        cpu_us={},
         others_percent=others,
         fsync_p50_ms=percentile(fsync_ms, 0.50),
         fsync_p99_ms=percentile(fsync_ms, 0.99),
@@ -311,7 +317,8 @@ def _summarise(load: str, pairs: list[Pair], quiet: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _bench(rig: rigs.Rig, sections: int) -> AsyncIterator[Bench]:
+async def bench(rig: rigs.Rig, sections: int) -> AsyncIterator[Bench]:
+    """Rounds on a rig that runs."""
     timeout = aiohttp.ClientTimeout(total=None)
     async with (
         connected(rig.nats_url, "bench") as client,
@@ -324,27 +331,32 @@ async def _bench(rig: rigs.Rig, sections: int) -> AsyncIterator[Bench]:
 
 async def _run(rig: rigs.Rig, given: argparse.Namespace) -> dict[str, list[Pair]]:
     """A pair to warm up, then for each load as many quiet pairs as were asked for, or at most twice as many in all."""
-    async with _bench(rig, given.sections) as bench:
+    async with bench(rig, given.sections) as running:
         if given.stages:
-            await bench.follow_broker()
-        await _pair(bench, given, given.loads[0], 0)
+            await running.follow_broker()
+        await _pair(running, given, given.loads[0], 0)
         print("(that was to warm up)", flush=True)
         found: dict[str, list[Pair]] = {load: [] for load in given.loads}
         for number in range(1, 2 * given.rounds + 1):
             for load, pairs in found.items():
                 if sum(pair.others_percent <= given.quiet for pair in pairs) < given.rounds:
-                    pairs.append(await _pair(bench, given, load, number))
+                    pairs.append(await _pair(running, given, load, number))
     return found
 
 
-async def _pair(bench: Bench, given: argparse.Namespace, load: str, number: int) -> Pair:
+def posts_of(load: str, seconds: float, sections: int) -> tuple[int, int, int]:
+    """Posts, deltas/s, and deltas of each of the model's calls, of a load such as 40x50."""
     posts, rate_per_s = map(int, load.split("x"))
-    deltas = max(1, round(given.seconds * rate_per_s / (given.sections + CALLS_BESIDE_SECTIONS)))
+    return posts, rate_per_s, max(1, round(seconds * rate_per_s / (sections + CALLS_BESIDE_SECTIONS)))
+
+
+async def _pair(running: Bench, given: argparse.Namespace, load: str, number: int) -> Pair:
+    posts, rate_per_s, deltas = posts_of(load, given.seconds, given.sections)
     ways = ["inkwire", "pass-through"]
     results: dict[str, Result] = {}
     for way in ways if number % 2 else reversed(ways):
         await _quiet(given.quiet)
-        results[way] = await bench.round(way, posts, rate_per_s, deltas, seed=number + 1)
+        results[way] = await running.round(way, posts, rate_per_s, deltas, seed=number + 1)
         _show(load, results[way])
     return Pair(results["inkwire"], results["pass-through"])
 

@@ -14,6 +14,8 @@ from tests.support.processes import ManagedProcess, ServiceProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 JWT_KEYS = "bench:" + "b" * 40
+MAX_READERS = 10_000
+"""All of one owner, over one gateway."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -131,6 +133,7 @@ def running(plan: Plan, folder: Path) -> Iterator[Rig]:
             "INKWIRE_JWT_KEYS": JWT_KEYS,
             "INKWIRE_GATEWAY_PORT": str(gateway),
             "INKWIRE_GATEWAY_API_URL": f"http://127.0.0.1:{api}",
+            "INKWIRE_GATEWAY_MAX_OWNER_CONNECTIONS": str(MAX_READERS),
             "INKWIRE_GENERATOR_POSTS": str(plan.posts_per_worker),
             "INKWIRE_LOG_LEVEL": "warning",
             "OPENAI_BASE_URL": f"{provider_url}/v1",
