@@ -1,6 +1,6 @@
-"""Frames per second and connections per owner."""
+"""Frames per second, connections per owner, handshakes under way."""
 
-from inkwire_gateway.limits import ConnectionCount, FrameRate
+from inkwire_gateway.limits import ConnectionCount, FrameRate, Handshakes
 
 
 def test_a_burst_then_the_rate() -> None:
@@ -23,3 +23,12 @@ def test_total_and_owner() -> None:
     count.leave(None)
     count.leave("ada")
     assert count.total == 2 and count.admit("ada")
+
+
+def test_handshakes_under_way() -> None:
+    """One more than the bound is refused; one that ends makes room once, however often it is told."""
+    handshakes = Handshakes[str](2)
+    assert handshakes.enter("a") and handshakes.enter("b") and not handshakes.enter("c")
+    assert handshakes.leave("a") and not handshakes.leave("a") and not handshakes.leave("c")
+    assert handshakes.all() == ["b"] and len(handshakes) == 1
+    assert handshakes.enter("c")

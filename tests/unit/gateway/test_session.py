@@ -1,7 +1,7 @@
 """The native protocol's client side: every frame, every refusal, and that a refusal changes nothing."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from inkwire_contracts.client_frames import ErrorFrame, Pong, Refreshed, Unsubsc
 from inkwire_gateway.session import AskCancel, Close, Effect, Join, Leave, Say, Send, Session, SessionLimits
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+UNIX_S = NOW.timestamp()
 KEYS = KeyRing([("k1", "s" * 40)], "inkwire")
 OTHER_KEYS = KeyRing([("k1", "x" * 40)], "inkwire")
 POST = "post:" + "a" * 26
@@ -111,16 +112,16 @@ def test_token_must_come_in_time() -> None:
     """Who does not authenticate is closed; who did is not."""
     limits = SessionLimits(authenticate_within_s=5)
     session = new(limits)
-    assert session.tick(NOW, 5.0) == []
-    assert session.tick(NOW, 5.1) == [Close("unauthenticated_timeout")]
-    assert signed_in(limits).tick(NOW, 5.1) == []
+    assert session.overdue(UNIX_S, 5.0) is None
+    assert session.overdue(UNIX_S, 5.1) == "unauthenticated_timeout"
+    assert signed_in(limits).overdue(UNIX_S, 5.1) is None
 
 
 def test_expiry_closes_after_the_leeway() -> None:
     """The token's end closes the connection, with the same leeway that verifying has."""
     session = signed_in(lifetime_s=60)
-    assert session.tick(NOW + timedelta(seconds=60), 0) == []
-    assert session.tick(NOW + timedelta(seconds=60 + LEEWAY_S), 0) == [Close("token_expired")]
+    assert session.overdue(UNIX_S + 60, 0) is None
+    assert session.overdue(UNIX_S + 60 + LEEWAY_S, 0) == "token_expired"
 
 
 def test_refresh_in_place() -> None:
@@ -129,7 +130,7 @@ def test_refresh_in_place() -> None:
     send(session, {"type": "subscribe", "channel": POST})
     answer: Refreshed = only(send(session, {"type": "refresh", "token": token(lifetime_s=600), "id": 1}), Refreshed)
     assert answer.id == 1 and answer.expires_at == "2026-01-01T00:10:00.000Z"
-    assert session.tick(NOW + timedelta(seconds=500), 0) == [] and session.channels == {POST}
+    assert session.overdue(UNIX_S + 500, 0) is None and session.channels == {POST}
 
 
 @pytest.mark.parametrize(
@@ -407,3 +408,17 @@ def test_too_many_whispers_are_refused() -> None:
     assert kinds == [Say, Say, Send]
     assert refused(send(session, whisper)) == "rate_limited"
     assert isinstance(send(session, whisper, now_s=1.5)[0], Say)
+
+
+def test_who_follows_and_sends_nothing_is_idle() -> None:
+    """Frames and channels keep a connection; without either it is overdue, counted from the last of them."""
+    session = signed_in(SessionLimits(idle_timeout_s=10.0), lifetime_s=6 * 3600)
+    assert session.overdue(UNIX_S, 10.0) is None
+    send(session, {"type": "ping"}, now_s=8.0)
+    assert session.overdue(UNIX_S, 18.0) is None
+    assert session.overdue(UNIX_S, 18.1) == "idle"
+    send(session, {"type": "subscribe", "channel": POST}, now_s=19.0)
+    assert session.overdue(UNIX_S, 900.0) is None
+    session.ended(POST)
+    assert session.overdue(UNIX_S, 910.0) is None
+    assert session.overdue(UNIX_S, 910.1) == "idle"

@@ -47,6 +47,7 @@ CLOSE_CODES: Mapping[str, CloseCode] = {
         CloseCode(4103, "rate_limited", "too many frames"),
         CloseCode(4104, "no_pong", "no answer to a ping"),
         CloseCode(4105, "lost_position", "the server lost its place; reconnect to resume"),
+        CloseCode(4106, "idle", "nothing was followed or sent for too long; reconnect when needed"),
         CloseCode(4200, "draining", "the server restarts; reconnect now"),
     )
 }

@@ -1,6 +1,10 @@
 """Bounds that are counted: frames of a connection, connections of an owner. Pure; time is passed in."""
 
 from collections import Counter
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+H = TypeVar("H", bound=Hashable)
 
 
 class FrameRate:
@@ -55,3 +59,35 @@ class ConnectionCount:
             return False
         self._owners[owner] += 1
         return True
+
+
+class Handshakes(Generic[H]):
+    """Connections that have not finished their opening handshake.
+
+    Args:
+        most: how many there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._under_way: set[H] = set()
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    def enter(self, connection: H) -> bool:
+        """Count a connection; False, and not counted, if there are too many."""
+        if len(self._under_way) >= self._most:
+            return False
+        self._under_way.add(connection)
+        return True
+
+    def leave(self, connection: H) -> bool:
+        """It has finished or is gone; whether it had been under way until now."""
+        known = connection in self._under_way
+        self._under_way.discard(connection)
+        return known
+
+    def all(self) -> list[H]:
+        """Who is under way."""
+        return list(self._under_way)

@@ -6,7 +6,7 @@ A frame that is refused changes nothing: it is answered with an ``error`` frame 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -57,6 +57,8 @@ class SessionLimits:
     frame_burst: int = 200
     max_invalid_frames: int = 10
     authenticate_within_s: float = 10.0
+    idle_timeout_s: float = 300.0
+    """How long a connection may follow nothing and send nothing."""
     max_cancels: int = 10
     """Cancels that wait for their answer."""
     whispers_per_s: float = 5.0
@@ -154,6 +156,8 @@ class Session:
         self._verify = verify
         self._admit = admit
         self._opened_s = opened_s
+        self._active_s = opened_s
+        self._ends_unix_s = 0.0
         self._rate = FrameRate(limits.frames_per_s, limits.frame_burst)
         self._whispers = FrameRate(limits.whispers_per_s, limits.whisper_burst)
         self._invalid = 0
@@ -171,6 +175,7 @@ class Session:
 
     def receive(self, message: str | bytes, now: datetime, now_s: float) -> list[Effect]:
         """One message of the client."""
+        self._active_s = now_s
         if not self._rate.take(now_s):
             return [Close("rate_limited")]
         if isinstance(message, bytes):
@@ -197,13 +202,22 @@ class Session:
             return self._whisper(frame, now_s)
         return self._unsubscribe(frame)
 
-    def tick(self, now: datetime, now_s: float) -> list[Effect]:
-        """What time alone brings."""
+    def overdue(self, unix_s: float, now_s: float) -> str | None:
+        """The close code that time alone brings, by name. Asked of every connection all the time, so it is cheap.
+
+        Args:
+            unix_s: wall time, which tokens end by.
+            now_s: monotonic time.
+        """
         if self.principal is None:
-            late = now_s - self._opened_s > self._limits.authenticate_within_s
-            return [Close("unauthenticated_timeout")] if late else []
-        expired = self.principal.expires_at + timedelta(seconds=LEEWAY_S) <= now
-        return [Close("token_expired")] if expired else []
+            return "unauthenticated_timeout" if now_s - self._opened_s > self._limits.authenticate_within_s else None
+        if unix_s >= self._ends_unix_s:
+            return "token_expired"
+        if self.channels:
+            self._active_s = now_s
+        elif now_s - self._active_s > self._limits.idle_timeout_s:
+            return "idle"
+        return None
 
     def ended(self, channel: str) -> None:
         """The server ended a channel, or could not follow it."""
@@ -225,7 +239,7 @@ class Session:
             return [_error("forbidden", {"scope": "post:read"}), Close("forbidden")]
         if not self._admit(principal.owner):
             return [Close("over_capacity")]
-        self.principal, self._token = principal, token
+        self._follow_token(principal, token)
         welcome = Welcome(
             connection=self.connection,
             owner=principal.owner,
@@ -233,6 +247,10 @@ class Session:
             max_channels=self._limits.max_channels,
         )
         return [Send(welcome)]
+
+    def _follow_token(self, principal: Principal, token: str) -> None:
+        self.principal, self._token = principal, token
+        self._ends_unix_s = principal.expires_at.timestamp() + LEEWAY_S
 
     def _refresh(self, frame: Refresh, current: Principal, now: datetime) -> list[Effect]:
         try:
@@ -243,7 +261,7 @@ class Session:
             return self._refuse("invalid_token", request_id=frame.id)
         if "post:read" not in principal.scopes:
             return self._refuse("forbidden", {"scope": "post:read"}, request_id=frame.id)
-        self.principal, self._token = principal, frame.token
+        self._follow_token(principal, frame.token)
         effects: list[Effect] = [Send(Refreshed(expires_at=rfc3339(principal.expires_at), id=frame.id))]
         for channel in sorted(c for c in self.channels if not principal.may_follow(c)):
             self.channels.discard(channel)

@@ -1,7 +1,5 @@
 """The WebSocket listener: handshakes, clients, one sweep for all of them, drain. Answers health on the same port."""
 
-import asyncio
-import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,23 +21,19 @@ from inkwire_contracts.client_frames import MAX_CLIENT_FRAME_BYTES
 from inkwire_gateway.adapters.client import Client, Gateway
 from inkwire_gateway.adapters.compression import SharedDeflateFactory
 from inkwire_gateway.adapters.connection import GatewayConnection
+from inkwire_gateway.adapters.direct_socket import WRITE_LIMIT_BYTES
+from inkwire_gateway.adapters.drain import drain
+from inkwire_gateway.adapters.sweep import sweep
 from inkwire_gateway.cancels import Cancels
 from inkwire_gateway.channels import Channels
 from inkwire_gateway.handshake import chosen_subprotocol, host_valid, offered_token, origin_allowed
 from inkwire_gateway.hub import Hub
-from inkwire_gateway.limits import ConnectionCount
+from inkwire_gateway.limits import ConnectionCount, Handshakes
 from inkwire_gateway.session import SessionLimits
 from inkwire_gateway.subscription import Subscription
-
-WRITE_LIMIT_BYTES = (16_384, 4_096)
-"""High- and low-water mark of what a transport holds for one reader."""
+from inkwire_gateway.waiting import WaitingReaders
 
 RECEIVE_QUEUE_FRAMES = 4
-SWEEP_INTERVAL_S = 0.5
-DRAIN_INTERVAL_S = 0.05
-DRAIN_BATCH = 20
-"""Connections closed at once, at least, when the process stops."""
-
 HEALTH_PATHS = ("/livez", "/readyz")
 WEBSOCKET_PATH = "/ws"
 
@@ -50,10 +44,12 @@ class ServerLimits:
 
     max_connections: int = 10_000
     max_owner_connections: int = 200
+    max_handshakes: int = 2_000
     handshake_timeout_s: float = 10.0
     ping_interval_s: float = 20.0
     pong_timeout_s: float = 20.0
-    slow_timeout_s: float = 30.0
+    slow_timeout_s: float = 120.0
+    max_waiting_bytes: int = 256 * 1024 * 1024
     close_timeout_s: float = 2.0
     drain_s: float = 1.5
 
@@ -73,12 +69,14 @@ class GatewayServer(Gateway):
         allowed_origins: Sequence[str],
         compression: bool = False,
     ) -> None:
-        super().__init__(hub, keys, clock, session_limits, limits.close_timeout_s)
+        waiting = WaitingReaders(limits.slow_timeout_s, limits.max_waiting_bytes)
+        super().__init__(hub, keys, clock, session_limits, limits.close_timeout_s, waiting)
         self._health = health
         self._limits = limits
         self._allowed_origins = allowed_origins
         self._compression = compression
         self.count = ConnectionCount(limits.max_connections, limits.max_owner_connections)
+        self.handshakes = Handshakes[GatewayConnection](limits.max_handshakes)
         self.clients: dict[object, Client] = {}
 
     def attach(self, channels: Channels, cancels: Cancels) -> None:
@@ -100,8 +98,10 @@ class GatewayServer(Gateway):
             client.close("lost_position")
 
     @asynccontextmanager
-    async def serving(self, host: str, port: int, supervisor: Supervisor) -> AsyncIterator[int]:
-        """Listen until the block is left, then drain; yields the port.
+    async def serving(
+        self, host: str, port: int, supervisor: Supervisor, *, shared: bool = False
+    ) -> AsyncIterator[int]:
+        """Listen until the block is left, then drain; yields the port. ``shared``: others may listen on it, too.
 
         Raises:
             OSError: the port cannot be bound.
@@ -110,12 +110,13 @@ class GatewayServer(Gateway):
             self._handle,
             host,
             port,
-            create_connection=GatewayConnection,
+            create_connection=self._connection_type(),
             process_request=self._process_request,
             select_subprotocol=_select_subprotocol,
             compression=None,  # the library's own way has a state for each connection
             extensions=[SharedDeflateFactory()] if self._compression else None,
             server_header=None,
+            reuse_port=shared or None,
             open_timeout=self._limits.handshake_timeout_s,
             close_timeout=self._limits.close_timeout_s,
             ping_interval=None,
@@ -123,7 +124,7 @@ class GatewayServer(Gateway):
             max_queue=RECEIVE_QUEUE_FRAMES,
             write_limit=WRITE_LIMIT_BYTES,
         )
-        sweep = supervisor.spawn("sweep", self._sweep())
+        sweeping = supervisor.spawn("sweep", sweep(self.clients, self._look))
         try:
             yield int(next(iter(server.sockets)).getsockname()[1])
         finally:
@@ -131,7 +132,23 @@ class GatewayServer(Gateway):
             await self._drain()
             server.close()
             await server.wait_closed()
-            sweep.cancel()
+            sweeping.cancel()
+
+    def _connection_type(self) -> type[GatewayConnection]:
+        gateway = self
+
+        class Connection(GatewayConnection):
+            def enter(self) -> bool:
+                if gateway.handshakes.enter(self):
+                    return True
+                gateway.hub.counters.refusals["too_many_handshakes"] += 1
+                return False
+
+            def gone(self) -> None:
+                if gateway.handshakes.leave(self) and self.request is None:
+                    gateway.hub.counters.refusals["handshake_unfinished"] += 1
+
+        return Connection
 
     # -- handshake ---------------------------------------------------------------------------------------------
 
@@ -141,14 +158,15 @@ class GatewayServer(Gateway):
             status, body = await health_answer(self._health, path)
             return _response(status, body, "application/json")
         if path != WEBSOCKET_PATH:
-            return _response(404, b"There is nothing here; the WebSocket is at /ws.\n")
+            return self._refuse("path", 404, b"There is nothing here; the WebSocket is at /ws.\n")
         hosts, origins = request.headers.get_all("Host"), request.headers.get_all("Origin")
         if not host_valid(hosts) or len(origins) > 1:
-            return _response(400, b"Send one Host header and at most one Origin header.\n")
+            return self._refuse("host", 400, b"Send one Host header and at most one Origin header.\n")
         if not origin_allowed(origins[0] if origins else None, hosts[0], self._allowed_origins):
-            return _response(403, b"Open the page under its own address; this origin is not allowed.\n")
+            text = b"Open the page under its own address; this origin is not allowed.\n"
+            return self._refuse("origin", 403, text)
         if self._health.draining:
-            return _response(503, b"The server restarts; try again.\n", retry_after_s=1)
+            return self._refuse("draining", 503, b"The server restarts; try again.\n", retry_after_s=1)
         if isinstance(connection, GatewayConnection):
             offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
             authorization = request.headers.get_all("Authorization")
@@ -157,18 +175,25 @@ class GatewayServer(Gateway):
             )
         return None
 
+    def _refuse(self, reason: str, status: int, body: bytes, retry_after_s: int | None = None) -> Response:
+        self.hub.counters.refusals[reason] += 1
+        return _response(status, body, retry_after_s=retry_after_s)
+
     # -- clients -----------------------------------------------------------------------------------------------
 
     async def _handle(self, connection: ServerConnection) -> None:
         if not isinstance(connection, GatewayConnection):
             raise TypeError("the server makes GatewayConnections")
+        self.handshakes.leave(connection)
         client = Client(self, connection)
         self.clients[client.queue] = client
         try:
-            if self.count.enter():
-                client.open()
-            else:
+            if not self.count.enter():
                 client.close("over_capacity")
+            elif self._health.draining:
+                client.close("draining")
+            else:
+                client.open()
             async for message in connection:
                 client.receive(message)
         except ConnectionClosed:
@@ -177,31 +202,36 @@ class GatewayServer(Gateway):
             client.going()
             self.clients.pop(client.queue, None)
             self.count.leave(client.session.owner)
+            self._count_close(client, connection)
+
+    def _count_close(self, client: Client, connection: GatewayConnection) -> None:
+        """What the library closed for a client's mistake (1002, 1007, 1009); a client counts its own closes."""
+        sent = connection.protocol.close_sent
+        if sent is not None and not client.closed_here and not connection.protocol.close_rcvd_then_sent:
+            self.hub.counters.closes[sent.code] += 1
 
     def admit(self, owner: str) -> bool:
         """Whether one more connection of this owner fits."""
         return self.count.admit(owner)
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_INTERVAL_S)
-            now, now_s = self.clock.now(), asyncio.get_running_loop().time()
-            for client in list(self.clients.values()):
-                client.perform(client.session.tick(now, self.clock.monotonic_s()))
-                client.check_life(now_s, self._limits)
+    def _look(self, clients: Sequence[Client]) -> None:
+        now_s, unix_s = self.clock.monotonic_s(), self.clock.now().timestamp()
+        for client in clients:
+            client.check_life(now_s, unix_s, self._limits)
 
     async def _drain(self) -> None:
-        """Close everybody with a resumable code, in small batches, so that they do not come back all at once."""
+        """Close everybody with a resumable code; see :func:`drain`. Who comes meanwhile is closed at once."""
         self.channels.announcements.handing_over = True
-        waiting = list(self.clients.values())
-        rounds = max(1, int(self._limits.drain_s / DRAIN_INTERVAL_S))
-        size = max(DRAIN_BATCH, math.ceil(len(waiting) / rounds))
-        for start in range(0, len(waiting), size):
-            for client in waiting[start : start + size]:
-                client.close("draining")
-            await asyncio.sleep(DRAIN_INTERVAL_S)
+        await drain(
+            list(self.clients.values()),
+            lambda client: client.close("draining"),
+            within_s=self._limits.drain_s,
+            now_s=self.clock.monotonic_s,
+        )
         for client in list(self.clients.values()):
             client.close("draining")
+        for connection in self.handshakes.all():
+            connection.transport.abort()  # one that says nothing would hold the end up
 
 
 def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -1,0 +1,142 @@
+"""Limits on real sockets: each has its close code or its refusal, and is counted; a drain loses nobody's text."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidMessage
+
+from inkwire_chassis.lifecycle import Supervisor
+from inkwire_contracts.fold import digest, document
+from inkwire_gateway.app import running
+from tests.integration.gateway_support import (
+    Author,
+    Reader,
+    close_code,
+    event_log,
+    reader,
+    running_gateway,
+    settings,
+    token,
+    world,
+)
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.nats
+
+READERS = 120
+
+
+async def test_idle_connection_is_closed(nats_url: str, tmp_path: Path) -> None:
+    """Who follows nothing and sends nothing is closed with a code to come back by; who follows something stays."""
+    async with world(nats_url, tmp_path, idle_timeout_s=0.3) as w, reader(w.port, token()) as busy:
+        await busy.send(type="subscribe", channel="user:ada")
+        await busy.until("posts")
+        async with reader(w.port, token()) as idle:
+            assert await close_code(idle) == 4106
+        await busy.send(type="ping", id=1)
+        await busy.until("pong", id=1)
+        assert w.gateway.hub.counters.closes == {4106: 1}
+
+
+async def test_handshakes_are_bounded(nats_url: str, tmp_path: Path) -> None:
+    """Connections that say nothing take no more than their bound; one more is cut off, and room comes back."""
+    async with world(nats_url, tmp_path, max_handshakes=2, handshake_timeout_s=60) as w:
+        counters = w.gateway.hub.counters
+        silent = [await asyncio.open_connection("127.0.0.1", w.port) for _ in range(2)]
+        await eventually(lambda: len(w.gateway.server.handshakes) == 2, what="both are there")
+        with pytest.raises((OSError, InvalidMessage, EOFError)):
+            async with reader(w.port, token()):
+                raise AssertionError("it was let in")
+        assert counters.refusals["too_many_handshakes"] == 1
+        for _, outgoing in silent:
+            outgoing.close()
+        await eventually(lambda: not len(w.gateway.server.handshakes), what="they have gone")
+        assert counters.refusals["handshake_unfinished"] == 2
+        async with reader(w.port, token()) as r:
+            await r.until("welcome")
+            assert len(w.gateway.server.handshakes) == 0
+
+
+async def test_closes_of_the_library_are_counted(nats_url: str, tmp_path: Path) -> None:
+    """A frame that is too large is closed with 1009, and that is counted; a client's own leaving is not."""
+    async with world(nats_url, tmp_path) as w:
+        async with reader(w.port, token()) as r:
+            await r.until("welcome")
+            await r.socket.send("x" * 20_000)
+            assert await close_code(r) == 1009
+        async with reader(w.port, token()) as leaves:
+            await leaves.until("welcome")
+        await eventually(lambda: not w.gateway.server.clients, what="both have gone")
+        assert w.gateway.hub.counters.closes == {1009: 1}
+
+
+async def test_silent_connections_do_not_hold_a_stop_up(nats_url: str, tmp_path: Path) -> None:
+    """A connection that never sent its handshake is cut off when the gateway stops."""
+    async with event_log(nats_url):
+        async with running_gateway(settings(nats_url, tmp_path, handshake_timeout_s=300)) as gateway:
+            incoming, outgoing = await asyncio.open_connection("127.0.0.1", gateway.port)
+            await eventually(lambda: len(gateway.server.handshakes) == 1, what="it is there")
+        with suppress(ConnectionResetError):
+            assert await incoming.read() == b""
+        outgoing.close()
+
+
+@asynccontextmanager
+async def following(stack: AsyncExitStack, port: int, author: Author) -> AsyncIterator[Reader]:
+    """A reader that is live."""
+    r = await stack.enter_async_context(reader(port, token()))
+    await r.follow(author.channel)
+    yield r
+
+
+async def read_over(r: Reader, other_port: int, author: Author, codes: list[int]) -> Reader:
+    """Read to the end; when the gateway closes, go on at the other one with what was had."""
+    try:
+        await r.read_to_end(author.channel)
+        return r
+    except ConnectionClosed:
+        codes.append(r.socket.close_code or 0)
+    async with reader(other_port, token()) as again:
+        again.snapshots, again.outcomes = r.snapshots, r.outcomes
+        await again.follow(author.channel, r.positions[author.channel])
+        assert again.recovered[author.channel], "resumed, not begun anew"
+        await again.read_to_end(author.channel)
+        return again
+
+
+async def test_a_drain_loses_nothing(nats_url: str, tmp_path: Path) -> None:
+    """Many readers in mid-text are moved to another gateway while it is written: all end with the published digest."""
+    async with event_log(nats_url) as log, AsyncExitStack() as stack:
+        author, supervisor, codes = Author(log), Supervisor(), list[int]()
+        await author.begin("s")
+        await author.open_section("s")
+        async with running_gateway(settings(nats_url, tmp_path)) as other:
+            async with running(settings(nats_url, tmp_path, drain_s=0.5), supervisor) as gateway:
+                readers = [await stack.enter_async_context(following(stack, gateway.port, author))
+                           for _ in range(READERS)]  # fmt: skip
+                reading = [asyncio.create_task(read_over(r, other.port, author, codes)) for r in readers]
+                for n in range(20):
+                    await author.chunk(f"{n} åß\U0001f600 ")
+                writing = asyncio.create_task(_until(author, codes))
+                supervisor.request_stop("test")
+            await writing
+            await author.complete()
+            await author.publish()
+            ended = await asyncio.gather(*reading)
+        await supervisor.cancel_all()
+    assert codes == [4200] * READERS
+    assert gateway.hub.counters.closes == {4200: READERS}
+    for r in ended:
+        assert r.exact and digest(document(r.snapshots[author.channel])) == digest(author.text)
+
+
+async def _until(author: Author, codes: list[int]) -> None:
+    """Write for as long as readers are being moved."""
+    n = 0
+    while len(codes) < READERS:
+        await author.chunk(f"{json.dumps(n)} and on ")
+        n += 1
