@@ -1,7 +1,7 @@
 """Channels on ports that fail on demand, with readers that are lists, for the gateway's unit tests."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from inkwire_contracts.client_frames import Position, PresentMember
 from inkwire_gateway.announcements import Announcements
@@ -40,6 +40,7 @@ class FakeBroker:
         self.refusals = 0
         self.damaged = False
         self.known = True
+        self.source: Literal["log", "store"] = "log"
         self.items: list[dict[str, Any]] = []
         self.loads = 0
         self.lists = 0
@@ -62,7 +63,7 @@ class FakeBroker:
         if not self.known or owner != OWNER:
             return None
         loaded = self.script.loaded()
-        return Loaded(loaded.snapshot, loaded.stream_seq, self.log_epoch, loaded.recent)
+        return Loaded(loaded.snapshot, loaded.stream_seq, self.log_epoch, loaded.recent, self.source)
 
     async def newest_seq(self, owner: str, post: str, *, now: bool) -> int:
         self._ask()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 
@@ -29,6 +30,19 @@ async def test_concurrent_joins_share_one_load(stage: Stage) -> None:
     assert "live" in later.types, "at once"
     assert stage.broker.loads == 1 and len(stage.broker.watches) == 1
     assert (stage.hub.counters.joins_loaded, stage.hub.counters.joins_from_memory) == (20, 1)
+
+
+@pytest.mark.parametrize("source", ["log", "store"])
+async def test_where_posts_come_from_is_counted(stage: Stage, source: Literal["log", "store"]) -> None:
+    """A load counts once for its source; who comes back with a position counts for where its post came from."""
+    stage.broker.source = source
+    at = Position(epoch=EPOCH, seq=3)
+    for client in [stage.join(position=at), stage.join(position=at), stage.join()]:
+        await stage.live(client)
+    await stage.live(stage.join(position=at))
+    counters = stage.hub.counters
+    assert (counters.loads_from_log, counters.loads_from_store) == ((1, 0) if source == "log" else (0, 1))
+    assert counters.resumes == {source: 2, "memory": 1}
 
 
 async def test_unknown_post(stage: Stage) -> None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histogram of the time from event to socket; what is above has a bucket of its own."""
 
+SOURCES = ("memory", "log", "store")
+"""Where a reader's post came from: it was here, the log was read, or the store alone was."""
+
 
 @dataclass(slots=True)
 class Counters:
@@ -32,6 +35,8 @@ class Counters:
     """Posts that were read from the log."""
     loads_from_store: int = 0
     """Posts that were read from the store alone."""
+    resumes: Counter[str] = field(default_factory=Counter)
+    """Readers of posts who came back with a position, by where what they needed came from: see ``SOURCES``."""
     recovered: int = 0
     """Readers who came back with a position and got only what was newer."""
     resyncs: int = 0
@@ -44,6 +49,8 @@ class Counters:
     """Connections that this process closed, by close code."""
     refusals: Counter[str] = field(default_factory=Counter)
     """What was refused at a limit without closing, or before there was anything to close, by a short reason."""
+    handshakes: int = 0
+    """Connections whose opening handshake was completed."""
     lag_s: float = 0.0
     """Sum of the sampled times from an event's storage to its hand-over to the sockets."""
     lags: list[int] = field(default_factory=lambda: [0] * (len(LAG_BUCKETS_S) + 1))

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from inkwire_contracts.events import ChunkProduced, Event, UnknownEvent, parse_event
 from inkwire_contracts.fold import Outcome, Snapshot, fold
@@ -57,6 +57,8 @@ class Loaded:
     stream_seq: int
     epoch: str
     recent: Sequence[LogEvent] = ()
+    source: Literal["log", "store"] = "log"
+    """Whether the store alone had to be read."""
 
 
 @dataclass(frozen=True, slots=True)

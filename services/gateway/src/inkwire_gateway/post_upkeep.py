@@ -24,7 +24,7 @@ class PostUpkeep:
         """Attach a reader if nothing has to be read for it."""
         if not channel.ready or channel.is_ahead(subscription):
             return False
-        self._attach(channel, subscription)
+        self._attach(channel, subscription, "memory")
         return True
 
     def may_have_missed(self, channel: PostChannel, upkeep: Upkeep) -> bool:
@@ -52,39 +52,47 @@ class PostUpkeep:
                 lambda: self._tail.watch_post(channel.owner, channel.post, self._on_message(channel, upkeep))
             )
         await self._desk.certain.wait()
-        verdict = Verdict.DAMAGED if upkeep.anew else await self._repair(channel)
+        verdict, source = Verdict.DAMAGED if upkeep.anew else await self._repair(channel), "log"
         if verdict is Verdict.DAMAGED:
-            await self._load(channel, upkeep)
+            source = await self._load(channel, upkeep)
             if _readers_ahead(channel):
                 verdict = await self._repair(channel)
                 if verdict is Verdict.DAMAGED:
-                    await self._load(channel, upkeep)
+                    source = await self._load(channel, upkeep)
         for subscription in channel.waiting:
             # Who has seen more than there is here waits for the next round: who joined since the log was asked, and
             # everybody where the broker was lost meanwhile, so that what it has was not told to the end.
             asked = subscription in joined_before and verdict is not Verdict.GAP
             if asked or not channel.is_ahead(subscription):
-                self._attach(channel, subscription)
+                self._attach(channel, subscription, source)
 
-    def _attach(self, channel: PostChannel, subscription: Subscription) -> None:
+    def _attach(self, channel: PostChannel, subscription: Subscription, source: str) -> None:
         if channel.live.snapshot.status == "deleted":
             self._desk.refuse(subscription, "gone")
         else:
+            if subscription.position is not None:
+                self._desk.hub.counters.resumes[source] += 1
             self._desk.hub.attach(channel, subscription)
 
-    async def _load(self, channel: PostChannel, upkeep: Upkeep) -> None:
-        """Read the post; readers it already had get a new snapshot."""
+    async def _load(self, channel: PostChannel, upkeep: Upkeep) -> str:
+        """Read the post; readers it already had get a new snapshot. Returns where it came from."""
         upkeep.anew = True
         channel.live.suspend()
         loaded = await self._of_this_log(channel)
         if loaded is None or not _belongs(channel, loaded):
             raise NotFollowable("not_found")
+        counters = self._desk.hub.counters
+        if loaded.source == "store":
+            counters.loads_from_store += 1
+        else:
+            counters.loads_from_log += 1
         verdict = self._desk.hub.start(channel, loaded)
         if verdict is Verdict.GAP:
             verdict = await self._repair(channel)
         if verdict is Verdict.DAMAGED:
             raise Damaged("a live message contradicts the log")
         upkeep.anew = False
+        return loaded.source
 
     async def _of_this_log(self, channel: PostChannel) -> Loaded | None:
         """The post; one that was read while the broker was being replaced is read once more."""

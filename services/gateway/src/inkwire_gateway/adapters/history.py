@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from inkwire_chassis.event_log import EventLog, LogDamaged, StoredEvent
-from inkwire_chassis.jetstream import BrokerError
+from inkwire_chassis.jetstream import BrokerError, StoredMessage
 from inkwire_chassis.logs import get_logger
-from inkwire_contracts.events import TERMINAL_TYPES
-from inkwire_contracts.fold import Outcome, Snapshot, fold
+from inkwire_contracts.events import TERMINAL_TYPES, parse_event
+from inkwire_contracts.fold import Outcome, Snapshot
+from inkwire_gateway.backlog import Backlog
 from inkwire_gateway.live_post import Loaded, LogEvent
 from inkwire_gateway.ports import Damaged, Unavailable
 from inkwire_stores.ports import PostStore, StoredPost, StoreUnavailable
@@ -19,6 +20,9 @@ LOAD_TRIES = 10
 """Reads that may find the log in the middle of a purge or a replica behind; then the history counts as damaged."""
 
 RETRY_S = 0.05
+SLICE_EVENTS = 500
+"""Folded in one go: one or two milliseconds."""
+
 _ASK_STORE = TERMINAL_TYPES | {"requested"}
 """Newest events at which the store is asked first: it may have all; after a purge a late copy of ``requested`` alone
 says nothing."""
@@ -73,13 +77,11 @@ class LogHistory:
                     stored = await self._stored(owner, post, needed=newest is None)
                     if stored is not None and _is_current(stored, newest, epoch):
                         stream_seq = stored.stream_seq if stored.epoch == epoch else 0
-                        return Loaded(stored.snapshot, stream_seq, epoch)
+                        return Loaded(stored.snapshot, stream_seq, epoch, source="store")
                 if newest is None:
                     return None
-                events = await self._log.read(owner, post)
-                base = await self._base(owner, post, events)
-                loaded = self._folded(base or Snapshot(post=post), events, epoch)
-                if loaded is not None and loaded.snapshot.seq >= newest.event.seq:
+                loaded = await self._from_log(owner, post, newest.event.seq, epoch)
+                if loaded is not None:
                     return loaded
                 await asyncio.sleep(RETRY_S)
             raise Damaged(f"post {post} does not fold up to its newest event")
@@ -95,28 +97,43 @@ class LogHistory:
             return None
         return stored if stored is not None and stored.snapshot.owner == owner else None
 
-    async def _base(self, owner: str, post: str, events: Sequence[StoredEvent]) -> Snapshot | None:
+    async def _from_log(self, owner: str, post: str, newest_seq: int, epoch: str) -> Loaded | None:
+        """The post by its log; ``None`` if what was read does not fold up to there.
+
+        Of a long post only a part is read, as long as the log has its beginning and that part folds.
+        """
+        if newest_seq > self._recent_events:
+            part = await self._log.read_long(owner, post, newest_seq=newest_seq, recent=self._recent_events)
+            loaded = await self._folded(Snapshot(post=post), part, epoch) if part else None
+            if loaded is not None and loaded.snapshot.seq >= newest_seq:
+                return loaded
+        messages = await self._log.read_messages(owner, post)
+        base = await self._base(owner, post, messages)
+        loaded = await self._folded(base or Snapshot(post=post), messages, epoch)
+        return loaded if loaded is not None and loaded.snapshot.seq >= newest_seq else None
+
+    async def _base(self, owner: str, post: str, messages: Sequence[StoredMessage]) -> Snapshot | None:
         """What stood before the log's first event, where the log begins later: it was purged, or lost."""
-        if not events or events[0].event.seq == 1:
+        if not messages or parse_event(messages[0].payload).seq == 1:
             return None
         stored = await self._stored(owner, post, needed=True)
         return None if stored is None else stored.snapshot
 
-    def _folded(self, snapshot: Snapshot, events: Sequence[StoredEvent], epoch: str) -> Loaded | None:
-        """The events upon a snapshot, changed in place; None if they do not follow."""
-        stream_seq = 0
-        recent: list[LogEvent] = []
-        for stored in events:
-            outcome = fold(snapshot, stored.event)
-            if outcome in (Outcome.GAP, Outcome.INVALID):
-                get_logger().warning(
-                    "history does not fold", post=snapshot.post, seq=stored.event.seq, outcome=str(outcome)
-                )
-                return None
-            if outcome is Outcome.APPLIED:
-                stream_seq = stored.stream_seq
-                recent.append(_log_event(stored))
-        return Loaded(snapshot, stream_seq, epoch, recent[-self._recent_events :])
+    async def _folded(self, snapshot: Snapshot, messages: Sequence[StoredMessage], epoch: str) -> Loaded | None:
+        """The events upon a snapshot, changed in place; None if they do not follow. Others have their turn between."""
+        stored = [(message.payload, message.seq) for message in messages]
+        backlog = Backlog(snapshot, keep=self._recent_events)
+        recent_from = max(0, len(stored) - self._recent_events)
+        for take, start, end in ((backlog.take, 0, recent_from), (backlog.take_recent, recent_from, len(stored))):
+            for at in range(start, end, SLICE_EVENTS):
+                outcome = take(stored[at : min(end, at + SLICE_EVENTS)])
+                if outcome is not Outcome.APPLIED:
+                    get_logger().warning(
+                        "history does not fold", post=snapshot.post, seq=snapshot.seq, outcome=str(outcome)
+                    )
+                    return None
+                await asyncio.sleep(0)
+        return Loaded(snapshot, backlog.stream_seq, epoch, list(backlog.recent))
 
 
 def _is_current(stored: StoredPost, newest: StoredEvent | None, epoch: str) -> bool:
