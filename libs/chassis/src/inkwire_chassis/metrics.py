@@ -28,7 +28,10 @@ LOOP_SAMPLE_INTERVAL_S = 0.1
 LOOP_LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 GC_PAUSE_BUCKETS_S = (0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
-Collect = Callable[[], Iterable[Metric]]
+Family = Metric
+"""One name with its samples, as :func:`counter`, :func:`gauge` and :func:`histogram` make it."""
+
+Collect = Callable[[], Iterable[Family]]
 
 
 class Buckets:
@@ -57,17 +60,17 @@ class Buckets:
         return list(zip((*(str(float(b)) for b in self.bounds), "+Inf"), accumulate(self.counts), strict=True))
 
 
-def counter(name: str, meaning: str, value: float | Mapping[str, float], label: str = "") -> Metric:
+def counter(name: str, meaning: str, value: float | Mapping[str, float], label: str = "") -> Family:
     """A number that only grows, by the values of one label where there is one; ``name`` ends in ``_total``."""
     return _family(CounterMetricFamily(name, meaning, labels=[label] if label else []), value)
 
 
-def gauge(name: str, meaning: str, value: float | Mapping[str, float], label: str = "") -> Metric:
+def gauge(name: str, meaning: str, value: float | Mapping[str, float], label: str = "") -> Family:
     """A number that comes and goes, by the values of one label where there is one."""
     return _family(GaugeMetricFamily(name, meaning, labels=[label] if label else []), value)
 
 
-def _family(family: CounterMetricFamily | GaugeMetricFamily, value: float | Mapping[str, float]) -> Metric:
+def _family(family: CounterMetricFamily | GaugeMetricFamily, value: float | Mapping[str, float]) -> Family:
     if isinstance(value, Mapping):
         for of, one in value.items():
             family.add_metric([of], one)
@@ -76,7 +79,7 @@ def _family(family: CounterMetricFamily | GaugeMetricFamily, value: float | Mapp
     return family
 
 
-def histogram(name: str, meaning: str, spread: Buckets | Mapping[str, Buckets], label: str = "") -> Metric:
+def histogram(name: str, meaning: str, spread: Buckets | Mapping[str, Buckets], label: str = "") -> Family:
     """How values are spread, by the values of one label where there is one."""
     family = HistogramMetricFamily(name, meaning, labels=[label] if label else [])
     for of, one in spread.items() if isinstance(spread, Mapping) else (("", spread),):
@@ -102,7 +105,7 @@ class Metrics:
         for collect in (self.process.collect, self._collect, *collects):
             self.registry.register(_Collector(collect))
 
-    def _collect(self) -> Iterator[Metric]:
+    def _collect(self) -> Iterator[Family]:
         meaning = "How late the event loop is, sampled ten times a second."
         yield histogram(f"{self._prefix}_event_loop_lag_seconds", meaning, self.loop_lag)
         meaning = "How long the garbage collector stopped everything, by generation."
@@ -162,7 +165,7 @@ class ProcessNumbers:
             folder = self._proc / "fd"
             self._open_fds = os.stat(folder).st_size or len(await asyncio.to_thread(os.listdir, folder))
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         """See :data:`Collect`; the open files as they were at the last :meth:`look`."""
         used = os.times()
         yield counter("process_cpu_seconds_total", "Processor time, of user and system.", used.user + used.system)

@@ -10,9 +10,11 @@ from inkwire_chassis.clock import SystemClock, new_id
 from inkwire_chassis.conversation_log import ConversationLog
 from inkwire_chassis.event_log import EventLog
 from inkwire_chassis.health import Health
+from inkwire_chassis.http import serve_asgi
 from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
+from inkwire_chassis.metrics import Metrics, admin_app
 from inkwire_chassis.nats_connection import connected, probe
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import CONVERSATIONS, EVENTS, PRESENCE, Topology, topology
@@ -20,6 +22,7 @@ from inkwire_gateway.adapters.api import http_api
 from inkwire_gateway.adapters.conversation_history import LogConversations
 from inkwire_gateway.adapters.direct_nats import DirectClient
 from inkwire_gateway.adapters.history import LogHistory
+from inkwire_gateway.adapters.metrics import GatewayMetrics
 from inkwire_gateway.adapters.presence import NatsPresence
 from inkwire_gateway.adapters.server import GatewayServer, ServerLimits
 from inkwire_gateway.adapters.tail import NatsTail, lost_conversation_of, lost_of
@@ -78,6 +81,7 @@ class Running:
         )
         self.cancels = Cancels(api, conversations, max_in_flight=settings.max_cancels)
         self.server.attach(self.channels, self.cancels)
+        self.metrics = Metrics(SERVICE, GatewayMetrics(self.hub, self.server, client, self.health).collect)
 
     def _schedule_flush(self) -> None:
         asyncio.get_running_loop().call_soon(self._flush)
@@ -144,7 +148,10 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[R
         voice = supervisor.spawn("announcements", parts.announcements.run())
         try:
             shared = settings.worker_ports == "shared"
-            async with parts.server.serving(settings.host, settings.port, supervisor, shared=shared) as parts.port:
+            async with (
+                _admin(settings, parts, supervisor),
+                parts.server.serving(settings.host, settings.port, supervisor, shared=shared) as parts.port,
+            ):
                 get_logger().info("ready", host=settings.host, port=parts.port)
                 if settings.worker:
                     print("ready", end="", flush=True)  # for the group's parent, which waits for it
@@ -154,6 +161,18 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[R
             voice.cancel()
             await parts.cancels.stop()
             await parts.channels.stop()
+
+
+@asynccontextmanager
+async def _admin(settings: Settings, parts: Running, supervisor: Supervisor) -> AsyncIterator[None]:
+    """Health and metrics on a port of their own, to the very end; without one nothing is measured for them."""
+    if not settings.admin_port:
+        yield
+        return
+    app, host, port = admin_app(parts.health, parts.metrics), settings.admin_host, settings.admin_port
+    with parts.metrics.measuring(supervisor):
+        async with serve_asgi(app, host=host, port=port, supervisor=supervisor, name="admin"):
+            yield
 
 
 def _health(client: DirectClient, jetstream: JetStream, store: Store) -> Health:

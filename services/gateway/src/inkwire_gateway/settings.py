@@ -22,6 +22,10 @@ class Settings(TokenSettings, StoreSettings):
     host: str = "127.0.0.1"
     port: int = Field(8082, ge=0, le=MAX_PORT)
     """0 lets the system choose."""
+    admin_host: str = "127.0.0.1"
+    """Where `/metrics`, `/livez` and `/readyz` are answered for operators; nobody else should reach it."""
+    admin_port: int = Field(0, ge=0, le=MAX_PORT)
+    """0: nowhere. Of several workers, worker n answers on this port + n - 1."""
     workers: int = Field(1, ge=0, le=MAX_WORKERS)
     """Processes of this gateway; 0 or `auto`: one for each core that may be used. Limits count for each of them."""
     worker_ports: Literal["auto", "shared", "own"] = "auto"

@@ -58,6 +58,8 @@ class Gateway(ABC):
         self.session_limits = session_limits
         self.close_timeout_s = close_timeout_s
         self.waiting = waiting
+        self.closing = 0
+        """Connections that are on their way out."""
 
     @abstractmethod
     def admit(self, owner: str) -> bool:
@@ -251,7 +253,9 @@ class Client:
 
     def going(self) -> None:
         """See :class:`ConnectionEvents`."""
-        self._closing = True
+        if not self._closing:
+            self._closing = True
+            self._gateway.closing += 1
         self._gateway.waiting.remove(self)
         self._gateway.hub.leave_all(self.queue)
         self.queue.close()

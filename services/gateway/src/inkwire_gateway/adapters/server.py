@@ -72,7 +72,7 @@ class GatewayServer(Gateway):
         waiting = WaitingReaders(limits.slow_timeout_s, limits.max_waiting_bytes)
         super().__init__(hub, keys, clock, session_limits, limits.close_timeout_s, waiting)
         self._health = health
-        self._limits = limits
+        self.limits = limits
         self._allowed_origins = allowed_origins
         self._compression = compression
         self.count = ConnectionCount(limits.max_connections, limits.max_owner_connections)
@@ -117,8 +117,8 @@ class GatewayServer(Gateway):
             extensions=[SharedDeflateFactory()] if self._compression else None,
             server_header=None,
             reuse_port=shared or None,
-            open_timeout=self._limits.handshake_timeout_s,
-            close_timeout=self._limits.close_timeout_s,
+            open_timeout=self.limits.handshake_timeout_s,
+            close_timeout=self.limits.close_timeout_s,
             ping_interval=None,
             max_size=MAX_CLIENT_FRAME_BYTES,
             max_queue=RECEIVE_QUEUE_FRAMES,
@@ -185,6 +185,7 @@ class GatewayServer(Gateway):
         if not isinstance(connection, GatewayConnection):
             raise TypeError("the server makes GatewayConnections")
         self.handshakes.leave(connection)
+        self.hub.counters.handshakes += 1
         client = Client(self, connection)
         self.clients[client.queue] = client
         try:
@@ -201,6 +202,7 @@ class GatewayServer(Gateway):
         finally:
             client.going()
             self.clients.pop(client.queue, None)
+            self.closing -= 1
             self.count.leave(client.session.owner)
             self._count_close(client, connection)
 
@@ -217,7 +219,7 @@ class GatewayServer(Gateway):
     def _look(self, clients: Sequence[Client]) -> None:
         now_s, unix_s = self.clock.monotonic_s(), self.clock.now().timestamp()
         for client in clients:
-            client.check_life(now_s, unix_s, self._limits)
+            client.check_life(now_s, unix_s, self.limits)
 
     async def _drain(self) -> None:
         """Close everybody with a resumable code; see :func:`drain`. Who comes meanwhile is closed at once."""
@@ -225,7 +227,7 @@ class GatewayServer(Gateway):
         await drain(
             list(self.clients.values()),
             lambda client: client.close("draining"),
-            within_s=self._limits.drain_s,
+            within_s=self.limits.drain_s,
             now_s=self.clock.monotonic_s,
         )
         for client in list(self.clients.values()):
