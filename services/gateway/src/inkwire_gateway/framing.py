@@ -1,7 +1,7 @@
 """WebSocket frames from server to client, made by hand so that one event is framed once for all its readers.
 
 What is bypassed is the library's `send()`: its state check, its drain (a slow reader must hold up nobody) and its
-extensions (none are negotiated, so a frame is the same for every connection). RFC 6455, section 5.2.
+extensions (a plain frame is legal on every connection; compressed ones are in ``deflate``). RFC 6455, section 5.2.
 """
 
 PING = b"\x89\x00"
