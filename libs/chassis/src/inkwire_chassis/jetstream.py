@@ -7,12 +7,14 @@ this file speaks the protocol itself (ADR 0008). Errors are told apart by one qu
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 PUBLISH_TIMEOUT_S = 1.0
@@ -64,15 +66,27 @@ class PubAck:
     duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
+class StoredMessage(NamedTuple):
     """A message of a stream. ``headers`` and ``time`` (the broker's, RFC 3339) only if it was read at the leader."""
 
     subject: str
     seq: int
     payload: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     time: str = ""
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A client that can hand a message over as it comes, its header block unread: ten thousand of a history matter."""
+
+    async def take(self, subject: str, taker: Callable[[bytes, bytes, bytes], object], /) -> Subscription:
+        """Subscribe; ``taker`` is called with subject, payload and header block."""
+        ...
+
+    async def leave(self, subscription: Subscription, /) -> None:
+        """Unsubscribe."""
+        ...
 
 
 def _error(error: Mapping[str, Any]) -> BrokerError:
@@ -201,32 +215,77 @@ class JetStream:
             BrokerError: the batch did not end in time or the query was refused.
         """
         inbox = self.client.new_inbox()
-        subscription = await self.client.subscribe(inbox)
-        messages: list[StoredMessage] = []
+        batch = _Batch()
+        subscription: Subscription | None = None
         try:
+            if isinstance(self.client, HandsOver):
+                subscription = await self.client.take(inbox, batch.take)
+            else:
+                subscription = await self.client.subscribe(inbox, cb=batch.on_message)
             await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=inbox)
             async with asyncio.timeout(timeout_s):
-                while True:
-                    msg = await subscription.next_msg(timeout=timeout_s)
-                    headers = msg.headers or {}
-                    status = headers.get("Status")
-                    if status == "404":
-                        return messages, 0, 0
-                    if status == "204":
-                        return (
-                            messages,
-                            _number(headers, "Nats-Num-Pending"),
-                            _number(headers, "Nats-UpTo-Sequence"),
-                        )
-                    if status is not None:
-                        raise BrokerError(headers.get("Description", "refused"), int(status))
-                    messages.append(StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), msg.data))
+                end = await batch.end
         except TimeoutError:
             raise BrokerError("a history read did not end in time") from None
         except NatsError as error:
             raise BrokerError(str(error) or type(error).__name__) from None
         finally:
+            if subscription is not None:
+                await self._leave(subscription)
+        if end["Status"] == "404":
+            return batch.messages, 0, 0
+        if end["Status"] != "204":
+            raise BrokerError(end.get("Description", "refused"), int(end["Status"]))
+        return batch.messages, _number(end, "Nats-Num-Pending"), _number(end, "Nats-UpTo-Sequence")
+
+    async def _leave(self, subscription: Subscription) -> None:
+        if isinstance(self.client, HandsOver):
+            await self.client.leave(subscription)
+        else:
             await subscription.unsubscribe()
+
+
+class _Batch:
+    """What comes of one direct get, up to the message without a subject of its own that ends it."""
+
+    def __init__(self) -> None:
+        self.messages: list[StoredMessage] = []
+        self.end: asyncio.Future[Mapping[str, str]] = asyncio.get_running_loop().create_future()
+
+    def take(self, _subject: bytes, payload: bytes, headers: bytes) -> None:
+        """A message as the connection has it."""
+        if headers.startswith(_STATUS_LINE):
+            status, _, description = headers.partition(b"\r\n")[0].removeprefix(_STATUS_LINE).partition(b" ")
+            self._ended({"Status": status.decode(), "Description": description.decode(), **_headers(headers)})
+            return
+        seq, subject = _broker_value(headers, _SEQUENCE), _broker_value(headers, _SUBJECT)
+        self.messages.append(StoredMessage(subject.decode(), int(seq), payload))
+
+    async def on_message(self, msg: Msg) -> None:
+        """The same from a client that has read the headers."""
+        headers = msg.headers or {}
+        if "Status" in headers:
+            self._ended(headers)
+            return
+        self.messages.append(StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), msg.data))
+
+    def _ended(self, headers: Mapping[str, str]) -> None:
+        if not self.end.done():
+            self.end.set_result(headers)
+
+
+_STATUS_LINE = b"NATS/1.0 "
+_SEQUENCE, _SUBJECT = b"\r\nNats-Sequence: ", b"\r\nNats-Subject: "
+
+
+def _broker_value(headers: bytes, name: bytes) -> bytes:
+    """A value that the broker added to a stored message's own headers, which come first.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    start = headers.rindex(name) + len(name)
+    return headers[start : headers.index(b"\r", start)]
 
 
 def _headers(raw: bytes) -> dict[str, str]:
