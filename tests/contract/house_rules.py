@@ -92,7 +92,7 @@ QUANTITY_WORDS = frozenset(
     "age backoff body buffer delay deadline duration grace interval lease length memory period size timeout ttl wait "
     "water".split()
 )
-COUNT_NAMES = frozenset({"port", "seed"})
+COUNT_NAMES = frozenset({"port", "seed", "worker"})
 COUNT_ENDINGS = ("s", "burst", "flight")
 
 SOURCES = ("libs/*/src/*.py", "services/*/src/*.py", "web/src/*.py", "tests/openai_sim/src/*.py")

@@ -1,0 +1,135 @@
+"""The group of workers: who is started when, and when it gives up."""
+
+import pytest
+
+from inkwire_gateway.workers import (
+    BACKOFF_FIRST_S,
+    BACKOFF_FORGIVEN_S,
+    BACKOFF_MAX_S,
+    MAX_FAILED_STARTS,
+    GiveUp,
+    Group,
+    Start,
+    State,
+)
+
+WRONG_SETTINGS = 78
+UNAVAILABLE = 69
+KILLED = -9
+
+
+def group(count: int = 2) -> Group:
+    """A group that has begun."""
+    made = Group(count, hopeless_codes={WRONG_SETTINGS})
+    for start in made.begin():
+        made.born(start.worker, 0.0)
+    return made
+
+
+def serving(count: int = 2) -> Group:
+    """A group whose workers are all ready."""
+    made = group(count)
+    for worker in range(1, count + 1):
+        made.ready(worker)
+    return made
+
+
+def test_all_begin_at_once() -> None:
+    """Nobody waits for another: who came first would be given all readers."""
+    assert Group(3, hopeless_codes=()).begin() == [Start(1), Start(2), Start(3)]
+
+
+def test_it_is_complete_when_all_are_ready() -> None:
+    """Ready is what the worker says; born is not ready."""
+    made = group()
+    assert made.state(1) is State.STARTING and not made.complete
+    made.ready(1)
+    assert not made.complete
+    made.ready(2)
+    assert made.complete
+
+
+def test_a_dead_worker_is_started_again() -> None:
+    """Whatever it died of; the others are not touched."""
+    for code in (0, 1, UNAVAILABLE, KILLED):
+        made = serving()
+        assert made.ended(1, code, 1.0) == Start(1, BACKOFF_FIRST_S)
+        assert made.state(1) is State.WAITING and made.state(2) is State.READY
+
+
+def test_the_pauses_double_up_to_a_bound() -> None:
+    """One that dies again and again is started ever less often, never less than every few seconds."""
+    made = serving()
+    pauses = []
+    for n in range(8):
+        step = made.ended(1, KILLED, float(n))
+        assert isinstance(step, Start)
+        pauses.append(step.after_s)
+        made.born(1, float(n))
+    assert pauses[:4] == [0.2, 0.4, 0.8, 1.6]
+    assert pauses[-1] == pauses[-2] == BACKOFF_MAX_S
+
+
+def test_a_long_life_resets_the_pause() -> None:
+    """What lived long enough starts with the first pause again."""
+    made = serving()
+    for now_s in (1.0, 2.0):
+        made.ended(1, KILLED, now_s)
+        made.born(1, now_s)
+    assert made.ended(1, KILLED, 2.0 + BACKOFF_FORGIVEN_S + 0.1) == Start(1, BACKOFF_FIRST_S)
+
+
+@pytest.mark.parametrize("code", [1, UNAVAILABLE, WRONG_SETTINGS])
+def test_an_error_before_all_were_ready_ends_the_group(code: int) -> None:
+    """As it would end a single gateway, with the same exit code."""
+    made = group()
+    made.ready(1)
+    step = made.ended(2, code, 1.0)
+    assert isinstance(step, GiveUp) and step.code == code and "worker 2" in step.reason
+
+
+def test_being_killed_at_the_start_is_no_reason_to_give_up() -> None:
+    """Nor is a request to end that was sent to one worker."""
+    made = group()
+    for code in (KILLED, 0) * MAX_FAILED_STARTS:
+        assert isinstance(made.ended(1, code, 1.0), Start)
+        made.born(1, 1.0)
+
+
+def test_wrong_settings_end_the_group_at_any_time() -> None:
+    """A wrong setting does not mend itself."""
+    step = serving().ended(1, WRONG_SETTINGS, 100.0)
+    assert isinstance(step, GiveUp) and step.code == WRONG_SETTINGS
+
+
+def test_a_worker_that_cannot_start_any_more_ends_the_group() -> None:
+    """So many failed starts in a row are the last; one that was ready in between begins a new row."""
+    made = serving()
+    made.ended(1, 1, 0.0)
+    for _ in range(MAX_FAILED_STARTS - 1):
+        made.born(1, 1.0)
+        assert isinstance(made.ended(1, UNAVAILABLE, 1.0), Start)
+    made.born(1, 2.0)
+    made.ready(1)
+    assert isinstance(made.ended(1, UNAVAILABLE, 2.0), Start)
+    for _ in range(MAX_FAILED_STARTS - 1):
+        made.born(1, 3.0)
+        assert isinstance(made.ended(1, UNAVAILABLE, 3.0), Start)
+    made.born(1, 4.0)
+    step = made.ended(1, UNAVAILABLE, 4.0)
+    assert isinstance(step, GiveUp) and step.code == UNAVAILABLE
+
+
+def test_nobody_is_started_once_the_group_stops() -> None:
+    """Whatever a worker ends with then, it is the end of it."""
+    made = serving()
+    made.stop()
+    assert [made.ended(1, code, 1.0) for code in (0, WRONG_SETTINGS, KILLED)] == [None, None, None]
+
+
+def test_a_word_of_the_dead_means_nothing() -> None:
+    """A word that was still in the pipe when its process had ended does not make its successor ready."""
+    made = group()
+    made.ended(1, KILLED, 1.0)
+    made.ready(1)
+    assert made.state(1) is State.WAITING
