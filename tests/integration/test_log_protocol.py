@@ -3,16 +3,26 @@
 import asyncio
 
 import pytest
+from nats.aio.client import Client
 
 from inkwire_chassis import event_log as event_log_module
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog, Fenced
-from inkwire_chassis.jetstream import H_EXPECTED_SUBJECT_SEQ, H_MSG_ID, BrokerError, TooLarge, WrongLastSequence
+from inkwire_chassis.jetstream import (
+    H_EXPECTED_SUBJECT_SEQ,
+    H_MSG_ID,
+    BrokerError,
+    JetStream,
+    TooLarge,
+    WrongLastSequence,
+)
+from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.provisioning import Drift, provision, verify
 from inkwire_contracts import events, subjects
-from inkwire_contracts.events import ChunkData, ChunkProduced, Started
-from inkwire_contracts.fold import document
+from inkwire_contracts.events import ChunkData, ChunkProduced, Started, parse_event
+from inkwire_contracts.fold import Outcome, Snapshot, document, fold
 from inkwire_contracts.topology import EVENTS, JOBS, PERSISTER_DURABLE, topology
+from inkwire_gateway.adapters.direct_nats import DirectClient
 from tests.support.log import SMALL, TIME, ScriptedWriter, make_job, open_log, read_now
 from tests.support.servers import NatsFactory
 
@@ -156,18 +166,56 @@ async def test_a_duplicate_beyond_the_window_changes_nothing(either_nats_url: st
         assert document(history.snapshot) == "once more"
 
 
-async def test_long_histories_are_read_in_batches(nats_url: str) -> None:
-    """A post of more events than one batch, interleaved with another, is read whole and in order."""
-    async with open_log(nats_url) as log:
+async def test_long_histories_are_read_in_batches(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A post of more events than a batch, among those of another, is read whole and in order, by either client."""
+    monkeypatch.setattr(event_log_module, "BATCH_MESSAGES", 100)
+    async with open_log(nats_url) as log, connected(nats_url, "test", DirectClient()) as client:
         one, two = await ScriptedWriter.begin(log), await ScriptedWriter.begin(log)
         await asyncio.gather(one.open("s1"), two.open("s1"))
-        for _ in range(1_100):
+        for _ in range(250):
             await asyncio.gather(one.chunk("ab"), two.chunk("cd"))
         history = await log.history(one.job.owner, one.job.post)
-        assert document(history.snapshot) == "ab" * 1_100
+        assert document(history.snapshot) == "ab" * 250
         newest = await log.newest(two.job.owner, two.job.post)
         assert newest is not None
         assert newest.event.seq == two.snapshot.seq
+        jetstream = JetStream(client)
+        await jetstream.start()
+        assert await EventLog(jetstream, new_id).read(one.job.owner, one.job.post) == await read_now(log, one.job)
+
+
+@pytest.mark.parametrize("kind", [Client, DirectClient])
+async def test_a_read_ends_with_what_the_broker_says(nats_url: str, kind: type[Client]) -> None:
+    """Nothing there is nothing read; a query that is refused, or a stream that is missing, is an error at once."""
+    async with open_log(nats_url), connected(nats_url, "test", kind()) as client:
+        jetstream = JetStream(client)
+        await jetstream.start()
+        query = {"seq": 1, "next_by_subj": subjects.post_events("nobody", new_id()), "batch": 10}
+        assert await jetstream.direct_batch(EVENTS, query) == ([], 0, 0)
+        with pytest.raises(BrokerError, match=r"Bad Request|Empty Request|invalid"):
+            await jetstream.direct_batch(EVENTS, {"seq": 1, "last_by_subj": "a", "batch": 10})
+        with pytest.raises(BrokerError) as missing:
+            await jetstream.direct_batch("NO_SUCH_STREAM", query)
+        assert missing.value.code == 503
+
+
+async def test_a_long_history_is_read_without_what_is_finished(either_nats_url: str) -> None:
+    """Key events, and all that follows the last of them which has enough events behind it, fold to the same post."""
+    async with open_log(either_nats_url) as log:
+        writer = await ScriptedWriter.begin(log)
+        for number in range(3):
+            await writer.section(f"s{number}", *(f"word {word} " for word in range(20)))
+        await writer.open("s3")
+        await writer.chunk("open")
+        where = {"owner": writer.job.owner, "post": writer.job.post}
+        whole = await read_now(log, writer.job)
+        part = await log.read_long(**where, newest_seq=writer.snapshot.seq, recent=10)
+        snapshot = Snapshot(post=writer.job.post)
+        assert [fold(snapshot, parse_event(message.payload)) for message in part] == [Outcome.APPLIED] * len(part)
+        assert snapshot == writer.snapshot
+        assert len(part) < 35 < len(whole)
+        assert [message.payload for message in part[-10:]] == [stored.raw for stored in whole[-10:]]
+        assert await log.read_long(**where, newest_seq=writer.snapshot.seq, recent=len(whole)) == []
 
 
 async def test_a_short_history_is_the_whole_one(either_nats_url: str) -> None:
