@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 
 import jwt
@@ -16,6 +17,9 @@ MIN_SECRET_CHARS = 32
 MAX_TOKEN_CHARS = 4096
 MAX_LIFETIME_S = 24 * 3600
 LEEWAY_S = 5
+MAX_KNOWN_HEADERS = 64
+"""Headers of tokens that are remembered; one for each key is the rule, and any others are read each time."""
+
 MAX_NAME_CHARS = 100
 MAX_AVATAR_CHARS = 500
 SCOPES: frozenset[str] = frozenset({"post:read", "post:write", "post:cancel", "ops"})
@@ -53,6 +57,12 @@ class Principal:
         return kind in MEMBERS_CHANNELS or (kind == "user" and name == self.owner)
 
 
+@lru_cache(maxsize=64)
+def _scopes(text: str) -> frozenset[str]:
+    """Few combinations are in use, and each connection would keep its own."""
+    return frozenset(text.split())
+
+
 class KeyRing:
     """Signing keys by id: the first signs, all verify, so a key is rotated by adding a new one in front."""
 
@@ -60,6 +70,7 @@ class KeyRing:
         self._keys = dict(keys)
         self._issuer = issuer
         self._signing_kid = next(iter(self._keys))
+        self._secrets: dict[str, str] = {}
 
     @classmethod
     def parse(cls, text: str, issuer: str) -> "KeyRing":
@@ -121,18 +132,28 @@ class KeyRing:
         return Principal(
             owner=owner_token(self._issuer, claims["sub"]),
             subject=claims["sub"],
-            scopes=frozenset(str(claims.get("scope", "")).split()),
+            scopes=_scopes(str(claims.get("scope", ""))),
             channels=frozenset(claims.get("ch", ())),
             expires_at=expires_at,
             name=str(claims.get("name", ""))[:MAX_NAME_CHARS],
             avatar=str(claims.get("avatar", ""))[:MAX_AVATAR_CHARS],
         )
 
+    def _secret(self, token: str) -> str:
+        """The key that a token names. All tokens of a key begin alike, so that its header is read once."""
+        head = token.partition(".")[0]
+        secret = self._secrets.get(head)
+        if secret is None:
+            secret = self._keys[jwt.get_unverified_header(token).get("kid", self._signing_kid)]
+            if len(self._secrets) < MAX_KNOWN_HEADERS:
+                self._secrets[head] = secret
+        return secret
+
     def _decode(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_CHARS:
             raise InkwireError("invalid_token")
         try:
-            secret = self._keys[jwt.get_unverified_header(token).get("kid", self._signing_kid)]
+            secret = self._secret(token)
             claims = jwt.decode(
                 token,
                 secret,

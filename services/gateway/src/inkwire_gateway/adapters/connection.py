@@ -39,16 +39,25 @@ class ConnectionEvents(Protocol):
 class GatewayConnection(ServerConnection):
     """Uses the library's handshake, parser, pongs and close; frames of our own go past it (see ``direct_socket``)."""
 
-    direct: DirectSocket
-    events: ConnectionEvents | None = None
-    token: str | None = None
-    """The handshake's token, until it was taken."""
-    _turned_away = False
+    # Slots beside the library's own attributes: a few more of those and the dictionary that holds them grows by a kilobyte.
+    __slots__ = ("_turned_away", "direct", "events", "heard_s", "token")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.direct: DirectSocket
+        self.events: ConnectionEvents | None = None
+        self.token: str | None = None
+        """The handshake's token, until it was taken."""
         self.heard_s = self.loop.time()
         """When the client was last heard, monotonic."""
+        self._turned_away = False
+
+    def forget_handshake(self) -> None:
+        """Let go of headers that nobody asks for any more: four kilobytes. The library's parser still holds the request."""
+        for message in (self.request, self.response):
+            if message is not None:
+                message.headers.clear()
+        self.request = self.response = None
 
     def enter(self) -> bool:
         """Whether there is room for one more handshake; without it the connection is cut off at once."""

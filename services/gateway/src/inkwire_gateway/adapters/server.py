@@ -186,6 +186,7 @@ class GatewayServer(Gateway):
             raise TypeError("the server makes GatewayConnections")
         self.handshakes.leave(connection)
         self.hub.counters.handshakes += 1
+        connection.forget_handshake()
         client = Client(self, connection)
         self.clients[client.queue] = client
         try:
