@@ -8,7 +8,8 @@ from typing import Any, Protocol, cast
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import WebSocketException
-from websockets.protocol import OPEN
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN, Event
 
 from inkwire_contracts.close_codes import CloseCode
 from inkwire_gateway.adapters.direct_socket import DirectSocket
@@ -31,6 +32,10 @@ class ConnectionEvents(Protocol):
         """It is below the low-water mark again."""
         ...
 
+    def frame(self) -> None:
+        """A frame came that is no message: a ping, a pong, or a part of a message that is not its last."""
+        ...
+
     def going(self) -> None:
         """The connection is closing or lost: write nothing any more. May be told more than once."""
         ...
@@ -39,7 +44,7 @@ class ConnectionEvents(Protocol):
 class GatewayConnection(ServerConnection):
     """Uses the library's handshake, parser, pongs and close; frames of our own go past it (see ``direct_socket``)."""
 
-    # Slots beside the library's own attributes: a few more of those and the dictionary that holds them grows by a kilobyte.
+    # Beside the library's own attributes: a few more of those, and the dictionary that holds them grows by a kilobyte.
     __slots__ = ("_turned_away", "direct", "events", "heard_s", "token")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -53,11 +58,10 @@ class GatewayConnection(ServerConnection):
         self._turned_away = False
 
     def forget_handshake(self) -> None:
-        """Let go of headers that nobody asks for any more: four kilobytes. The library's parser still holds the request."""
+        """Let go of headers that nobody asks for any more; the library goes by the request's presence."""
         for message in (self.request, self.response):
             if message is not None:
                 message.headers.clear()
-        self.request = self.response = None
 
     def enter(self) -> bool:
         """Whether there is room for one more handshake; without it the connection is cut off at once."""
@@ -113,6 +117,13 @@ class GatewayConnection(ServerConnection):
         super().data_received(data)
         self._check_open()
 
+    def process_event(self, event: Event) -> None:
+        """Count what never becomes a message, or only with what follows; the library bounds the bytes of those."""
+        super().process_event(event)
+        if self.events is not None and isinstance(event, Frame) and event.opcode is not Opcode.CLOSE:
+            if event.opcode in (Opcode.PING, Opcode.PONG) or not event.fin:
+                self._tell(self.events.frame)
+
     def eof_received(self) -> None:
         """See :meth:`data_received`."""
         super().eof_received()
@@ -121,6 +132,7 @@ class GatewayConnection(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
         if self._turned_away:
+            self._untie()
             return
         self.gone()
         if self.events is not None:
@@ -128,6 +140,13 @@ class GatewayConnection(ServerConnection):
             self.events = None  # they refer to each other: gone now, not at some collection
         self.direct.close()
         super().connection_lost(exc)
+        self._untie()
+
+    def _untie(self) -> None:
+        """Break the library's cycles, so that what a connection held is free at once, not at some full collection."""
+        vars(self.protocol).pop("select_subprotocol", None)
+        for error in (self.protocol.parser_exc, self.protocol.handshake_exc):
+            _forget_frames(error)
 
     def pause_writing(self) -> None:
         """Leave the fan-out."""
@@ -152,3 +171,10 @@ class GatewayConnection(ServerConnection):
         except Exception:
             self.transport.abort()
             raise
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of what an error and its causes passed through."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
