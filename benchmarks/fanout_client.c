@@ -9,6 +9,7 @@
  *
  * A reader's events must come in order, each once: a frame covers `first_seq`..`seq` (only `seq` where it is one event),
  * begins right after the one before, names the reader's own topic, and holds one stamp `~<16 digits>~` for each event.
+ * With `--centrifugo HELLO` readers say HELLO and speak Centrifugo's JSON protocol, of which they need five messages.
  * The stamp is the monotonic clock in nanoseconds at which the event was due, so that lateness counts, whosever it is.
  */
 #define _GNU_SOURCE
@@ -61,8 +62,8 @@ static size_t template_size;
 static uint64_t deliveries, frames, bytes, snapshots, skipped, last_ns, max_ns, stamps;
 static int poller, publisher = -1, port, nats_port, ingest_port;
 static uint64_t first_seq = 1, chunk_chars = 1;
-static const char *path = "/ws", *header = "", *owner = "";
-static bool welcomed, subscribes;
+static const char *path = "/ws", *header = "", *owner = "", *hello = "";
+static bool welcomed, subscribes, centrifugo;
 
 static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 static void fail(const char *format, ...) {
@@ -159,14 +160,14 @@ static uint64_t count_stamps(const uint8_t *data, size_t size, uint64_t at_ns) {
 }
 
 static void take_event(struct reader *reader, const uint8_t *data, size_t size, uint64_t at_ns) {
-    static const char channel[] = "\"channel\":\"post:";
+    const char *channel = centrifugo ? "\"channel\":\"" : "\"channel\":\"post:";
     const struct topic *topic = &topics[reader->topic];
-    const uint8_t *named = memmem(data, size < 64 ? size : 64, channel, sizeof channel - 1);
+    const uint8_t *named = memmem(data, size < 64 ? size : 64, channel, strlen(channel));
     bool has_seq, merged;
     uint64_t seq = number_after(data, size, "\"seq\":", &has_seq);
     uint64_t first = number_after(data, size, "\"first_seq\":", &merged);
     if (!merged) first = seq;
-    if (named == NULL || memcmp(named + sizeof channel - 1, topic->name, topic->name_size))
+    if (named == NULL || memcmp(named + strlen(channel), topic->name, topic->name_size))
         fail("an event of another topic: %.*s", (int)size, data);
     if (!has_seq || first != reader->seq + 1 || seq < first)
         fail("sequence: %lu..%lu after %lu", first, seq, reader->seq);
@@ -209,6 +210,25 @@ static void take(struct reader *reader, const uint8_t *data, size_t size, uint64
     else if (is_type(data, size, "\"type\":\"snapshot\"") && reader->state == LIVE) snapshots++;
 }
 
+static void take_reply(struct reader *reader, const uint8_t *data, size_t size, uint64_t at_ns) {
+    if (is_type(data, size, "{\"push\":{")) take_event(reader, data, size, at_ns);
+    else if (size == 2) write_text(reader->fd, "{}", 2); /* its ping */
+    else if (is_type(data, size, "\"connect\":{")) reader->state = CONNECTED, connected++;
+    else if (is_type(data, size, "\"subscribe\":{")) reader->state = LIVE, live++, topics[reader->topic].known = true;
+    else fail("refused: %.*s", (int)size, data);
+}
+
+static void take_lines(struct reader *reader, const uint8_t *data, size_t size, uint64_t at_ns) {
+    uint64_t before = frames;
+    for (const uint8_t *end = data + size; data < end;) { /* one frame may hold several messages */
+        const uint8_t *stop = memchr(data, '\n', (size_t)(end - data));
+        size_t length = (size_t)((stop ? stop : end) - data);
+        if (length) take_reply(reader, data, length, at_ns);
+        data += length + 1;
+    }
+    if (frames > before) frames = before + 1;
+}
+
 static size_t take_frames(struct reader *reader, const uint8_t *data, size_t size, uint64_t at_ns) {
     size_t done = 0;
     while (size - done >= 2) {
@@ -224,7 +244,7 @@ static size_t take_frames(struct reader *reader, const uint8_t *data, size_t siz
         }
         if (size - done < head + length) break;
         switch (frame[0]) {
-        case 0x81: take(reader, frame + head, length, at_ns); break;
+        case 0x81: (centrifugo ? take_lines : take)(reader, frame + head, length, at_ns); break;
         case 0x89: write_all(reader->fd, "\x8a\x80\0\0\0\0", 6); break;
         case 0x88: fail("closed with %d", length >= 2 ? frame[head] << 8 | frame[head + 1] : 0);
         default: fail("a frame that begins with %02x", frame[0]);
@@ -258,7 +278,8 @@ static void readable(struct reader *reader, uint64_t at_ns) {
         if (end != NULL) {
             if (memcmp(input, "HTTP/1.1 101", 12)) fail("no WebSocket: %.*s", (int)size, input);
             reader->state = OPEN, shaking--;
-            if (!welcomed) reader->state = CONNECTED, connected++;
+            if (centrifugo) write_text(reader->fd, hello, strlen(hello));
+            else if (!welcomed) reader->state = CONNECTED, connected++;
             done = (size_t)(end - input) + 4;
         }
     }
@@ -323,8 +344,9 @@ static void subscribe(void) {
     for (int i = 0; i < connections; i++) {
         char text[256];
         if (readers[i].state == LIVE) continue;
-        int size = snprintf(text, sizeof text, "{\"type\":\"subscribe\",\"channel\":\"post:%s\"}",
-                            topics[readers[i].topic].name);
+        const char *ask = centrifugo ? "{\"id\":2,\"subscribe\":{\"channel\":\"%s.chunk\"}}"
+                                     : "{\"type\":\"subscribe\",\"channel\":\"post:%s\"}";
+        int size = snprintf(text, sizeof text, ask, topics[readers[i].topic].name);
         if (subscribes) write_text(readers[i].fd, text, (size_t)size);
         if (i % 50 == 49) sweep();
     }
@@ -476,6 +498,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(name, "--nats-port")) nats_port = atoi(value), subscribes = welcomed = true;
         else if (!strcmp(name, "--ingest-port")) ingest_port = atoi(value);
         else if (!strcmp(name, "--header")) header = value;
+        else if (!strcmp(name, "--centrifugo")) centrifugo = true, hello = value, path = "/connection/websocket";
         else if (!strcmp(name, "--owner")) owner = value;
         else if (!strcmp(name, "--topics")) topics_file = value;
         else if (!strcmp(name, "--template")) template_file = value;

@@ -28,6 +28,7 @@ OWNER = "bench"
 GATEWAY = "inkwire"
 FLOOR = "C send()"
 GO = "Go gorilla"
+CENTRIFUGO = "Centrifugo"
 PYTHON_PEERS = {
     "websockets broadcast()": "websockets-broadcast",
     "websockets send()": "websockets-send",
@@ -112,21 +113,20 @@ def compile_c(source: str, folder: Path) -> Path:
     return program
 
 
-def compile_go(folder: Path) -> Path:
-    """The Go peer.
+def compile_go(folder: Path, name: str, source: str, package: str = ".") -> Path:
+    """A program that a Go module of this folder is, or that it names.
 
     Raises:
-        Missing: there is no Go, or its one module cannot be had.
+        Missing: there is no Go, or a module cannot be had.
     """
     go = shutil.which("go")
     if go is None:
-        raise Missing(f"{GO} needs the Go tool-chain")
-    program = folder / "fanout_go"
-    built = subprocess.run(
-        [go, "build", "-o", str(program), "."], cwd=HERE / "fanout_go", capture_output=True, text=True, check=False
-    )
+        raise Missing(f"{name} needs the Go tool-chain")
+    program = folder / source
+    argv = [go, "build", "-o", str(program), package]
+    built = subprocess.run(argv, cwd=HERE / source, capture_output=True, text=True, check=False)
     if built.returncode:
-        raise Missing(f"{GO} could not be built: {built.stderr.strip()[-300:]}")
+        raise Missing(f"{name} could not be built: {built.stderr.strip()[-300:]}")
     return program
 
 
@@ -222,6 +222,8 @@ def staged(folder: Path, posts: int, only: Sequence[str]) -> Iterator[Stage]:
         pin(broker.process.pid, CLIENT_CORE)
         names, seq = asyncio.run(write_posts(broker.url, posts))
         servers = [_gateway(stack, folder, broker)]
+        if not only or CENTRIFUGO in only:
+            servers += _centrifugo(stack, folder, broker)
         for name, argv in _peers(folder).items():
             if not only or name in only:
                 servers.append(_peer(stack, name, argv))
@@ -250,10 +252,39 @@ def _gateway(stack: ExitStack, folder: Path, broker: Broker) -> Server:
     return Server(GATEWAY, process.wait_ready(), port, ("--nats-port", str(broker.port)))
 
 
+def _centrifugo(stack: ExitStack, folder: Path, broker: Broker) -> list[Server]:
+    """The whole server as its authors ship it: tokens, NATS, its limits; nothing where it cannot be built."""
+    try:
+        program = compile_go(folder, CENTRIFUGO, "fanout_centrifugo", "github.com/centrifugal/centrifugo/v5")
+    except Missing as missing:
+        print(f"left out: {missing}", flush=True)
+        return []
+    port = free_port()
+    settings = {
+        "address": "127.0.0.1",
+        "port": str(port),
+        "health": True,
+        "log_level": "error",
+        "token_hmac_secret_key": JWT_KEYS.partition(":")[2],
+        "allow_subscribe_for_client": True,
+        "broker": "nats",
+        "nats_url": broker.url,
+        # Its subscriptions are those of our gateway, and it hands on what is published there as it is.
+        "nats_raw_mode": {"enabled": True, "prefix": f"live.posts.{OWNER}."},
+    }
+    config = folder / "centrifugo.json"
+    config.write_text(json.dumps(settings))
+    argv, url = [str(program), "--config", str(config)], f"http://127.0.0.1:{port}/health"
+    process = ServiceProcess(CENTRIFUGO, env={"GOMAXPROCS": "1"}, ready_url=url, argv=argv, cwd=folder)
+    process.start()
+    stack.callback(process.kill9)
+    return [Server(CENTRIFUGO, process.wait_ready(), port, ("--nats-port", str(broker.port)))]
+
+
 def _peers(folder: Path) -> dict[str, list[str]]:
     found = {FLOOR: [str(compile_c("fanout_floor.c", folder))]}
     try:
-        found[GO] = [str(compile_go(folder))]
+        found[GO] = [str(compile_go(folder, GO, "fanout_go"))]
     except Missing as missing:
         print(f"left out: {missing}", flush=True)
     for name, kind in PYTHON_PEERS.items():
@@ -280,11 +311,13 @@ class LoadClient:
             "--port": str(server.port),
             server.feed[0]: server.feed[1],
             "--topics": str(topics),
-            "--template": str(event if ours else envelope),
+            "--template": str(event if ours or server.name == CENTRIFUGO else envelope),
             "--owner": OWNER,
             "--first-seq": str(stage.first_seq if ours else 1),
             "--chunk-chars": str(stage.template.chunk_chars),
         }
+        if server.name == CENTRIFUGO:
+            options["--centrifugo"] = json.dumps({"id": 1, "connect": {"token": token}})
         if ours:
             options["--header"] = f"Authorization: Bearer {token}"
         argv = [str(stage.client), *(part for option in options.items() for part in option)]
