@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import WSMsgType, web
 
-from inkwire.client import Backoff, Client, ClientError, Unavailable
+from inkwire.client import Client, ClientError, Unavailable
 from inkwire.following import DigestMismatch, Update
 from inkwire_contracts.client_frames import Position
 from inkwire_contracts.events import Event
@@ -292,17 +292,6 @@ async def test_refused_request_is_not_repeated(server: FakeServer) -> None:
         with pytest.raises(ClientError, match="length: too long") as raised:
             await client.create_post("Title")
     assert (raised.value.code, raised.value.status) == ("invalid_options", 422)
-
-
-def test_delays_double_up_to_a_bound() -> None:
-    """Without jitter: half the span each; with it, never more than the bound; success starts over."""
-    backoff = Backoff(jitter=lambda: 1.0)
-    delays = [backoff.delay_s(at_once=False) for _ in range(10)]
-    assert delays[:3] == [0.1, 0.2, 0.4]
-    assert delays[-1] == 5.0
-    backoff.reset()
-    assert backoff.delay_s(at_once=True) == 0.0
-    assert backoff.delay_s(at_once=True) == 0.1
 
 
 async def test_leaving_early_closes_the_connection(server: FakeServer) -> None:

@@ -86,7 +86,7 @@ async def write(author: Author, *sections: str) -> None:
 
 
 async def test_progress_keeps_a_slow_reader(nats_url: str, tmp_path: Path) -> None:
-    """Who takes nothing is closed with 4102 in its time; who takes a little lives several times as long, and is exact."""
+    """Who takes nothing is closed with 4102 in its time; who takes a little outlives it by far, and is exact."""
     async with world(nats_url, tmp_path, slow_timeout_s=SLOW_TIMEOUT_S) as w:
         author, clock, closes = Author(w.log), w.gateway.clock, w.gateway.hub.counters.closes
         await author.begin(*SECTIONS)
@@ -109,7 +109,7 @@ async def test_progress_keeps_a_slow_reader(nats_url: str, tmp_path: Path) -> No
 
 
 async def test_what_waits_for_all_is_bounded(nats_url: str, tmp_path: Path) -> None:
-    """Beyond the bound the one longest without progress is closed, and neither who came before it nor who came after."""
+    """Beyond the bound the one longest without progress is closed, neither who came before it nor who came after."""
     bound = 150_000
     async with world(nats_url, tmp_path, slow_timeout_s=3600, max_waiting_bytes=bound) as w, AsyncExitStack() as stack:
         author, closes, waiting = Author(w.log), w.gateway.hub.counters.closes, w.gateway.server.waiting

@@ -21,6 +21,8 @@ POST_ATTEMPTS = 4
 
 FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 5.0
+AT_ONCE_MAX_S = 0.3
+"""Before coming back to a server that stops: its clients do not all come in the same moment. The page's, too."""
 
 
 class ClientError(Exception):
@@ -41,7 +43,11 @@ class Unavailable(ClientError):
 
 @dataclass
 class Backoff:
-    """Delays that double, with jitter, until a bound; the first one after success may be none."""
+    """Delays that double, with jitter, until a bound; the first one after success may be short.
+
+    Args:
+        jitter: numbers from 0 to 1.
+    """
 
     jitter: Callable[[], float] = random.random
     _next_s: float = field(default=FIRST_DELAY_S, init=False)
@@ -52,10 +58,11 @@ class Backoff:
         self._next_s, self._fresh = FIRST_DELAY_S, True
 
     def delay_s(self, *, at_once: bool) -> float:
-        """How long to wait before the next attempt."""
+        """How long to wait before the next attempt. ``at_once``: we were sent elsewhere, and many others with us."""
         fresh, self._fresh = self._fresh, False
         if at_once and fresh:
-            return 0.0
+            self._next_s = 2 * AT_ONCE_MAX_S
+            return self.jitter() * AT_ONCE_MAX_S
         longest_s = self._next_s
         self._next_s = min(longest_s * 2, MAX_DELAY_S)
         return longest_s * (0.5 + self.jitter() / 2)
