@@ -12,8 +12,11 @@ LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 SOURCES = ("memory", "log", "store")
 """Where a reader's post came from: it was here, the log was read, or the store alone was."""
 
-REFUSALS = ("too_many_handshakes", "handshake_unfinished", "path", "host", "origin", "draining")
-"""Why there was no connection."""
+FRAME_REFUSALS = ("too_many_channels", "rate_limited")
+"""Limits at which a client's frame is answered by an error, and the connection stays."""
+
+REFUSALS = ("too_many_handshakes", "handshake_unfinished", "path", "host", "origin", "draining", *FRAME_REFUSALS)
+"""Why there was no connection, or a frame was not obeyed."""
 
 
 @dataclass(slots=True)

@@ -202,6 +202,10 @@ class Session:
             return self._whisper(frame, now_s)
         return self._unsubscribe(frame)
 
+    def count_frame(self, now_s: float) -> list[Effect]:
+        """A frame that is no message: a ping, a pong, or a part of a message that is not its last."""
+        return [] if self._rate.take(now_s) else [Close("rate_limited")]
+
     def overdue(self, unix_s: float, now_s: float) -> str | None:
         """The close code that time alone brings, by name. Asked of every connection all the time, so it is cheap.
 

@@ -8,13 +8,14 @@ from pydantic import BaseModel
 from inkwire_chassis.auth import KeyRing, Principal
 from inkwire_chassis.clock import Clock, new_id
 from inkwire_chassis.logs import get_logger
-from inkwire_contracts.client_frames import PresentMember, Unsubscribed
+from inkwire_contracts.client_frames import ErrorFrame, PresentMember, Unsubscribed
 from inkwire_contracts.close_codes import CLOSE_CODES
 from inkwire_contracts.errors import render
 from inkwire_gateway.adapters.compression import negotiated
 from inkwire_gateway.adapters.connection import GatewayConnection
 from inkwire_gateway.cancels import Cancels
 from inkwire_gateway.channels import Channels
+from inkwire_gateway.counters import FRAME_REFUSALS
 from inkwire_gateway.dialects.native import DEFLATED, NATIVE
 from inkwire_gateway.hub import Hub
 from inkwire_gateway.send_queue import SendQueue
@@ -123,6 +124,8 @@ class Client:
             if self._closing:
                 return
             if isinstance(effect, Send):
+                if isinstance(effect.frame, ErrorFrame) and effect.frame.code in FRAME_REFUSALS:
+                    self._gateway.hub.counters.refusals[effect.frame.code] += 1
                 self.queue.reply(self._dialect.reply(effect.frame))
             elif isinstance(effect, Join):
                 self._join(effect)
@@ -250,6 +253,11 @@ class Client:
         """See :class:`ConnectionEvents`."""
         self._gateway.waiting.remove(self)
         self.queue.resume()
+
+    def frame(self) -> None:
+        """See :class:`ConnectionEvents`."""
+        if not self._closing:
+            self.perform(self.session.count_frame(self._gateway.clock.monotonic_s()))
 
     def going(self) -> None:
         """See :class:`ConnectionEvents`."""

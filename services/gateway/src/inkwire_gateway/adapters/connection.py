@@ -120,9 +120,10 @@ class GatewayConnection(ServerConnection):
     def process_event(self, event: Event) -> None:
         """Count what never becomes a message, or only with what follows; the library bounds the bytes of those."""
         super().process_event(event)
-        if self.events is not None and isinstance(event, Frame) and event.opcode is not Opcode.CLOSE:
-            if event.opcode in (Opcode.PING, Opcode.PONG) or not event.fin:
-                self._tell(self.events.frame)
+        if self.events is None or not isinstance(event, Frame):
+            return
+        if event.opcode in (Opcode.PING, Opcode.PONG) or not event.fin:
+            self._tell(self.events.frame)
 
     def eof_received(self) -> None:
         """See :meth:`data_received`."""

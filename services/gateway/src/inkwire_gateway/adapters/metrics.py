@@ -52,7 +52,7 @@ class GatewayMetrics:
         closes = _within(CODES, counters.closes)
         yield counter(f"{PREFIX}_closes_total", "Connections closed from here, by close code.", closes, "code")
         refusals = _within(REFUSALS, counters.refusals)
-        yield counter(f"{PREFIX}_refusals_total", "Handshakes refused, by reason.", refusals, "reason")
+        yield counter(f"{PREFIX}_refusals_total", "Handshakes and frames refused, by reason.", refusals, "reason")
         yield gauge(f"{PREFIX}_draining", "1 while readers are moved away, before the end.", int(self._health.draining))
 
     def _channels(self) -> Iterator[Family]:

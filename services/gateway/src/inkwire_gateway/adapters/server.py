@@ -34,6 +34,9 @@ from inkwire_gateway.subscription import Subscription
 from inkwire_gateway.waiting import WaitingReaders
 
 RECEIVE_QUEUE_FRAMES = 4
+BACKLOG = 1_024
+"""Connections that the kernel holds until they are accepted: clients of a stopped gateway come back all together."""
+
 HEALTH_PATHS = ("/livez", "/readyz")
 WEBSOCKET_PATH = "/ws"
 
@@ -116,6 +119,7 @@ class GatewayServer(Gateway):
             compression=None,  # the library's own way has a state for each connection
             extensions=[SharedDeflateFactory()] if self._compression else None,
             server_header=None,
+            backlog=BACKLOG,
             reuse_port=shared or None,
             open_timeout=self.limits.handshake_timeout_s,
             close_timeout=self.limits.close_timeout_s,
