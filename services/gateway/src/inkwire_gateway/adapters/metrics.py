@@ -3,7 +3,6 @@
 Nothing here goes through the connections: ten thousand of them would hold the fan-out up.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from nats.aio.client import Client as NatsClient
@@ -56,14 +55,15 @@ class GatewayMetrics:
         yield gauge(f"{PREFIX}_draining", "1 while readers are moved away, before the end.", int(self._health.draining))
 
     def _channels(self) -> Iterator[Family]:
-        channels: Counter[str] = Counter()
-        subscriptions: Counter[str] = Counter()
-        ring_bytes = 0
+        found: dict[str, list[int]] = {}  # kind -> channels, readers, bytes; plain, as there may be ten thousand
         for channel in self._hub.channels.values():
             kind = channel.name.partition(":")[0]
-            channels[kind] += 1
-            subscriptions[kind] += len(channel.subscriptions)
-            ring_bytes += channel.ring.size_bytes
+            sums = found.get(kind) or found.setdefault(kind, [0, 0, 0])
+            sums[0] += 1
+            sums[1] += len(channel.subscriptions)
+            sums[2] += channel.ring.size_bytes
+        channels, subscriptions = ({kind: sums[n] for kind, sums in found.items()} for n in range(2))
+        ring_bytes = sum(sums[2] for sums in found.values())
         yield gauge(f"{PREFIX}_channels", "Channels in memory, by kind.", _within(KINDS, channels), "kind")
         by_kind = _within(KINDS, subscriptions)
         yield gauge(f"{PREFIX}_subscriptions", "Readers of channels, by the channel's kind.", by_kind, "kind")
@@ -122,7 +122,7 @@ def _counters(totals: Iterable[tuple[str, str, int]]) -> Iterator[Family]:
         yield counter(f"{PREFIX}_{name}_total", meaning, value)
 
 
-def _within(known: Iterable[object], counts: Mapping[object, int] | Counter[str] | Counter[int]) -> dict[str, int]:
+def _within(known: Iterable[object], counts: Mapping[str, int] | Mapping[int, int]) -> dict[str, int]:
     """Counts by all known names, also of what never happened; whatever else there is comes together as one."""
     found = {str(name): 0 for name in known}
     for name, count in counts.items():
