@@ -2,7 +2,7 @@
 
 import json
 
-from inkwire_gateway.ring import MAX_MERGED_BYTES, Entry, Ring
+from inkwire_gateway.ring import MAX_MERGED_BYTES, Entry, Ring, RingBudget
 from tests.unit.gateway.builders import Script
 
 
@@ -32,6 +32,25 @@ def test_bytes_are_bounded_but_the_newest_stays() -> None:
     ring.append(Entry(1, "x", b"a" * 8))
     ring.append(Entry(2, "x", b"b" * 50))
     assert (len(ring), ring.size_bytes, ring.floor) == (1, 50, 1)
+
+
+def test_rings_share_a_budget() -> None:
+    """Beyond it whoever grows keeps its newest event only; what is let go of, or cleared, counts no more."""
+    budget = RingBudget(100)
+    idle, busy = Ring(100, 1_000, budget), Ring(100, 1_000, budget)
+    for seq in range(1, 5):
+        idle.append(Entry(seq, "x", b"a" * 20))
+    for seq in range(1, 8):
+        busy.append(Entry(seq, "x", b"b" * 15))
+        assert budget.used_bytes == idle.size_bytes + busy.size_bytes <= 100
+    assert (len(idle), len(busy), busy.floor, busy.head) == (4, 1, 6, 7)
+    assert busy.batch_after(6, 7) is not None and not busy.covers(5)
+    busy.prepend([Entry(6, "x", b"c" * 15), Entry(5, "x", b"d" * 15)][::-1], 4)
+    assert len(busy) == 2, "one may come too many, then no more"
+    idle.clear(9)
+    assert budget.used_bytes == busy.size_bytes
+    busy.append(Entry(8, "x", b"b" * 15))
+    assert busy.floor == 5 and len(busy) == 3
 
 
 def test_chunks_merge_up_to_another_event() -> None:

@@ -33,6 +33,7 @@ from inkwire_gateway.channels import Channels, Outside
 from inkwire_gateway.hub import Hub
 from inkwire_gateway.lag import LagSampler
 from inkwire_gateway.ports import PostApi
+from inkwire_gateway.ring import RingBudget
 from inkwire_gateway.session import SessionLimits
 from inkwire_gateway.settings import Settings
 from inkwire_gateway.upkeep import ChannelTimes
@@ -50,7 +51,12 @@ class Running:
         self.port = 0
         self.clock = SystemClock()
         self.health = _health(client, jetstream, store)
-        limits = HubLimits(settings.ring_events, settings.ring_bytes, presence_ttl_s=settings.presence_ttl_s)
+        limits = HubLimits(
+            settings.ring_events,
+            settings.ring_bytes,
+            presence_ttl_s=settings.presence_ttl_s,
+            rings=RingBudget(settings.ring_total_bytes),
+        )
         self.hub = Hub(self._schedule_flush, limits)
         self.lag = LagSampler(self.hub.counters)
         self.server = GatewayServer(

@@ -3,26 +3,31 @@
 Channels of conversations are in conversation_channel.py and presence_channel.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from inkwire_contracts.topology import PRESENCE_TTL_S
 from inkwire_gateway.dialects import Dialect
 from inkwire_gateway.live_post import LivePost
 from inkwire_gateway.owner_feed import OwnerFeed
-from inkwire_gateway.ring import Batch, Ring
+from inkwire_gateway.ring import Batch, Ring, RingBudget
 from inkwire_gateway.send_queue import Send
 from inkwire_gateway.subscription import State, Subscription, TooSlow
+
+RING_TOTAL_BYTES = 512 * 1024 * 1024
+"""Where nothing else was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubLimits:
-    """Bounds of one channel's memory."""
+    """Bounds of memory, of one channel where nothing else is said."""
 
     ring_events: int = 2_000
     ring_bytes: int = 1024 * 1024
     buffer_events: int = 10_000
     presence_ttl_s: float = PRESENCE_TTL_S
+    rings: RingBudget = field(default_factory=lambda: RingBudget(RING_TOTAL_BYTES))
+    """Of all channels together."""
 
 
 class Group:
@@ -109,7 +114,7 @@ class PostChannel(Channel):
     """``post:<id>`` of one owner; under another name a reply, for the members of its conversation."""
 
     def __init__(self, owner: str, post: str, limits: HubLimits, *, name: str = "", conversation: str = "") -> None:
-        ring = Ring(limits.ring_events, limits.ring_bytes)
+        ring = Ring(limits.ring_events, limits.ring_bytes, limits.rings)
         super().__init__(name or f"post:{post}", owner, ring)
         self.post = post
         self.conversation = conversation
@@ -146,7 +151,7 @@ class UserChannel(Channel):
     """``user:<owner>``: lifecycle events, numbered here, without replay."""
 
     def __init__(self, owner: str, limits: HubLimits) -> None:
-        super().__init__(f"user:{owner}", owner, Ring(limits.ring_events, limits.ring_bytes))
+        super().__init__(f"user:{owner}", owner, Ring(limits.ring_events, limits.ring_bytes, limits.rings))
         self.feed = OwnerFeed()
 
     def begin(self, subscription: Subscription, *, first: bool) -> None:

@@ -11,7 +11,7 @@ class ConversationChannel(Channel):
     """Shared by all members. Applicants for its parts wait here too, until it is known whether they are members."""
 
     def __init__(self, conversation: str, limits: HubLimits) -> None:
-        ring = Ring(limits.ring_events, limits.ring_bytes)
+        ring = Ring(limits.ring_events, limits.ring_bytes, limits.rings)
         super().__init__(f"conversation:{conversation}", "", ring)
         self.conversation = conversation
         self.live = LiveConversation(conversation, ring, max_buffer=limits.buffer_events)

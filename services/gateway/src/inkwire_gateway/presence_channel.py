@@ -34,7 +34,7 @@ class PresenceChannel(Channel):
     """
 
     def __init__(self, conversation: str, limits: HubLimits) -> None:
-        ring = Ring(min(limits.ring_events, MAX_RING_EVENTS), limits.ring_bytes)
+        ring = Ring(min(limits.ring_events, MAX_RING_EVENTS), limits.ring_bytes, limits.rings)
         super().__init__(f"presence:{conversation}", "", ring)
         self.conversation = conversation
         self.attendance = Attendance(limits.presence_ttl_s)

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -34,17 +35,35 @@ class Batch(NamedTuple):
     events: int = 1
 
 
+@dataclass(slots=True)
+class RingBudget:
+    """What all rings of a process hold together. Beyond it, a ring that grows lets go of its oldest down to one event.
+
+    Nobody loses anything by it: readers for whom the ring is too short get a snapshot.
+    """
+
+    max_bytes: int
+    used_bytes: int = 0
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether who adds has to let go."""
+        return self.used_bytes > self.max_bytes
+
+
 class Ring:
     """Events in order, bounded in number and bytes; at a bound the oldest go, and ``floor`` says so.
 
     Args:
         max_events: how many events are kept at most.
         max_bytes: how many bytes of their JSON are kept at most (the newest event always stays).
+        budget: shared with others; without one this ring is on its own.
     """
 
-    def __init__(self, max_events: int, max_bytes: int) -> None:
+    def __init__(self, max_events: int, max_bytes: int, budget: RingBudget | None = None) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
+        self._budget = budget or RingBudget(max_bytes)
         self._entries: deque[Entry] = deque()
         self._bytes = 0
         self.floor = 0
@@ -63,27 +82,37 @@ class Ring:
     def clear(self, seq: int) -> None:
         """Forget everything; the next event follows ``seq``."""
         self._entries.clear()
-        self._bytes = 0
+        self._hold(-self._bytes)
         self.floor = self.head = seq
 
     def append(self, entry: Entry) -> None:
         """Add the next event."""
         self._entries.append(entry)
-        self._bytes += len(entry.raw)
+        self._hold(len(entry.raw))
         self.head = entry.seq
-        while len(self._entries) > 1 and (len(self._entries) > self._max_events or self._bytes > self._max_bytes):
+        while len(self._entries) > 1 and self._is_full:
             gone = self._entries.popleft()
-            self._bytes -= len(gone.raw)
+            self._hold(-len(gone.raw))
             self.floor = gone.seq
+
+    @property
+    def _is_full(self) -> bool:
+        too_many = len(self._entries) > self._max_events or self._bytes > self._max_bytes
+        return too_many or self._budget.is_exceeded
+
+    def _hold(self, size_bytes: int) -> None:
+        self._bytes += size_bytes
+        self._budget.used_bytes += size_bytes
 
     def prepend(self, entries: Sequence[Entry], floor: int) -> None:
         """Add events before those that are here, as many of the newest as fit: all after ``floor`` are among them."""
         for entry in reversed(entries):
-            if len(self._entries) >= self._max_events or self._bytes + len(entry.raw) > self._max_bytes:
+            full = len(self._entries) >= self._max_events or self._bytes + len(entry.raw) > self._max_bytes
+            if full or self._budget.is_exceeded:
                 self.floor = entry.seq
                 return
             self._entries.appendleft(entry)
-            self._bytes += len(entry.raw)
+            self._hold(len(entry.raw))
         self.floor = min(self.floor, floor)
 
     def covers(self, cursor: int) -> bool:

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from inkwire_chassis.settings import TokenSettings
 from inkwire_contracts.topology import PRESENCE_TTL_S
+from inkwire_gateway.channel import RING_TOTAL_BYTES
 from inkwire_stores.settings import StoreSettings
 
 MAX_WORKERS = 256
@@ -89,6 +90,8 @@ class Settings(TokenSettings, StoreSettings):
     ring_events: int = Field(2_000, ge=1, le=1_000_000)
     """Recent events kept of each post, for readers who fall behind or come back."""
     ring_bytes: int = Field(1024 * 1024, ge=1024, le=1024**3)
+    ring_total_bytes: int = Field(RING_TOTAL_BYTES, ge=1024, le=1024**4)
+    """The same of all posts and conversations together; beyond it, readers who fall behind get snapshots sooner."""
     provision_timeout_s: float = Field(60.0, gt=0, le=3600)
     """How long to wait at the start for streams that are not there yet."""
 
