@@ -6,7 +6,7 @@ import json
 import os
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from inkwire_contracts.close_codes import CLOSE_CODES
 from inkwire_contracts.fold import digest, document
 from tests.integration.gateway_support import Author, Reader, World, token, world
 from tests.support.loops import on_loops
+from tests.support.quiet import faults_logged
 from tests.support.raw_websocket import RawWebSocket, connected_socket, opened, raw_websocket, shake_hands
 from tests.support.rfc6455 import (
     CONTINUATION,
@@ -41,6 +42,13 @@ GENEROUS: dict[str, Any] = {
     "linger_s": 60.0,
 }
 BOUNDARIES = (125, 126, 127, 65_534, 65_535, 65_536, 65_537)
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Whatever a client does is no fault of the server's: its log has neither errors nor stack traces."""
+    yield
+    assert faults_logged(caplog, capsys) == []
 
 
 def say(**frame: Any) -> bytes:
@@ -204,17 +212,22 @@ async def visit(w: World, author: Author, other: str, seed: int) -> None:
             stop = rng.randint(5, 60)
             await visitor.until(lambda: len(visitor.reader.frames) >= stop)
             visitor.refused = ends == "refused"
-            await _part(raw, ends)
+            await _part(visitor, ends)
         for content in raw.texts():
             visitor.heard(json.loads(content))
         visitor.check()
 
 
-async def _part(raw: RawWebSocket, how: str) -> None:
+async def _part(visitor: Visitor, how: str) -> None:
+    raw = visitor.raw
     if how == "leave":
         assert await raw.leave(4_999) == 4_999, "a Close frame is answered, behind what was written, and then nothing"
     elif how == "refused":
         await raw.send_bytes(b"".join(text("{") for _ in range(10)))
+        for n in range(30):  # some of them come after the Close frame was sent
+            visitor.pings.append(b"late %d" % n)
+            await raw.ping(visitor.pings[-1])
+            await asyncio.sleep(0)
         assert await raw.end() == 4000
     elif how == "finish":
         raw.finish()

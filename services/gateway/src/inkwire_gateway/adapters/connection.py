@@ -21,6 +21,31 @@ NOTSENT_LOWAT_BYTES = 16_384
 _TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25 if sys.platform == "linux" else None)
 
 
+_CLOSE, _PONG = b"\x88", b"\x8a"
+"""How these frames of the library begin; none of its others does."""
+
+
+class _LostTransport(asyncio.Transport):
+    """In the place of a transport that is gone: asyncio's own raises if it is aborted after it closed in order."""
+
+    def abort(self) -> None:
+        """It is gone already."""
+
+    def is_closing(self) -> bool:
+        """For ever."""
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits."""
+        return 0
+
+    def write(self, _data: object) -> None:
+        raise BrokenPipeError("the connection is lost")
+
+
+_LOST = _LostTransport()
+
+
 class ConnectionEvents(Protocol):
     """What a connection tells its owner; none of it may raise or wait."""
 
@@ -45,7 +70,7 @@ class GatewayConnection(ServerConnection):
     """Uses the library's handshake, parser, pongs and close; frames of our own go past it (see ``direct_socket``)."""
 
     # Beside the library's own attributes: a few more of those, and the dictionary that holds them grows by a kilobyte.
-    __slots__ = ("_turned_away", "direct", "events", "heard_s", "token")
+    __slots__ = ("_pong", "_said_close", "_turned_away", "direct", "events", "heard_s", "token")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,6 +81,9 @@ class GatewayConnection(ServerConnection):
         self.heard_s = self.loop.time()
         """When the client was last heard, monotonic."""
         self._turned_away = False
+        self._said_close = False
+        self._pong: bytes | None = None
+        """One that waits until there is room."""
 
     def forget_handshake(self) -> None:
         """Let go of headers that nobody asks for any more; the library goes by the request's presence."""
@@ -69,6 +97,25 @@ class GatewayConnection(ServerConnection):
 
     def gone(self) -> None:
         """The connection is lost."""
+
+    def send_data(self) -> None:
+        """What the library has to say, but pongs: behind what waits only the newest is kept, and none follows a Close.
+
+        RFC 6455, 5.5.3, allows it, and who pings and reads nothing cannot fill the memory with pongs.
+        """
+        writes = self.protocol.writes
+        if writes and (self.paused or self._said_close):
+            others = [each for each in writes if not each.startswith(_PONG)]
+            if len(others) < len(writes):
+                self._pong = next(each for each in reversed(writes) if each.startswith(_PONG))
+            if self._said_close:
+                self._pong = None
+            elif others and self._pong is not None:
+                others.insert(0, self._pong)
+                self._pong = None
+            self.protocol.writes = others
+        self._said_close = self._said_close or any(each.startswith(_CLOSE) for each in writes)
+        super().send_data()
 
     def write_ping(self) -> None:
         """Ask for a sign of life. Through the transport, as a sweep must not care what waits there.
@@ -94,7 +141,10 @@ class GatewayConnection(ServerConnection):
         except (WebSocketException, OSError, RuntimeError):
             self.transport.abort()
             return
-        self.loop.call_later(within_s, self.transport.abort)
+        self.loop.call_later(within_s, self._cut)
+
+    def _cut(self) -> None:
+        self.transport.abort()
 
     # -- the transport's calls ---------------------------------------------------------------------------------
 
@@ -141,6 +191,7 @@ class GatewayConnection(ServerConnection):
             self.events = None  # they refer to each other: gone now, not at some collection
         self.direct.close()
         super().connection_lost(exc)
+        self.transport = _LOST
         self._untie()
 
     def _untie(self) -> None:
@@ -156,9 +207,12 @@ class GatewayConnection(ServerConnection):
             self._tell(self.events.full)
 
     def resume_writing(self) -> None:
-        """Go on with what is pending."""
+        """Go on with what is pending, a pong first."""
         super().resume_writing()
-        if self.events is not None:
+        pong, self._pong = self._pong, None
+        if pong is not None and not self._said_close:
+            self.transport.write(pong)
+        if self.events is not None and not self.paused:
             self._tell(self.events.has_room)
 
     def _check_open(self) -> None:
