@@ -41,13 +41,13 @@ class SlowLog:
         return [event.data.text for event in self.asked if isinstance(event, ChunkProduced)]
 
 
-def writer_on(log: SlowLog) -> AbstractAsyncContextManager[LogWriter]:
-    """A writer of a post that is being written."""
+def writer_on(log: SlowLog, among: asyncio.Semaphore | None = None) -> AbstractAsyncContextManager[LogWriter]:
+    """A writer of a post that is being written, ``among`` others of the same worker."""
     snapshot = Snapshot(post=POST, run=1, seq=1, key_seq=1, status="generating")
     clock = ManualClock()
-    return open_writer(
-        LogWriter(log.append, Held(POST, 7, 1), snapshot, Author("ada", 1, 1), clock, Pulse(clock.monotonic_s(), 5))
-    )
+    author, pulse = Author("ada", 1, 1), Pulse(clock.monotonic_s(), 5)
+    turns_of_all = among or asyncio.Semaphore(1)
+    return open_writer(LogWriter(log.append, Held(POST, 7, 1), snapshot, author, clock, pulse, turns_of_all))
 
 
 async def turns() -> None:
@@ -161,3 +161,93 @@ async def test_leaving_abandons_what_is_in_flight() -> None:
         await writer.push("s1", "a")
         await turns()
     assert [event.type for event in log.stored] == ["section_started"]
+
+
+async def test_what_comes_while_a_post_waits_for_its_turn_is_in_its_chunk() -> None:
+    """A post that waits behind others sends what its provider has said until the moment when its turn comes."""
+    log, others = SlowLog(), asyncio.Semaphore(1)
+    async with writer_on(log, others) as writer:
+        await opened(log, writer)
+        await others.acquire()
+
+        async def read() -> None:
+            await writer.push("s1", "a")
+            await writer.settle()
+            await writer.push("s1", "b")
+
+        reading = asyncio.gather(read())
+        await turns()
+        assert log.texts() == []
+        assert not reading.done()
+        others.release()
+        log.store()
+        await reading
+        await writer.drain()
+        assert log.texts() == ["ab"]
+
+
+async def test_a_worker_sends_only_so_many_chunks_at_once() -> None:
+    """The third post's chunk goes when one of the two before it is stored; a key event asks nobody."""
+    logs, among = [SlowLog(), SlowLog(), SlowLog()], asyncio.Semaphore(2)
+    async with (
+        writer_on(logs[0], among) as first,
+        writer_on(logs[1], among) as second,
+        writer_on(logs[2], among) as third,
+    ):
+        for log, writer in zip(logs, (first, second, third), strict=True):
+            await opened(log, writer)
+            await writer.push("s1", "a")
+            await turns()
+        assert [log.texts() for log in logs] == [["a"], ["a"], []]
+        logs[1].store()
+        await turns()
+        assert logs[2].texts() == ["a"]
+
+
+async def test_a_reader_that_always_has_more_is_never_left_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However its pushes fall between the writer's steps, each wait ends with a turn, not with the clock."""
+    monkeypatch.setattr(log_writer, "MAX_SETTLE_S", 3600.0)
+    log = SlowLog()
+    async with writer_on(log) as writer:
+        await opened(log, writer)
+        log.store(200)
+        async with asyncio.timeout(30):
+            for number in range(60):
+                await writer.push("s1", f"{number},")
+                await writer.settle()
+                for _ in range(number % 7):
+                    await asyncio.sleep(0)
+            await writer.drain()
+        section = writer.snapshot.section("s1")
+        assert section is not None and section.text == "".join(f"{number}," for number in range(60))
+
+
+async def test_a_broker_that_is_away_holds_the_provider_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider is read on, so that its patience lasts as long as the buffer."""
+    monkeypatch.setattr(log_writer, "MAX_SETTLE_S", 0.0)
+    log = SlowLog()
+    async with writer_on(log) as writer:
+        await opened(log, writer)
+        for piece in "abc":
+            await writer.push("s1", piece)
+            await turns()
+            await writer.settle()
+        assert log.texts() == ["a"]
+        log.store(2)
+        await writer.drain()
+        assert log.texts() == ["a", "bc"]
+
+
+async def test_a_reader_that_settles_is_told_of_a_fence() -> None:
+    """It does not wait for a turn that never comes."""
+    log = SlowLog()
+    async with writer_on(log) as writer:
+        await opened(log, writer)
+        await writer.push("s1", "a")
+        await turns()
+        await writer.push("s1", "b")
+        settling = asyncio.gather(writer.settle(), return_exceptions=True)
+        await turns()
+        log.fenced = True
+        log.store()
+        assert [type(found) for found in await settling] == [Fenced]

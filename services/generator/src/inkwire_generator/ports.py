@@ -202,6 +202,10 @@ class Writer(Protocol):
         """Append text to the open section; returns before it is stored, waits while too much is buffered."""
         ...
 
+    async def settle(self) -> None:
+        """Wait until pushed text is about to go, but not for long: what comes meanwhile is better read in one go."""
+        ...
+
     async def write(self, event_type: type[Event], data: Data) -> None:
         """Write one event after all text before it; returns once it is stored and folded."""
         ...

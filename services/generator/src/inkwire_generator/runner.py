@@ -335,6 +335,7 @@ class Runner:
                 first_s = now_s if first_s is None else first_s
                 self._meter.received(len(piece), now_s)
                 await writer.push(section, assembler.feed(joint.feed(piece)))
+                await writer.settle()
         if finish is None:
             raise ProviderError("provider_cut", retryable=True, detail="the stream has no end")
         await writer.push(section, assembler.feed(joint.end()))

@@ -1,7 +1,9 @@
 """Writes one post's log: one event in flight, text coalescing behind it, everything accepted folded at once.
 
-There is one source of text: the snapshot folded from what the broker has acknowledged. There is no timer: the first
-piece goes out as it comes, and whatever arrives while it is under way makes the next chunk.
+There is one source of text: the snapshot folded from what the broker has acknowledged. Nothing waits for a timer: the
+first piece goes out as it comes, and whatever arrives while it is under way makes the next chunk. A worker with many
+posts sends only so many chunks at once (the turns); the others' text grows while it waits, in the providers' sockets
+(:meth:`LogWriter.settle`), because what is read late is read in one go, and is in the chunk all the same.
 """
 
 import asyncio
@@ -24,6 +26,13 @@ MAX_CHUNK_CHARS = 16_384
 MAX_BUFFERED_CHARS = 65_536
 """Text that waits for the broker; at the bound the provider is not read any further."""
 
+MAX_SETTLE_S = 0.5
+"""The longest that a provider's socket waits for its post's turn; then its text is kept here, as far as it may."""
+
+TURNS_COUNT = 64
+"""Chunks under way at once, of all posts of a worker: enough to keep a broker busy. More would only wait there, with
+text that is as old as it was when they left."""
+
 
 class Append(Protocol):
     """The log's fenced write."""
@@ -37,7 +46,14 @@ class LogWriter:
     """See :class:`inkwire_generator.ports.Writer`. Made by :func:`open_writer`."""
 
     def __init__(
-        self, append: Append, held: Held, snapshot: Snapshot, author: Author, clock: Clock, pulse: Pulse
+        self,
+        append: Append,
+        held: Held,
+        snapshot: Snapshot,
+        author: Author,
+        clock: Clock,
+        pulse: Pulse,
+        turns: asyncio.Semaphore,
     ) -> None:
         self.snapshot = snapshot
         self._append = append
@@ -45,6 +61,9 @@ class LogWriter:
         self._author = author
         self._clock = clock
         self._pulse = pulse
+        self._turns = turns
+        self._settling = False
+        self._turn = asyncio.Event()
         self._section = ""
         self._pieces: list[str] = []
         self._buffered_chars = 0
@@ -70,6 +89,20 @@ class LogWriter:
             await self._room.wait()
             self._check()
 
+    async def settle(self) -> None:
+        if not self._pieces:
+            return
+        self._turn.clear()
+        self._settling = True
+        try:
+            async with asyncio.timeout(MAX_SETTLE_S):
+                await self._turn.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._settling = False
+        self._check()
+
     async def write(self, event_type: type[Event], data: Data) -> None:
         await self.drain()
         self._next = (event_type, data)
@@ -91,8 +124,8 @@ class LogWriter:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._pieces or self._next is not None:
-                    await self._store(self._take())
+                while self._pieces or self._settling or self._next is not None:
+                    await self._store_next()
                 self._idle.set()
         except asyncio.CancelledError:
             raise
@@ -101,6 +134,18 @@ class LogWriter:
         finally:
             self._idle.set()
             self._room.set()
+            self._turn.set()
+
+    async def _store_next(self) -> None:
+        if self._next is not None and not self._pieces:  # the post's own task waits for it
+            await self._store(self._take())
+            return
+        async with self._turns:
+            if self._settling:
+                self._turn.set()
+                await asyncio.sleep(0)  # what has come meanwhile is read and pushed now
+            if self._pieces:
+                await self._store(self._take())
 
     def _take(self) -> Event:
         time = rfc3339(self._clock.now())
