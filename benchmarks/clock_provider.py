@@ -14,11 +14,12 @@ A request with a JSON schema is answered with a small outline, without a pace.
 import argparse
 import asyncio
 import heapq
+import itertools
 import json
 import random
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import uvloop
@@ -78,18 +79,18 @@ class Round:
         return self.stamps[-1]
 
 
-@dataclass(order=True)
+@dataclass(slots=True)
 class Stream:
-    """One answer that is being written, ordered by when its next delta is due."""
+    """One answer that is being written."""
 
     due_ns: int
-    on: Round = field(compare=False)
-    transport: Any = field(compare=False)
+    on: Round
+    transport: Any
     """Written to directly: aiohttp's own writer costs more than the kernel."""
-    count: int = field(compare=False)
-    done: asyncio.Future[int] = field(compare=False)
-    start_ns: int = field(compare=False)
-    number: int = field(compare=False, default=0)
+    count: int
+    done: asyncio.Future[int]
+    start_ns: int
+    number: int = 0
 
     def write(self) -> bool:
         """Write the delta that is due, straight to the socket; whether another one follows."""
@@ -111,12 +112,14 @@ class Ticker:
     """Writes all streams: one task and one write for each delta, so that 20,000 in a second are no load."""
 
     def __init__(self) -> None:
-        self._streams: list[Stream] = []
+        self._streams: list[tuple[int, int, Stream]] = []
+        """A heap: when the next delta is due, a number that decides between equals, and whose it is."""
+        self._numbers = itertools.count()
         self._more = asyncio.Event()
 
     def add(self, stream: Stream) -> None:
         """Write this one too, until its ``done``."""
-        heapq.heappush(self._streams, stream)
+        heapq.heappush(self._streams, (stream.due_ns, next(self._numbers), stream))
         self._more.set()
 
     async def run(self, _app: web.Application) -> AsyncIterator[None]:
@@ -132,12 +135,13 @@ class Ticker:
                 self._more.clear()
                 await self._more.wait()
             now_ns = time.monotonic_ns()
-            while streams and streams[0].due_ns <= now_ns:
-                if streams[0].write():
-                    heapq.heapreplace(streams, streams[0])
+            while streams and streams[0][0] <= now_ns:
+                _, number, stream = streams[0]
+                if stream.write():
+                    heapq.heapreplace(streams, (stream.due_ns, number, stream))
                 else:
                     heapq.heappop(streams)
-            wait_s = (streams[0].due_ns - time.monotonic_ns()) / 1e9 if streams else 0.0
+            wait_s = (streams[0][0] - time.monotonic_ns()) / 1e9 if streams else 0.0
             await asyncio.sleep(max(TICK_S if len(streams) > 1 else 0.0, wait_s))
 
 

@@ -49,6 +49,7 @@ WARM_UP_S = 1.0
 ROUND_TIMEOUT_S = 300.0
 PAUSE_S = 1.0
 QUIET_CHECKS = 60
+SAMPLE_S = 0.5
 IDLE_PERCENT = 10
 """What our own processes use while nothing is written."""
 
@@ -98,17 +99,32 @@ class Result:
     lost: int
     doubled: int
     provider_late_p99_ms: float
-    cpu_percent: dict[str, float]
-    cpu_us: dict[str, float]
-    """Processor time for each delta of the round, beginnings and ends of posts included."""
-    others_percent: float
-    """What everything else on the machine used, in percent of one core."""
     fsync_p50_ms: float
     fsync_p99_ms: float
     """What the broker's disk took to keep 400 bytes, just before the round."""
+    cpu_percent: dict[str, float] = field(default_factory=dict)
+    """Of one core, while all streams ran."""
+    cpu_us: dict[str, float] = field(default_factory=dict)
+    """Processor time for each delta, while all streams ran."""
+    others_percent: float = 0.0
+    """What everything else on the machine used meanwhile, in percent of one core."""
     stored_p50_ms: float = 0.0
     stored_p99_ms: float = 0.0
     """From the provider to the broker's copy of what it has stored, where that was followed (``--stages``)."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Processor time used so far, in seconds: by each of our processes, and by everything."""
+
+    at_ns: int
+    ours_s: dict[str, float]
+    machine_s: float
+
+    @classmethod
+    def now(cls, rig: rigs.Rig) -> "Usage":
+        """What is used until now."""
+        return cls(time.monotonic_ns(), rig.cpu_s(), rigs.machine_busy_s())
 
 
 def percentile(ordered: list[float], share: float) -> float:
@@ -148,20 +164,33 @@ class Bench:
         fsync_ms = rigs.fsync_ms(self._rig.folder)
         gc.collect()
         gc.freeze()
-        cpu, busy_s, start_s = self._rig.cpu_s(), rigs.machine_busy_s(), time.monotonic()
-        async with asyncio.timeout(ROUND_TIMEOUT_S):
+        usage = [Usage.now(self._rig)]
+        async with asyncio.timeout(ROUND_TIMEOUT_S), self._sampled(usage):
             readers = await ways[way](posts)
-        wall_s = time.monotonic() - start_s
-        ours_s = {name: after - cpu[name] for name, after in self._rig.cpu_s().items()}
-        others_s = max(0.0, rigs.machine_busy_s() - busy_s - sum(ours_s.values()))
         async with self._session.get(f"{self._rig.provider_url}/round") as answer:
             written = await answer.json()
-        shares = {name: round(100 * used / wall_s, 1) for name, used in ours_s.items()}
-        result = _result(way, readers, written, shares, round(100 * others_s / wall_s, 1), fsync_ms)
-        result.cpu_us = {name: round(1e6 * used / result.deltas, 1) for name, used in ours_s.items()}
+        begin_ns, end_ns = _span(readers)
+        result = _result(way, readers, written, begin_ns, end_ns, fsync_ms)
+        _charge(result, usage, begin_ns, end_ns)
         if stored := sorted(self._stored.latencies_ms()):
             result.stored_p50_ms, result.stored_p99_ms = percentile(stored, 0.5), percentile(stored, 0.99)
         return result
+
+    @contextlib.asynccontextmanager
+    async def _sampled(self, usage: list["Usage"]) -> AsyncIterator[None]:
+        """Note what is used, now and then, and at the end."""
+
+        async def note() -> None:
+            while True:
+                await asyncio.sleep(SAMPLE_S)
+                usage.append(Usage.now(self._rig))
+
+        task = asyncio.create_task(note())
+        try:
+            yield
+        finally:
+            task.cancel()
+            usage.append(Usage.now(self._rig))
 
     # -- Inkwire -----------------------------------------------------------------------------------------------
 
@@ -229,19 +258,37 @@ class Bench:
         return reader
 
 
-def _result(
-    way: str,
-    readers: list[Reader],
-    written: dict[str, list[int]],
-    cpu: dict[str, float],
-    others: float,
-    fsync_ms: list[float],
-) -> Result:
-    """Figures of the time when all streams ran: from a moment after the last one began to the first one's end."""
+def _span(readers: list[Reader]) -> tuple[int, int]:
+    """When all streams ran: from a moment after the last one began to the first one's end."""
     begin_ns = max(reader.stamps[0] for reader in readers) + int(WARM_UP_S * 1e9)
     end_ns = min(reader.stamps[-1] for reader in readers)
     if begin_ns >= end_ns:
         raise RuntimeError("there was no time at which all streams ran: let posts be longer (--seconds)")
+    return begin_ns, end_ns
+
+
+def _charge(result: Result, usage: list[Usage], begin_ns: int, end_ns: int) -> None:
+    """What was used in a span of time, as far as the samples tell."""
+    first = max((at for at in usage if at.at_ns <= begin_ns), key=lambda at: at.at_ns)
+    last = min((at for at in usage if at.at_ns >= end_ns), key=lambda at: at.at_ns)
+    wall_s = (last.at_ns - first.at_ns) / 1e9
+    ours_s = {name: used_s - first.ours_s[name] for name, used_s in last.ours_s.items()}
+    others_s = max(0.0, last.machine_s - first.machine_s - sum(ours_s.values()))
+    result.others_percent = round(100 * others_s / wall_s, 1)
+    result.cpu_percent = {name: round(100 * used_s / wall_s, 1) for name, used_s in ours_s.items()}
+    deltas = result.chunks_per_s * wall_s
+    result.cpu_us = {name: round(1e6 * used_s / deltas, 1) for name, used_s in ours_s.items()}
+
+
+def _result(
+    way: str,
+    readers: list[Reader],
+    written: dict[str, list[int]],
+    begin_ns: int,
+    end_ns: int,
+    fsync_ms: list[float],
+) -> Result:
+    """Figures of the time when all streams ran."""
     latencies = sorted(ms for reader in readers for ms in reader.latencies_ms(begin_ns, end_ns))
     frames = sum(begin_ns <= at_ns < end_ns for reader in readers for at_ns in reader.frames_ns)
     sent = Counter(written["stamps"])
@@ -259,9 +306,6 @@ def _result(
         lost=(sent - got).total(),
         doubled=(got - sent).total(),
         provider_late_p99_ms=percentile(late_ms, 0.99),
-        cpu_percent=cpu,
-        cpu_us={},
-        others_percent=others,
         fsync_p50_ms=percentile(fsync_ms, 0.50),
         fsync_p99_ms=percentile(fsync_ms, 0.99),
     )

@@ -46,7 +46,8 @@ def _line(result: Result) -> str:
     return (
         f"p50 {result.p50_ms:.1f} p99 {result.p99_ms:.1f} max {result.max_ms:.0f} ms  {result.chunks_per_s:.0f}/s"
         f"  {result.frames_per_delta:.2f} frames/delta  lost {result.lost} doubled {result.doubled} of {result.deltas}"
-        f"  provider late p99 {result.provider_late_p99_ms:.1f} ms  CPU %: {cpu}; others {result.others_percent:.0f}"
+        f"  provider late p99 {result.provider_late_p99_ms:.1f} ms  fsync p50 {result.fsync_p50_ms:.2f} p99"
+        f" {result.fsync_p99_ms:.2f} ms  CPU %: {cpu}; others {result.others_percent:.0f}"
     )
 
 
