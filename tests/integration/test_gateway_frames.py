@@ -359,6 +359,36 @@ async def test_nothing_after_the_servers_close(nats_url: str, tmp_path: Path) ->
         await eventually(lambda: w.gateway.server.count.total == 0, what="nobody is left behind")
 
 
+@on_loops("uvloop")
+async def test_nothing_after_a_close_that_the_library_sends(nats_url: str, tmp_path: Path) -> None:
+    """Who sends what is no text while events flow gets 1007 as the last frame: it has left the fan-out by then."""
+    async with world(nats_url, tmp_path, **GENEROUS) as w:
+        authors, readers = [Author(w.log) for _ in range(4)], []
+        for author in authors:
+            await author.begin("s")
+            await author.open_section("s")
+        for _ in range(40):
+            raw = await opened(await connected_socket(w.port), w.port, token())
+            await raw.send_bytes(b"".join(say(type="subscribe", channel=author.channel) for author in authors))
+            live: list[str] = []
+            await raw.until(lambda raw=raw, live=live: _lives(raw, live) == len(authors))
+            readers.append(raw)
+        async with asyncio.TaskGroup() as writing:
+            for author in authors:
+                writing.create_task(_write_on(author))
+            for raw in readers:
+                await raw.send_bytes(client_frame(TEXT, b"\xff"))
+                await asyncio.sleep(0)
+        assert {await raw.end() for raw in readers} == {1007}
+        for raw in readers:
+            raw.sock.close()
+
+
+def _lives(raw: RawWebSocket, found: list[str]) -> int:
+    found += [content for content in raw.texts() if '"type":"live"' in content]
+    return len(found)
+
+
 async def _write_on(author: Author) -> None:
     for _ in range(50):
         await author.chunk("too late for those")

@@ -123,7 +123,6 @@ class FrameParser:
             head = self._head()
             if head is None:
                 return found
-            self._check_head(head)
             end = head.at + head.length_bytes
             if len(self._waiting) < end:
                 return found
@@ -135,35 +134,28 @@ class FrameParser:
         return found
 
     def _head(self) -> _Head | None:
+        """The head of the frame that is next; None while it is not whole, and has nothing wrong so far."""
         data = self._waiting
         if len(data) < 2:
             return None
         short, masked, at, minimal = data[1] & 0x7F, bool(data[1] & 0x80), 2, True
         length_bytes = short
-        if short == 126:
-            if len(data) < 4:
-                return None
-            length_bytes, at = int.from_bytes(data[2:4], "big"), 4
-            minimal = length_bytes > 125
-        elif short == 127:
-            if len(data) < 10:
-                return None
-            length_bytes, at = int.from_bytes(data[2:10], "big"), 10
-            minimal = length_bytes > 65_535
-        mask = bytes(data[at : at + 4]) if masked else b""
-        if masked and len(mask) < 4:
-            return None if self._bearable(length_bytes) else self._too_big(length_bytes)
-        return _Head(
-            bool(data[0] & 0x80), (data[0] >> 4) & 7, data[0] & 15, mask, length_bytes, at + len(mask), minimal, masked
+        if short >= 126:
+            size, smallest = (2, 126) if short == 126 else (8, 65_536)
+            at += size
+            length_bytes = int.from_bytes(data[2:at], "big") if len(data) >= at else smallest
+            minimal = length_bytes >= smallest
+        end = at + 4 if masked else at
+        first = data[0]
+        head = _Head(
+            bool(first & 0x80), first >> 4 & 7, first & 15, bytes(data[at:end]), length_bytes, end, minimal, masked
         )
+        self._check_head(head)
+        return head if len(data) >= end else None
 
     def _bearable(self, length_bytes: int) -> bool:
         so_far = sum(map(len, self._open))
         return self._max_message_bytes is None or so_far + length_bytes <= self._max_message_bytes
-
-    @staticmethod
-    def _too_big(length_bytes: int) -> None:
-        raise Violation(f"{length_bytes} bytes", frozenset({TOO_BIG, PROTOCOL_ERROR}), whole=False)
 
     def _check_head(self, head: _Head) -> None:
         wrong: list[str] = []

@@ -116,6 +116,7 @@ class GatewayConnection(ServerConnection):
             self.protocol.writes = others
         self._said_close = self._said_close or any(each.startswith(_CLOSE) for each in writes)
         super().send_data()
+        self._check_open()  # it may have closed for a text that is not UTF-8, which it sees when that is taken
 
     def write_ping(self) -> None:
         """Ask for a sign of life. Through the transport, as a sweep must not care what waits there.
@@ -197,6 +198,7 @@ class GatewayConnection(ServerConnection):
     def _untie(self) -> None:
         """Break the library's cycles, so that what a connection held is free at once, not at some full collection."""
         vars(self.protocol).pop("select_subprotocol", None)
+        self.protocol.parser.close()
         for error in (self.protocol.parser_exc, self.protocol.handshake_exc):
             _forget_frames(error)
 
