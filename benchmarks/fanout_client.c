@@ -498,7 +498,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(name, "--nats-port")) nats_port = atoi(value), subscribes = welcomed = true;
         else if (!strcmp(name, "--ingest-port")) ingest_port = atoi(value);
         else if (!strcmp(name, "--header")) header = value;
-        else if (!strcmp(name, "--centrifugo")) centrifugo = true, hello = value, path = "/connection/websocket";
+        else if (!strcmp(name, "--centrifugo")) centrifugo = subscribes = true, hello = value, path = "/connection/websocket";
         else if (!strcmp(name, "--owner")) owner = value;
         else if (!strcmp(name, "--topics")) topics_file = value;
         else if (!strcmp(name, "--template")) template_file = value;
