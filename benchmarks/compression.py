@@ -1,6 +1,6 @@
 """What permessage-deflate, compressed once for all readers, saves in bytes and costs in processor time.
 
-    python -m benchmarks.compression                     everything, in about two minutes
+    python -m benchmarks.compression                     everything, in about three minutes
     python -m benchmarks.compression --readers ""        frames and one article alone
     python -m benchmarks.compression --tokens-per-s 20   a slower article: smaller events
 
@@ -32,6 +32,7 @@ from websockets.typing import Subprotocol
 from benchmarks.fanout_rig import cpu_of, pin, resident_kib, settle
 from benchmarks.rig import JWT_KEYS, ROOT, Broker
 from inkwire.following import PostFold
+from inkwire_chassis import logs
 from inkwire_chassis.auth import DEFAULT_SCOPES, KeyRing
 from inkwire_chassis.clock import new_id
 from inkwire_contracts.client_frames import SERVER_FRAME
@@ -453,9 +454,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens-per-s", type=float, default=50.0, help="of the simulator's article (default 50)")
     parser.add_argument("--readers", default="1x1000,200x5", help="posts x readers, comma separated; empty: none")
-    parser.add_argument("--rounds", type=int, default=3, help="of each way and shape of readers (default 3)")
+    parser.add_argument("--rounds", type=int, default=2, help="of each way and shape of readers (default 2)")
     parser.add_argument("--frames", type=Path, help="keep the article's frames in this file, and read them from it")
     given = parser.parse_args()
+    logs.configure("benchmark", form="human", level="error")
     kept = given.frames is not None and given.frames.exists()
     frames = [f.encode() for f in json.loads(given.frames.read_text())] if kept else article(given.tokens_per_s)
     if given.frames is not None and not kept:

@@ -17,7 +17,7 @@ WORTH_SHARE = 0.9
 WINDOW_BITS = 15
 """The window that a reader must have; one that offers less is served plain."""
 
-_LEVEL = 1  # 6 gives events 0.4 % and long texts 9 % less, for nearly twice the time: benchmarks/README.md
+_LEVEL = 1  # 6 makes no event and long texts a tenth smaller, for two to four times the time: benchmarks/README.md
 _COMPRESSED_TEXT = b"\xc1"  # FIN, RSV1 and opcode 1
 _SYNC_END = b"\x00\x00\xff\xff"  # RFC 7692, section 7.2.1: left out, the reader adds it
 
