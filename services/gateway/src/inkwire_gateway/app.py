@@ -21,6 +21,7 @@ from inkwire_contracts.topology import CONVERSATIONS, EVENTS, PRESENCE, Topology
 from inkwire_gateway.adapters.api import http_api
 from inkwire_gateway.adapters.conversation_history import LogConversations
 from inkwire_gateway.adapters.direct_nats import DirectClient
+from inkwire_gateway.adapters.heap import keep_heap
 from inkwire_gateway.adapters.history import LogHistory
 from inkwire_gateway.adapters.metrics import GatewayMetrics
 from inkwire_gateway.adapters.presence import NatsPresence
@@ -167,6 +168,17 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[R
             voice.cancel()
             await parts.cancels.stop()
             await parts.channels.stop()
+
+
+@asynccontextmanager
+async def process(settings: Settings, supervisor: Supervisor) -> AsyncIterator[Running]:
+    """:func:`running` in a process of its own, whose garbage collector is ours to lead."""
+    async with running(settings, supervisor) as parts:
+        heap = supervisor.spawn("heap", keep_heap())
+        try:
+            yield parts
+        finally:
+            heap.cancel()
 
 
 @asynccontextmanager

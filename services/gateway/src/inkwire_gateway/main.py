@@ -65,11 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from inkwire_gateway.adapters.workers import run_group  # a parent needs nothing of what its workers need
 
         return run_group(settings, count)
-    from inkwire_gateway.app import running
+    from inkwire_gateway.app import process
     from inkwire_stores import StoreUnavailable
 
     log_context = {"worker": settings.worker} if settings.worker else None
-    return run_configured("gateway", settings, running, unavailable=(StoreUnavailable,), log_context=log_context)
+    return run_configured("gateway", settings, process, unavailable=(StoreUnavailable,), log_context=log_context)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,25 @@ class Outlet(Protocol):
         ...
 
 
+class _Nowhere:
+    """The outlet of a queue whose connection is gone."""
+
+    def send(self, _frame: bytes) -> int:
+        raise BrokenPipeError
+
+    def send_rest(self, _rest: memoryview) -> None:
+        raise BrokenPipeError
+
+    def again(self) -> None:
+        """Nothing is left to be done."""
+
+    def end(self, _code: str) -> None:
+        """It has ended."""
+
+
+NOWHERE = _Nowhere()
+
+
 class SendQueue:
     """Pure but for its outlet, whose ``end`` is called once at most."""
 
@@ -117,6 +136,11 @@ class SendQueue:
         self._replies.clear()
         self._reply_bytes = 0
         self._behind.clear()
+
+    def detach(self) -> None:
+        """The connection is gone; it and its queue know each other no longer, so that both are free at once."""
+        self.close()
+        self._outlet, self.send = NOWHERE, NOWHERE.send
 
     def pump(self) -> None:
         """Write until the transport is full, everything is written, or others should have their turn."""

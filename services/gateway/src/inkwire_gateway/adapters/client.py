@@ -62,6 +62,14 @@ class Gateway(ABC):
         self.closing = 0
         """Connections that are on their way out."""
 
+    def verify(self, token: str, _now: object) -> Principal:
+        """Who holds this token.
+
+        Raises:
+            InkwireError: nobody.
+        """
+        return self.keys.verify(token, now=self.clock.now())
+
     @abstractmethod
     def admit(self, owner: str) -> bool:
         """Whether one more connection of this owner fits."""
@@ -95,7 +103,7 @@ class Client:
         self.session = Session(
             new_id(),
             gateway.session_limits,
-            verify=self._verify,
+            verify=gateway.verify,
             admit=gateway.admit,
             opened_s=gateway.clock.monotonic_s(),
         )
@@ -103,9 +111,6 @@ class Client:
         connection.events = self
         if connection.paused:
             self.full()
-
-    def _verify(self, token: str, now: object) -> Principal:
-        return self._gateway.keys.verify(token, now=self._gateway.clock.now())
 
     def open(self) -> None:
         """Begin, with the handshake's token if there was one."""

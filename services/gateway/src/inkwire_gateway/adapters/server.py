@@ -210,6 +210,7 @@ class GatewayServer(Gateway):
             self.closing -= 1
             self.count.leave(client.session.owner)
             self._count_close(client, connection)
+            client.queue.detach()
 
     def _count_close(self, client: Client, connection: GatewayConnection) -> None:
         """What the library closed for a client's mistake (1002, 1007, 1009); a client counts its own closes."""
