@@ -3,18 +3,16 @@
 import asyncio
 import gc
 import os
+import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from inkwire_chassis.lifecycle import cancel_and_wait, spawn
-from inkwire_gateway.adapters import heap
-from inkwire_gateway.adapters.heap import keep_heap
-from inkwire_gateway.heap import HeapPolicy, Step
 from tests.integration.gateway_support import Author, World, reader, token, world
-from tests.support.wait import eventually
+from tests.support.processes import ManagedProcess
+from tests.support.wait import eventually, eventually_sync
 
 pytestmark = pytest.mark.nats
 
@@ -22,7 +20,6 @@ pytestmark = pytest.mark.nats
 @pytest.fixture
 def uncollected() -> Iterator[None]:
     """The garbage collector stands still: only what nothing refers to is freed."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()
@@ -76,35 +73,46 @@ async def test_a_failed_handshake_is_free_without_a_collection(nats_url: str, tm
         writer.close()
 
 
-class _EachTime(HeapPolicy):
-    """Something is due at each look."""
+# In a process of its own: the whole heap is frozen and looked at again and again.
+KNOT = """
+import asyncio, gc, weakref
+from inkwire_gateway.adapters import heap
+from inkwire_gateway.heap import HeapPolicy, Step
 
-    step_due = Step.FREEZE
+class EachTime(HeapPolicy):
+    due = Step.FREEZE
+    def step(self, middle_collections, now_s):
+        return self.due
 
-    def step(self, middle_collections: int, now_s: float) -> Step:
-        return self.step_due
-
-
-class _Knot:
-    """Refers to itself."""
-
-    def __init__(self) -> None:
+class Knot:
+    def __init__(self):
         self.itself = self
 
+async def until(reached):
+    while not reached():
+        await asyncio.sleep(0)
 
-async def test_cycles_are_not_frozen_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cycle that was alive when it was frozen is not found by a collection, but when all is thawed."""
-    monkeypatch.setattr(heap, "HeapPolicy", _EachTime)
-    alive = [_Knot()]
+async def main():
+    heap.HeapPolicy, heap.LOOK_INTERVAL_S = EachTime, 0
+    alive = [Knot()]
     watched = weakref.ref(alive[0])
-    keeping = spawn("heap", keep_heap())
-    try:
-        await eventually(lambda: not any(isinstance(one, _Knot) for one in gc.get_objects()), what="it is frozen")
-        alive.clear()
-        gc.collect()
-        assert watched() is not None
-        monkeypatch.setattr(_EachTime, "step_due", Step.THAW)
-        await eventually(lambda: watched() is None, what="it is collected")
-    finally:
-        await cancel_and_wait(keeping)
-        gc.unfreeze()
+    keeping = asyncio.create_task(heap.keep_heap())
+    await until(lambda: not any(type(one) is Knot for one in gc.get_objects()))
+    alive.clear()
+    gc.collect()
+    print("frozen and kept", watched() is not None)
+    EachTime.due = Step.THAW
+    await until(lambda: watched() is None)
+    print("thawed and free")
+    keeping.cancel()
+
+asyncio.run(main())
+"""
+
+
+def test_cycles_are_not_frozen_for_good(keep: Callable[[ManagedProcess], ManagedProcess]) -> None:
+    """A cycle that was alive when it was frozen is not found by a collection, but when all is thawed."""
+    process = keep(ManagedProcess("heap", [sys.executable, "-c", KNOT])).start()
+    eventually_sync(lambda: not process.running, what="both were seen", timeout_s=30)
+    assert process.term() == 0
+    assert process.lines == ["frozen and kept True", "thawed and free"]
