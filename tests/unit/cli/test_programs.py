@@ -1,12 +1,14 @@
 """The table of programs: each gets what it needs to run, and no secret that it does not need."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from inkwire import programs
 from inkwire.data_dir import DataDir
 from inkwire.launcher import Program
 from inkwire.programs import (
@@ -164,3 +166,16 @@ def test_who_writes_is_told_without_secrets() -> None:
     assert "pw" not in line
     assert SECRET not in line
     assert "simulator" in writer_line({})
+
+
+@pytest.mark.parametrize(("shares", "upstreams"), [(True, "127.0.0.1:4"), (False, "127.0.0.1:4 127.0.0.1:5")])
+async def test_the_proxy_knows_all_listeners_of_the_gateway(
+    session: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: bool, upstreams: str
+) -> None:
+    """One port where the kernel shares it among workers, else one for each; the gateway is told how many."""
+    monkeypatch.setattr(programs, "SHARES_PORTS", shares)
+    built = table(session, tmp_path)
+    built.options = replace(built.options, gateway_workers=2)
+    rows = by_name(built)
+    assert rows["caddy"].env["INKWIRE_GATEWAY_UPSTREAMS"] == upstreams
+    assert rows["gateway"].env["INKWIRE_GATEWAY_WORKERS"] == "2"

@@ -81,6 +81,15 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     data: Data = DEFAULT_DATA,
     generators: Annotated[int, typer.Option(min=1, max=64, help="Number of writing workers.")] = 1,
+    gateway_workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            envvar="INKWIRE_GATEWAY_WORKERS",
+            help="Processes that carry texts to browsers; each uses one core.",
+        ),
+    ] = 1,
     tokens_per_s: Annotated[
         float, typer.Option(min=0, max=1e6, help="Speed of the simulated model (no OPENAI_API_KEY); 0: at once.")
     ] = 60.0,
@@ -104,7 +113,7 @@ def up(
     try:
         folder.prepare()
         with folder.locked():
-            options = Options(folder, host, _public_port(host, port), generators, tokens_per_s)
+            options = Options(folder, host, _public_port(host, port), generators, tokens_per_s, gateway_workers)
             raise typer.Exit(asyncio.run(run_up(options, PrefixedTerminal())))
     except (InUse, StartFailed) as error:
         fail(str(error), EX_UNAVAILABLE)

@@ -9,6 +9,8 @@ import aiohttp
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROBE_TIMEOUT_S = 2.0
+ROW_TRIES = 20
+MAX_PORT = 65_535
 
 Ready = Callable[[], Awaitable[bool]]
 
@@ -23,6 +25,20 @@ def free_ports(count: int) -> list[int]:
     finally:
         for sock in sockets:
             sock.close()
+
+
+def free_row(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on.
+
+    Raises:
+        OSError: none was found.
+    """
+    for first in free_ports(ROW_TRIES):
+        if first + count <= MAX_PORT + 1 and all(
+            port_is_free("127.0.0.1", port) for port in range(first, first + count)
+        ):
+            return first
+    raise OSError(errno.EADDRINUSE, f"no {count} free ports in a row")
 
 
 def port_is_free(host: str, port: int) -> bool:

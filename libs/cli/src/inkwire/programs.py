@@ -11,7 +11,8 @@ import aiohttp
 
 from inkwire.data_dir import DataDir
 from inkwire.launcher import Program, StartFailed, base_environment
-from inkwire.network import LOOPBACK, free_ports, http_ready, url_host
+from inkwire.network import LOOPBACK, free_ports, free_row, http_ready, url_host
+from inkwire_chassis.machine import SHARES_PORTS
 
 PROVIDER_ACCESS = ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL")
 PROVIDER_VARIABLES = (*PROVIDER_ACCESS, "OPENAI_MODEL", "OPENAI_MAX_TOKENS")
@@ -38,6 +39,7 @@ class Options:
     port: int
     generators: int
     tokens_per_s: float
+    gateway_workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,19 @@ class Ports:
     nats_http: int
     api: int
     gateway: int
+    """Where the kernel shares no port among processes, the first of as many as there are workers."""
     persister: int
     simulator: int
     generators: tuple[int, ...]
 
 
-def choose_ports(generators: int) -> Ports:
+def choose_ports(generators: int, gateway_workers: int = 1) -> Ports:
     """All ports that the processes need."""
-    chosen = free_ports(6 + generators)
-    nats, nats_http, api, gateway, persister, simulator = chosen[:6]
-    return Ports(nats, nats_http, api, gateway, persister, simulator, tuple(chosen[6:]))
+    listeners = 1 if SHARES_PORTS else gateway_workers
+    gateway = free_row(listeners)
+    chosen = [port for port in free_ports(5 + generators + listeners) if not 0 <= port - gateway < listeners]
+    nats, nats_http, api, persister, simulator = chosen[:5]
+    return Ports(nats, nats_http, api, gateway, persister, simulator, tuple(chosen[5 : 5 + generators]))
 
 
 def binary(name: str) -> str | None:
@@ -163,12 +168,16 @@ class Table:
             "INKWIRE_PROXY_BIND": self.options.host,
             "INKWIRE_PROXY_GRACE": PROXY_GRACE,
             "INKWIRE_API_UPSTREAMS": f"127.0.0.1:{self.ports.api}",
-            "INKWIRE_GATEWAY_UPSTREAMS": f"127.0.0.1:{self.ports.gateway}",
+            "INKWIRE_GATEWAY_UPSTREAMS": self._gateway_upstreams(),
             "XDG_DATA_HOME": caddy_home,
             "XDG_CONFIG_HOME": caddy_home,
         }
         argv = [required_binary("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
         return Program("caddy", argv, http_ready(self.session, f"{self.public_url}/livez"), STOP_AROUND, environment)
+
+    def _gateway_upstreams(self) -> str:
+        listeners = 1 if SHARES_PORTS else self.options.gateway_workers
+        return " ".join(f"127.0.0.1:{self.ports.gateway + n}" for n in range(listeners))
 
     def _service(self, name: str, package: str, port: int, environment: dict[str, str]) -> Program:
         ready = http_ready(self.session, f"http://127.0.0.1:{port}/readyz")
@@ -205,8 +214,12 @@ class Table:
         return {f"INKWIRE_{service}_HEALTH_HOST": "127.0.0.1", f"INKWIRE_{service}_HEALTH_PORT": str(port)}
 
     def _gateway_environment(self) -> dict[str, str]:
-        api = {"INKWIRE_GATEWAY_API_URL": f"http://127.0.0.1:{self.ports.api}"}
-        return self._listen("GATEWAY", self.ports.gateway) | self._keys() | api
+        own = {
+            "INKWIRE_GATEWAY_API_URL": f"http://127.0.0.1:{self.ports.api}",
+            "INKWIRE_GATEWAY_WORKERS": str(self.options.gateway_workers),
+            "INKWIRE_GATEWAY_WORKER_PORTS": "auto",
+        }
+        return self._listen("GATEWAY", self.ports.gateway) | self._keys() | own
 
     def _api_environment(self) -> dict[str, str]:
         local = self.options.host in LOOPBACK

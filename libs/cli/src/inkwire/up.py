@@ -30,7 +30,7 @@ async def run_up(options: Options, terminal: Terminal) -> int:
     wanted = asyncio.Event()
     with _signals(wanted, launcher):
         async with aiohttp.ClientSession() as session:
-            table = Table(options, choose_ports(options.generators), session, os.environ)
+            table = Table(options, choose_ports(options.generators, options.gateway_workers), session, os.environ)
             starting = spawn("start", _start(table, launcher, terminal))
             stop = spawn("stop wanted", wanted.wait())
             failure = spawn("failure", launcher.failure())
