@@ -1,4 +1,4 @@
-"""Thousands of broken clients: each gets the right close code or is dropped, and nobody else notices."""
+"""Broken clients without number: each gets the right close code or is dropped, and nobody else notices."""
 
 import asyncio
 import contextlib
@@ -308,10 +308,10 @@ def fuzz(rng: random.Random, count: int, channel: str) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("seed", [6455])
 @on_loops("asyncio", "uvloop")
-async def test_thousands_of_broken_clients(nats_url: str, tmp_path: Path, seed: int) -> None:
+async def test_any_broken_client(nats_url: str, tmp_path: Path, seed: int) -> None:
     """Whatever bytes a client sends, another implementation of RFC 6455 agrees with what the server answers."""
     async with world(nats_url, tmp_path, **TOLERANT) as w, undisturbed(w) as author:
-        codes = await hold_all(w.port, fuzz(random.Random(seed), 1_500, author.channel))
+        codes = await hold_all(w.port, fuzz(random.Random(seed), 1_000, author.channel))
         assert min(codes[code] for code in (DROPPED, 1000, 1002, 1007, 1009)) >= 5, codes
 
 

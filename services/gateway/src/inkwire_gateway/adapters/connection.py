@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+from time import monotonic
 from typing import Any, Protocol, cast
 
 from websockets.asyncio.server import ServerConnection
@@ -78,8 +79,8 @@ class GatewayConnection(ServerConnection):
         self.events: ConnectionEvents | None = None
         self.token: str | None = None
         """The handshake's token, until it was taken."""
-        self.heard_s = self.loop.time()
-        """When the client was last heard, monotonic."""
+        self.heard_s = monotonic()
+        """When the client was last heard, monotonic; not the loop's time, as uvloop's stands still within a turn."""
         self._turned_away = False
         self._said_close = False
         self._pong: bytes | None = None
@@ -164,7 +165,7 @@ class GatewayConnection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         """Note the sign of life; after a client's Close frame nothing may be written."""
-        self.heard_s = self.loop.time()
+        self.heard_s = monotonic()
         super().data_received(data)
         self._check_open()
 
