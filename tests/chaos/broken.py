@@ -71,6 +71,7 @@ def main(arguments: list[str]) -> int:
     """Break the rule, then be the service."""
     rule, service = arguments
     BREAKS[rule]()
+    sys.argv = sys.argv[:1]  # a service may read a command line of its own
     return int(importlib.import_module(f"inkwire_{service}.main").main())
 
 
