@@ -70,7 +70,7 @@ def served_by(port: int, client: Reader) -> int:
 @asynccontextmanager
 async def group(keep: Keep, folder: Path, nats_url: str, **changes: str) -> AsyncIterator[tuple[ManagedProcess, int]]:
     """Two workers that are ready, and their port."""
-    port = free_port()
+    port = free_port(in_a_row=2)
     values = {"INKWIRE_NATS_URL": nats_url, "INKWIRE_GATEWAY_WORKERS": "2", **changes}
     process = keep(gateway_process(folder, port, **values)).start()
     await eventually(lambda: "all workers are ready" in process.log, what="the group is ready", timeout_s=30)
@@ -192,7 +192,7 @@ async def test_a_killed_parent_leaves_nobody_behind(nats_url: str, tmp_path: Pat
 
 async def test_on_ports_of_their_own(nats_url: str, tmp_path: Path, keep: Keep) -> None:
     """Where a port cannot be shared worker n listens on port + n - 1; its admin port is its own in any case."""
-    admin = free_port()
+    admin = free_port(in_a_row=2)
     ports = {"INKWIRE_GATEWAY_WORKER_PORTS": "own", "INKWIRE_GATEWAY_ADMIN_PORT": str(admin)}
     async with event_log(nats_url), AsyncExitStack() as stack:
         process, port = await stack.enter_async_context(group(keep, tmp_path, nats_url, **ports))
