@@ -12,6 +12,7 @@ from inkwire_gateway.live_post import Loaded, LogEvent
 from inkwire_gateway.subscription import State
 from tests.support.wait import eventually
 from tests.unit.gateway.builders import EPOCH, OWNER, POST, Script
+from tests.unit.gateway.conversation_fakes import ADA, CONVERSATION
 from tests.unit.gateway.stage import NAME, Stage
 
 
@@ -361,6 +362,35 @@ async def test_user_channel_tells_lifecycle_events(stage: Stage) -> None:
     await eventually(lambda: "posts" in client.types, what="the list")
     stage.broker.publish(stage.broker.script.events[0])
     assert client.told[-1]["name"] == "generate.requested"
+
+
+async def test_lifecycle_events_are_counted_as_they_come_in(stage: Stage) -> None:
+    """Each once, whether it is told, kept until more is known of its post, or an answer's and never told."""
+    client = stage.join(f"user:{OWNER}")
+    await eventually(lambda: "posts" in client.types, what="the list")
+    counters = stage.hub.counters
+    stage.broker.publish(stage.broker.script.events[0])
+    assert counters.events == 1
+    stage.broker.down = True
+    stage.broker.replies.add("r" * 26)
+    stage.broker.publish(Script("r" * 26).begin().add("cancelled"))
+    stage.broker.down = False
+    await eventually(lambda: stage.broker.lookups, what="it is looked up")
+    assert (counters.events, counters.deliveries) == (2, 1)
+
+
+async def test_a_join_is_counted_for_what_was_asked_for(stage: Stage) -> None:
+    """Who asks for a part of a conversation waits at the conversation first, and counts once all the same."""
+    counters = stage.hub.counters
+    here = stage.enter(f"presence:{CONVERSATION}", ADA)
+    await eventually(lambda: "here" in here.types, what="it is told who is there")
+    assert (counters.joins_loaded, counters.joins_from_memory) == (1, 0)
+    again = stage.enter(f"conversation:{CONVERSATION}", ADA)
+    assert "conversation" in again.types, "at once"
+    assert (counters.joins_loaded, counters.joins_from_memory) == (1, 1)
+    stage.enter(f"reply:{CONVERSATION}:{POST}", ADA)
+    assert await stage.refused() == "not_found"
+    assert (counters.joins_loaded, counters.joins_from_memory) == (2, 1)
 
 
 async def test_stop_lets_go_of_everything(stage: Stage) -> None:

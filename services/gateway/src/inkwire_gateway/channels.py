@@ -96,10 +96,11 @@ class Channels:
         upkeep = self._upkeep.setdefault(channel, Upkeep(now_s, self._times.silence_s))
         upkeep.idle_since_s = None
         self.hub.join(channel, subscription)
-        if self._attach_at_once(channel, subscription):
-            self.hub.counters.joins_from_memory += 1
-        else:
-            self.hub.counters.joins_loaded += 1
+        at_once = self._attach_at_once(channel, subscription)
+        if subscription.name == channel.name:  # a conversation on the way to one of its parts is no join of its own
+            self.hub.counters.joins_from_memory += at_once
+            self.hub.counters.joins_loaded += not at_once
+        if not at_once:
             self._work(channel)
 
     def _attach_at_once(self, channel: Channel, subscription: Subscription) -> bool:

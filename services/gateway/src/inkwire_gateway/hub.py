@@ -238,8 +238,7 @@ class Hub:
         return verdict
 
     def offer_user(self, channel: UserChannel, name: str, raw: bytes) -> None:
-        """A lifecycle event of an owner."""
-        self.counters.events += 1
+        """A lifecycle event of an owner. It was counted when it came in."""
         channel.ring.append(Entry(channel.ring.head + 1, name, raw))
         self.changed(channel)
 
