@@ -59,7 +59,14 @@ async def test_an_ended_connection_is_free_without_a_collection(nats_url: str, t
         await gone(watched)
 
 
-@pytest.mark.parametrize("words", [b"", b"hello\r\n\r\n", b"GET /ws HTTP/1.1\r\n\r\n", b"GET /no HTTP/1.1\r\n\r\n"])
+LARGE = b"GET /ws HTTP/1.1\r\n" + b"Cookie: %a\r\n" % ("c" * 4_000) * 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"", b"hello\r\n\r\n", b"GET /ws HTTP/1.1\r\n\r\n", b"GET /no HTTP/1.1\r\n\r\n", LARGE],
+    ids=["nothing", "no request", "no headers", "another path", "too large"],
+)
 @pytest.mark.usefixtures("uncollected")
 async def test_a_failed_handshake_is_free_without_a_collection(nats_url: str, tmp_path: Path, words: bytes) -> None:
     """What never became a connection leaves nothing behind, either."""

@@ -61,6 +61,57 @@ async def test_handshakes_are_bounded(nats_url: str, tmp_path: Path) -> None:
             assert len(w.gateway.server.handshakes) == 0
 
 
+HANDSHAKE = (
+    "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+
+def _cookies(size_bytes: int, each: int = 4_000) -> str:
+    """A handshake of that size, by cookies."""
+    left, lines = size_bytes - len(HANDSHAKE) - 2, []
+    while left:
+        size = each if left > each + 100 else left
+        lines.append("Cookie: ".ljust(size - 2, "c") + "\r\n")
+        left -= size
+    return HANDSHAKE + "".join(lines) + "\r\n"
+
+
+async def _answer(port: int, handshake: str) -> bytes:
+    """The status line, to a handshake that comes in pieces; then the client goes."""
+    incoming, outgoing = await asyncio.open_connection("127.0.0.1", port)
+    words = handshake.encode()
+    for start in range(0, len(words), 3_000):
+        outgoing.write(words[start : start + 3_000])
+        await outgoing.drain()
+    try:
+        return await incoming.readline()
+    finally:
+        outgoing.close()
+
+
+@pytest.mark.parametrize(
+    ("handshake", "status"),
+    [
+        (_cookies(16_384), b"101"),
+        (_cookies(16_385), b"431"),
+        (_cookies(60_000), b"431"),
+        (_cookies(9_500, each=9_000), b"431"),
+        (_cookies(1_000).replace("/ws", "/ws?" + "q" * 9_000), b"414"),
+        (_cookies(9_500, each=60), b"431"),
+        (_cookies(16_387).removesuffix("\r\n"), b"431"),
+    ],
+    ids=["the most", "one more", "much more", "a line", "the request line", "headers", "without an end"],
+)
+async def test_a_handshake_is_bounded_in_bytes(nats_url: str, tmp_path: Path, handshake: str, status: bytes) -> None:
+    """Too large a handshake is answered at once, whether it ends or not, and counted; cookies of some sites fit in."""
+    async with world(nats_url, tmp_path, handshake_timeout_s=60) as w:
+        assert status in await _answer(w.port, handshake)
+        await eventually(lambda: not (w.gateway.server.clients or len(w.gateway.server.handshakes)), what="it has gone")
+        refusals = w.gateway.hub.counters.refusals
+        assert refusals == ({} if status == b"101" else {"handshake_too_large": 1})
+
+
 async def test_closes_of_the_library_are_counted(nats_url: str, tmp_path: Path) -> None:
     """A frame that is too large is closed with 1009, and that is counted; a client's own leaving is not."""
     async with world(nats_url, tmp_path) as w:

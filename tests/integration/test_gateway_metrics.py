@@ -33,6 +33,7 @@ pytestmark = pytest.mark.nats
 ROOT: Final = Path(__file__).resolve().parents[2]
 CHUNKS: Final = 12
 MOST_BYTES: Final = 2**20
+CATCH_UP: Final = ("subscribed", "snapshot", "text", "data", "live")
 
 
 async def _metrics(port: int) -> dict[str, float]:
@@ -87,8 +88,11 @@ async def test_numbers_are_what_happened(nats_url: str, tmp_path: Path) -> None:
             await eventually(lambda: len(w.gateway.server.clients) == 2, what="the others are gone")
             seen = await _metrics(admin)
         frames, events = (sum(numbers) for numbers in zip(_events(one), _events(two), strict=True))
-        assert (seen["frames_total"], seen["deliveries_total"]) == (frames, events)
-        assert events == 2 * CHUNKS and seen["frame_bytes_total"] > 100 * frames
+        assert (seen["frames_total[current]"], seen["deliveries_total[current]"]) == (frames, events)
+        assert events == 2 * CHUNKS and seen["frame_bytes_total[current]"] > 100 * frames
+        assert seen["deliveries_total[behind]"] == seen["frames_total[behind]"] == 0
+        joins = sum(frame["type"] in CATCH_UP for client in (one, two) for frame in client.frames)
+        assert seen["catch_up_frames_total"] == joins + 2 and seen["catch_up_bytes_total"] > 100 * joins
         assert seen["events_total"] >= CHUNKS
         assert (seen["connections[open]"], seen["connections[closing]"], seen["connections_limit"]) == (2, 0, 10_000)
         assert seen["handshakes_total"] == 4

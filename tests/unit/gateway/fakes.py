@@ -17,6 +17,23 @@ def unframed(frame: bytes) -> dict[str, Any]:
     return payload
 
 
+class FakeFanOut:
+    """Changes that come and are sent by a test's word."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.unsent: int | None = None
+
+    def change(self) -> None:
+        """Something came in."""
+        self.changes += 1
+        self.unsent = self.unsent or self.changes
+
+    def send(self) -> None:
+        """All of it is sent."""
+        self.unsent = None
+
+
 class FakeTransport:
     """Takes frames until ``room`` bytes are in it, then is full until :meth:`empty`."""
 

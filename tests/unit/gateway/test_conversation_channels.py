@@ -143,6 +143,30 @@ async def test_positions_before_the_ring_are_read_from_the_log(stage: Stage) -> 
     assert stage.conversations.reads == 1
 
 
+async def test_resumes_are_counted_by_where_it_was_read(stage: Stage) -> None:
+    """Who comes back to a conversation or an answer counts once, as memory, log or store; who comes first does not."""
+    counters, position = stage.hub.counters, Position(epoch="c-epoch-1", seq=6)
+    await following(stage, position=position)
+    assert counters.resumes == {"log": 1}
+    await following(stage, who=BOB)
+    await following(stage, who=BOB, position=position)
+    assert counters.resumes == {"log": 1, "memory": 1}
+    forgotten = Stage()
+    forgotten.conversations.purged = forgotten.conversations.log[-1].seq
+    await following(forgotten, position=position)
+    assert forgotten.hub.counters.resumes == {"store": 1}
+
+
+async def test_resumes_of_answers_are_counted(stage: Stage) -> None:
+    """An answer is read as a post is, and who comes back to it counts as one who comes back to a post."""
+    counters, position = stage.hub.counters, Position(epoch=EPOCH, seq=1)
+    stage.broker.load = _reply  # type: ignore[method-assign]
+    await following(stage, REPLY)
+    assert not counters.resumes
+    await following(stage, REPLY, who=BOB, position=position)
+    assert counters.resumes == {"memory": 1}
+
+
 async def test_a_slow_reader_gets_the_whole_anew(stage: Stage) -> None:
     """Beyond the ring a reader is told how things stand, and is up to date then; nobody waits for it."""
     stage = Stage(limits=HubLimits(ring_events=3))

@@ -114,6 +114,31 @@ def test_slow_reader_holds_up_nobody_and_gets_merged(stage: Stage) -> None:
     assert slow.seqs[-1] == fast.seqs[-1] == 11
 
 
+def test_each_frame_is_counted_once_as_what_it_is(stage: Stage) -> None:
+    """Events of the fan-out, of a slow reader's backlog, of a resume, and how things stand: nothing is left out."""
+    slow, fast, back = FakeTransport(stage.hub), FakeTransport(stage.hub), FakeTransport(stage.hub)
+    for client in (slow, fast):
+        stage.join(client)
+    slow.room = 0
+    for text in "abcdef":
+        stage.write(text)
+        stage.hub.flush()
+    slow.room = 10**9
+    slow.empty()
+    stage.join(back, Position(epoch=EPOCH, seq=8))
+    counters = stage.hub.counters
+    everything = [pair for c in (slow, fast, back) for pair in zip(c.frames, c.told, strict=True)]
+    events = [(frame, told["event"]) for frame, told in everything if told["type"] == "event"]
+    covered = sum(event["seq"] - event.get("first_seq", event["seq"]) + 1 for _, event in events)
+    assert (counters.deliveries, counters.frames) == (7, 7), "the slow one got one of them before it was full"
+    assert (counters.behind_deliveries, counters.behind_frames) == (5 + 2, 2)
+    assert counters.deliveries + counters.behind_deliveries == covered
+    assert counters.frame_bytes + counters.behind_bytes == sum(len(frame) for frame, _ in events)
+    assert counters.catch_up_frames == len(everything) - len(events) == 10
+    assert counters.catch_up_bytes == sum(len(f) for f, told in everything if told["type"] != "event")
+    assert counters.merged_frames == 2
+
+
 def test_reader_that_falls_off_the_ring_gets_a_snapshot() -> None:
     """Nothing is kept for a slow reader beyond the ring: it begins again with what is there."""
     stage = Stage(ring_events=3)

@@ -5,7 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from inkwire_gateway.counters import LAG_BUCKETS_S, Counters
+from inkwire_gateway.hub import FLUSH_WRITES, Hub
 from inkwire_gateway.lag import LagSampler, lag_s, stored_s
+from tests.unit.gateway.builders import OWNER, Script
+from tests.unit.gateway.fakes import FakeFanOut, FakeTransport
 
 NOON_S = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 
@@ -64,52 +67,122 @@ def test_lag_is_never_negative() -> None:
     assert lag_s(_headers("2026-11-21T12:00:05Z"), NOON_S + 7) == 2.0
 
 
+class Stage:
+    """A sampler beside a fan-out."""
+
+    def __init__(self, **limits: float) -> None:
+        self.counters = Counters()
+        self.fan_out = FakeFanOut()
+        self.sampler = LagSampler(self.counters, self.fan_out, **limits)
+
+    @property
+    def samples(self) -> int:
+        """How many were taken."""
+        return sum(self.counters.lags)
+
+    def take_in(self, headers: bytes = b"") -> None:
+        """A message comes, as of noon."""
+        self.fan_out.change()
+        if self.sampler.armed:
+            self.sampler.note(headers or _headers("2026-11-21T12:00:00Z"))
+
+    def send(self, now_s: float) -> None:
+        """All that there is goes to the sockets."""
+        self.fan_out.send()
+        self.sampler.flushed(now_s)
+
+
 def test_a_sample_is_taken_when_the_fan_out_is_done() -> None:
     """The bucket is that of the time until the sockets had it, its bound included; the sum tells the seconds."""
-    counters = Counters()
-    sampler = LagSampler(counters)
-    sampler.note(_headers("2026-11-21T12:00:00Z"))
-    assert sum(counters.lags) == 0
-    sampler.flushed(NOON_S + 0.25)
-    assert counters.lags[LAG_BUCKETS_S.index(0.25)] == sum(counters.lags) == 1
-    assert counters.lag_s == 0.25
+    stage = Stage()
+    stage.take_in()
+    assert stage.samples == 0
+    stage.send(NOON_S + 0.25)
+    assert stage.counters.lags[LAG_BUCKETS_S.index(0.25)] == stage.samples == 1
+    assert stage.counters.lag_s == 0.25
+
+
+def test_a_sample_waits_for_the_last_socket() -> None:
+    """Where the fan-out needs several goes, the time is that of the one that sent the event, not of the first."""
+    stage = Stage()
+    stage.fan_out.change()
+    stage.take_in()
+    stage.fan_out.unsent = 2  # the one before it was sent
+    stage.sampler.flushed(NOON_S + 0.1)
+    assert stage.samples == 0 and not stage.sampler.armed
+    stage.fan_out.change()
+    stage.fan_out.unsent = 3  # what came later does not count
+    stage.sampler.flushed(NOON_S + 0.2)
+    assert stage.samples == 1 and stage.counters.lag_s == pytest.approx(0.2)
+
+
+def test_a_message_that_nobody_is_sent_is_no_sample() -> None:
+    """One that is kept back or known already would else be as late as whatever comes after it."""
+    stage = Stage()
+    stage.sampler.note(_headers("2026-11-21T12:00:00Z"))
+    assert stage.sampler.armed
+    stage.fan_out.change()
+    stage.send(NOON_S + 60)
+    assert stage.samples == 0
+
+
+def test_a_fan_out_in_slices_is_sampled_at_its_end() -> None:
+    """With more channels than one go writes to, the sample is taken in the go that wrote the event."""
+    wanted: list[None] = []
+    hub = Hub(lambda: wanted.append(None))
+    sampler = LagSampler(hub.counters, hub)
+    scripts = [Script(letter * 26).begin() for letter in "abc"]
+    for script in scripts:
+        channel = hub.post_channel(OWNER, script.truth.post)
+        hub.start(channel, script.loaded())
+        for _ in range(FLUSH_WRITES):
+            subscription = FakeTransport(hub).subscription(channel.name)
+            hub.join(channel, subscription)
+            hub.attach(channel, subscription)
+    for number, script in enumerate(scripts):
+        stored = script.chunk("x")
+        hub.offer(hub.post_channel(OWNER, script.truth.post), stored.raw, stored.stream_seq)
+        if number == 1:
+            sampler.note(_headers("2026-11-21T12:00:00Z"))
+    taken = []
+    for go in range(1, 4):
+        hub.flush()
+        sampler.flushed(NOON_S + go)
+        taken.append(hub.counters.lag_s)
+    assert taken == [0, 2, 2]
+    assert hub.unsent is None and len(wanted) == 3
 
 
 def test_beyond_the_last_bucket_there_is_one_more() -> None:
     """Nothing is too late to be counted."""
-    counters = Counters()
-    sampler = LagSampler(counters)
-    sampler.note(_headers("2026-11-21T12:00:00Z"))
-    sampler.flushed(NOON_S + 3600)
-    assert counters.lags[-1] == 1
+    stage = Stage()
+    stage.take_in()
+    stage.send(NOON_S + 3600)
+    assert stage.counters.lags[-1] == 1
 
 
 def test_only_a_few_messages_are_samples() -> None:
     """In one second of a thousand messages there are at most as many samples as intervals fit in."""
-    counters = Counters()
-    sampler = LagSampler(counters, interval_s=0.05)
+    stage = Stage(interval_s=0.05)
     for n in range(1_000):
-        if sampler.armed:
-            sampler.note(_headers("2026-11-21T12:00:00Z"))
-        sampler.flushed(NOON_S + n / 1_000)
-    assert 10 <= sum(counters.lags) <= 20
+        stage.take_in()
+        stage.send(NOON_S + n / 1_000)
+    assert 10 <= stage.samples <= 20
 
 
 def test_a_clock_that_goes_back_does_not_end_the_sampling() -> None:
     """After the wall clock was set back the next message but one is a sample again."""
-    counters = Counters()
-    sampler = LagSampler(counters)
-    sampler.note(_headers("2026-11-21T12:00:00Z"))
-    sampler.flushed(NOON_S)
-    assert not sampler.armed
-    sampler.flushed(NOON_S - 3600)
-    assert sampler.armed
+    stage = Stage()
+    stage.take_in()
+    stage.send(NOON_S)
+    assert not stage.sampler.armed
+    stage.sampler.flushed(NOON_S - 3600)
+    assert stage.sampler.armed
 
 
 def test_a_message_without_a_stamp_uses_its_turn() -> None:
     """It is counted nowhere, and not each message after it is looked at."""
-    counters = Counters()
-    sampler = LagSampler(counters)
-    sampler.note(b"NATS/1.0\r\n\r\n")
-    sampler.flushed(NOON_S)
-    assert not sampler.armed and sum(counters.lags) == 0 and counters.lag_s == 0
+    stage = Stage()
+    stage.take_in(b"NATS/1.0\r\n\r\n")
+    stage.send(NOON_S)
+    assert not stage.sampler.armed and stage.samples == 0 and stage.counters.lag_s == 0

@@ -8,7 +8,7 @@ from inkwire_gateway.counters import REFUSALS, SOURCES
 from inkwire_gateway.lag import LagSampler
 from inkwire_gateway.ring import Entry
 from inkwire_gateway.subscription import Subscription
-from tests.unit.gateway.fakes import FakeTransport
+from tests.unit.gateway.fakes import FakeFanOut, FakeTransport
 from tests.unit.gateway.idle_gateway import IdleGateway
 
 
@@ -43,14 +43,19 @@ def test_counts_are_those_of_the_hub() -> None:
     """Each counter comes out under its name."""
     stage = IdleGateway()
     counters = stage.hub.counters
-    plain = "events deliveries frames frame_bytes merged_frames fell_behind resyncs recovered gaps repairs handshakes"
+    plain = "events merged_frames fell_behind resyncs recovered gaps repairs handshakes catch_up_frames catch_up_bytes"
     for number, name in enumerate(plain.split(), start=1):
         setattr(counters, name, number)
+    counters.deliveries, counters.frames, counters.frame_bytes = 31, 32, 33
+    counters.behind_deliveries, counters.behind_frames, counters.behind_bytes = 34, 35, 36
     counters.joins_from_memory, counters.joins_loaded = 21, 22
     counters.loads_from_log, counters.loads_from_store = 23, 24
     counters.resumes.update(memory=25, log=26)
     values = stage.values()
-    assert [values[f"{name}_total"] for name in plain.split()] == list(range(1, 12))
+    assert [values[f"{name}_total"] for name in plain.split()] == list(range(1, 11))
+    to_readers = ("deliveries", "frames", "frame_bytes")
+    assert [values[f"{name}_total[current]"] for name in to_readers] == [31, 32, 33]
+    assert [values[f"{name}_total[behind]"] for name in to_readers] == [34, 35, 36]
     assert (values["joins_total[memory]"], values["joins_total[loaded]"]) == (21, 22)
     assert (values["loads_total[log]"], values["loads_total[store]"]) == (23, 24)
     assert [values[f"resumes_total[{source}]"] for source in SOURCES] == [25, 26, 0]
@@ -81,8 +86,11 @@ def test_samples_of_lag_are_a_histogram() -> None:
     """What the sampler took is in its bucket, with its seconds in the sum."""
     stage = IdleGateway()
     stored = datetime(2026, 11, 21, tzinfo=UTC)
-    sampler = LagSampler(stage.hub.counters)
+    fan_out = FakeFanOut()
+    sampler = LagSampler(stage.hub.counters, fan_out)
+    fan_out.change()
     sampler.note(b"NATS/1.0\r\nNats-Time-Stamp: 2026-11-21T00:00:00Z\r\n\r\n")
+    fan_out.send()
     sampler.flushed(stored.timestamp() + 0.2)
     values = stage.values()
     assert values["event_to_socket_seconds_bucket[0.1]"] == 0

@@ -105,8 +105,10 @@ async def test_whispers_go_to_all_but_their_own_connection() -> None:
         assert tab.told[-1]["member"]["user"] == "ada"
         home = w.two.hub.conversation_channel(CONVERSATION)
         home.live.roster = frozenset({"bob"})
+        deliveries = w.one.hub.counters.deliveries
         assert w.one.channels.whisper(ada.joined, "typing", b"{}")
         await eventually(lambda: tab.types.count("whispered") == 2, what="it was said")
+        assert w.one.hub.counters.deliveries == deliveries + 1, "who whispers is not counted as one who hears it"
         assert bob.types.count("whispered") == 1
 
 

@@ -59,7 +59,7 @@ class Running:
             rings=RingBudget(settings.ring_total_bytes),
         )
         self.hub = Hub(self._schedule_flush, limits)
-        self.lag = LagSampler(self.hub.counters)
+        self.lag = LagSampler(self.hub.counters, self.hub)
         self.server = GatewayServer(
             hub=self.hub,
             keys=KeyRing.parse(settings.jwt_keys.get_secret_value(), settings.jwt_issuer),
@@ -212,6 +212,7 @@ def _server_limits(settings: Settings) -> ServerLimits:
         max_connections=settings.max_connections,
         max_owner_connections=settings.max_owner_connections,
         max_handshakes=settings.max_handshakes,
+        max_handshake_bytes=settings.max_handshake_bytes,
         handshake_timeout_s=settings.handshake_timeout_s,
         ping_interval_s=settings.ping_interval_s,
         pong_timeout_s=settings.pong_timeout_s,

@@ -3,6 +3,7 @@
 Channels of conversations are in conversation_channel.py and presence_channel.py.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -59,7 +60,7 @@ class Group:
         return self._fan
 
 
-class Channel:
+class Channel(ABC):
     """What all channels have in common. Those of the same name and another ``owner`` are others."""
 
     def __init__(self, name: str, owner: str, ring: Ring) -> None:
@@ -87,13 +88,13 @@ class Channel:
         """Whether everything after the reader's position is in memory."""
         return False
 
+    @abstractmethod
     def begin(self, subscription: Subscription, *, first: bool) -> None:
         """Catch up from how things stand. The caller has flushed the channel, so that this is at ``sent_seq``.
 
         Raises:
             TooSlow: there is no such thing.
         """
-        raise NotImplementedError
 
     def tell_live(self, subscription: Subscription) -> bytes | None:
         """The frame that ends a catch-up by events, if there is one."""
@@ -103,10 +104,10 @@ class Channel:
         """What readers are sent of an event, or of merged ones."""
         return dialect.event(self.name, batch)
 
-    def left(self, subscription: Subscription) -> None:
+    def left(self, subscription: Subscription) -> None:  # noqa: B027 - a hook: few kinds have something to do
         """A reader is gone."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - likewise
         """Take nothing in any more; the channel is forgotten."""
 
 

@@ -38,7 +38,7 @@ class ConversationUpkeep:
         ready = channel.ready and channel.live.phase is Phase.LIVE and channel.lets_in(subscription)
         if not ready or channel.is_ahead(subscription) or channel.reaches_back(subscription):
             return False
-        self._let_in(channel, subscription)
+        self._let_in(channel, subscription, "memory")
         return True
 
     def of_another_log(self, channel: ConversationChannel) -> bool:
@@ -59,32 +59,35 @@ class ConversationUpkeep:
             )
         await self._desk.certain.wait()
         seq = channel.live.seq
-        verdict = Verdict.DAMAGED if upkeep.anew else await self._repair(channel)
+        verdict, source = Verdict.DAMAGED if upkeep.anew else await self._repair(channel), "log"
         if verdict is Verdict.DAMAGED:
-            await self._load(channel, upkeep)
+            source = await self._load(channel, upkeep)
         quiet = channel.live.seq == seq and not channel.waiting
         wanted_s = upkeep.patience_s * 2 if quiet else self._desk.times.silence_s
         upkeep.patience_s = min(wanted_s, self._desk.times.max_silence_s)
         await self._deepen(channel)
         for subscription in channel.waiting:
             if subscription in joined_before and verdict is not Verdict.GAP:
-                self._decide(channel, subscription)
+                self._decide(channel, subscription, source)
             else:
                 self.attach_at_once(channel, subscription)
 
-    def _decide(self, channel: ConversationChannel, subscription: Subscription) -> None:
+    def _decide(self, channel: ConversationChannel, subscription: Subscription, source: str) -> None:
         if channel.lets_in(subscription):
-            self._let_in(channel, subscription)
+            self._let_in(channel, subscription, source)
         else:
             self._desk.refuse(subscription, channel.refusal(subscription))
 
-    def _let_in(self, channel: ConversationChannel, subscription: Subscription) -> None:
+    def _let_in(self, channel: ConversationChannel, subscription: Subscription, source: str) -> None:
         if subscription.name == channel.name:
+            if subscription.position is not None:
+                self._desk.hub.counters.resumes[source] += 1
             self._desk.hub.attach(channel, subscription)
         else:
             self._enter(channel, subscription)
 
-    async def _load(self, channel: ConversationChannel, upkeep: Upkeep) -> None:
+    async def _load(self, channel: ConversationChannel, upkeep: Upkeep) -> str:
+        """Read it; readers it already had are told how things stand. Returns where it came from."""
         upkeep.anew = True
         channel.live.suspend()
         loaded = await self._of_this_log(channel)
@@ -98,6 +101,7 @@ class ConversationUpkeep:
         if verdict is Verdict.DAMAGED:
             raise Damaged("a live message of a conversation cannot be read")
         upkeep.anew = False
+        return "log" if loaded.recent else "store"
 
     async def _of_this_log(self, channel: ConversationChannel) -> LoadedConversation | None:
         """The conversation; one that was read while the broker was being replaced is read once more."""

@@ -10,12 +10,15 @@ LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 """Upper bounds of the histogram of the time from event to socket; what is above has a bucket of its own."""
 
 SOURCES = ("memory", "log", "store")
-"""Where a reader's post came from: it was here, the log was read, or the store alone was."""
+"""Where what a reader follows came from: it was here, the log was read, or the store alone was."""
 
 FRAME_REFUSALS = ("too_many_channels", "rate_limited")
 """Limits at which a client's frame is answered by an error, and the connection stays."""
 
-REFUSALS = ("too_many_handshakes", "handshake_unfinished", "path", "host", "origin", "draining", *FRAME_REFUSALS)
+REFUSALS = (
+    *("too_many_handshakes", "handshake_unfinished", "handshake_too_large", "path", "host", "origin", "draining"),
+    *FRAME_REFUSALS,
+)
 """Why there was no connection, or a frame was not obeyed."""
 
 
@@ -26,13 +29,20 @@ class Counters:
     events: int = 0
     """Live messages taken in."""
     deliveries: int = 0
-    """Events handed to readers; one merged frame counts as many as it stands for."""
+    """Events handed to readers who keep up; one merged frame counts as many as it stands for."""
     frames: int = 0
-    """Frames of events handed to readers."""
+    """Frames of events handed to those."""
     frame_bytes: int = 0
     """Bytes of those frames, as they go to sockets."""
+    behind_deliveries: int = 0
+    """Events that readers who are behind, or came back, were given from memory; not what a snapshot stands for."""
+    behind_frames: int = 0
+    behind_bytes: int = 0
+    catch_up_frames: int = 0
+    """Frames of how things stand: snapshots, texts, lists, and the words before and after them."""
+    catch_up_bytes: int = 0
     merged_frames: int = 0
-    """Frames, made once for all who got them, that stand for more than one event."""
+    """Frames that stand for more than one event: once for all who keep up, and for each of the others."""
     joins_loaded: int = 0
     """Readers for whom log or store had to be read."""
     joins_from_memory: int = 0
@@ -42,7 +52,7 @@ class Counters:
     loads_from_store: int = 0
     """Posts that were read from the store alone."""
     resumes: Counter[str] = field(default_factory=Counter)
-    """Readers of posts who came back with a position, by where what they needed came from: see ``SOURCES``."""
+    """Readers of posts, answers and conversations who came back with a position: see ``SOURCES``."""
     recovered: int = 0
     """Readers who came back with a position and got only what was newer."""
     resyncs: int = 0
@@ -61,3 +71,14 @@ class Counters:
     """Sum of the sampled times from an event's storage to its hand-over to the sockets."""
     lags: list[int] = field(default_factory=lambda: [0] * (len(LAG_BUCKETS_S) + 1))
     """How many of those samples fell into each bucket."""
+
+    def count_piece(self, size_bytes: int, events: int) -> None:
+        """A frame is on its way to one reader who does not keep up; without ``events`` it tells how things stand."""
+        if not events:
+            self.catch_up_frames += 1
+            self.catch_up_bytes += size_bytes
+            return
+        self.behind_deliveries += events
+        self.behind_frames += 1
+        self.behind_bytes += size_bytes
+        self.merged_frames += events > 1

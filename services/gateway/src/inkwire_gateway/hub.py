@@ -36,7 +36,10 @@ class Hub:
     limits: HubLimits = field(default_factory=HubLimits)
     counters: Counters = field(default_factory=Counters)
     channels: dict[tuple[str, str], Channel] = field(default_factory=dict)
-    _dirty: dict[Channel, None] = field(default_factory=dict, init=False)
+    changes: int = field(default=0, init=False)
+    """How often a channel got something to send while it had nothing; each such change has its number."""
+    _dirty: dict[Channel, int] = field(default_factory=dict, init=False)
+    """Channels with something to send, oldest change first."""
     _scheduled: bool = field(default=False, init=False)
 
     # -- channels ----------------------------------------------------------------------------------------------
@@ -246,8 +249,15 @@ class Hub:
         """A channel's ring may have more than was sent."""
         if channel.ring.head <= channel.sent_seq or not channel.ready:
             return
-        self._dirty[channel] = None
+        if channel not in self._dirty:
+            self.changes += 1
+            self._dirty[channel] = self.changes
         self._schedule()
+
+    @property
+    def unsent(self) -> int | None:
+        """The number of the oldest change that is not sent; ``None`` if all are."""
+        return next(iter(self._dirty.values()), None)
 
     def flush(self) -> None:
         """Send what has come in to every reader that is up to date; the others find it in the ring.
@@ -299,6 +309,7 @@ class Hub:
         origin = batch.origin
         for index, send in enumerate(sends):
             if origin is not None and readers[index].connection == origin:
+                self._count(-1, size, batch)
                 continue
             try:
                 taken = send(frame)

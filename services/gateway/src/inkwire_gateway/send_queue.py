@@ -7,7 +7,7 @@ shared rings, written bytes by one frame: whose rest waits in the transport, get
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from inkwire_gateway.subscription import FellOff, State, Subscription, TooSlow
+from inkwire_gateway.subscription import FellOff, Piece, State, Subscription, TooSlow
 
 if TYPE_CHECKING:
     from inkwire_gateway.hub import Hub
@@ -163,24 +163,25 @@ class SendQueue:
         while self._behind:
             subscription = self._behind[0]
             try:
-                found = self._frame_of(subscription)
+                found = self._piece_of(subscription)
             except TooSlow:
                 self._give_up("slow")
                 return None
             if found is not None:
                 self._behind.append(self._behind.pop(0))  # several channels take turns
-                return found
+                self.hub.counters.count_piece(len(found.frame), found.events)
+                return found.frame
             self._behind.pop(0)
             if subscription.state is State.CATCHING_UP:
                 self.hub.promote(subscription)
         return None
 
-    def _frame_of(self, subscription: Subscription) -> bytes | None:
+    def _piece_of(self, subscription: Subscription) -> Piece | None:
         try:
-            return subscription.next_frame()
+            return subscription.next_piece()
         except FellOff:
             self.hub.resync(subscription)
-            return subscription.next_frame()
+            return subscription.next_piece()
 
     def broken(self) -> None:
         """A write failed: the connection is going."""

@@ -61,6 +61,8 @@ class Settings(TokenSettings, StoreSettings):
     """Who was not heard of for so long is taken for gone; three beats fit in. The same for all gateways."""
     max_handshakes: int = Field(2_000, ge=1, le=1_000_000)
     """Connections that have not finished their opening handshake; one more is cut off."""
+    max_handshake_bytes: int = Field(16 * 1024, ge=1024, le=1024 * 1024)
+    """Bytes of an opening handshake, request line and all headers; more is refused with HTTP 431."""
     handshake_timeout_s: float = Field(10.0, gt=0, le=300)
     authenticate_timeout_s: float = Field(10.0, gt=0, le=300)
     """How long a connection may stay without a token."""

@@ -15,7 +15,7 @@ There is no queue of events per reader: what is still to be sent is what lies be
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from inkwire_contracts.client_frames import Position, PresentMember
 
@@ -38,6 +38,13 @@ class State(StrEnum):
     CATCHING_UP = "catching_up"
     LIVE = "live"
     CLOSED = "closed"
+
+
+class Piece(NamedTuple):
+    """A frame for one reader alone, and how many events it stands for: none where it tells how things stand."""
+
+    frame: bytes
+    events: int = 0
 
 
 class FellOff(Exception):
@@ -105,7 +112,7 @@ class Subscription:
         self.live_told = live_told
         self._catch_up = frames
 
-    def next_frame(self) -> bytes | None:
+    def next_piece(self) -> Piece | None:
         """What to send next; ``None`` when the reader has all that its channel has sent to anyone.
 
         Raises:
@@ -117,17 +124,18 @@ class Subscription:
         if self._catch_up is not None:
             frame = next(self._catch_up, None)
             if frame is not None:
-                return frame
+                return Piece(frame)
             self._catch_up = None
         if not channel.ring.covers(self.cursor):
             raise FellOff
         while (batch := channel.ring.batch_after(self.cursor, channel.sent_seq)) is not None:
             self.cursor = batch.seq
             if batch.origin is None or batch.origin != self.connection:
-                return channel.frame(self.dialect, batch)
+                return Piece(channel.frame(self.dialect, batch), batch.events)
         if not self.live_told:
             self.live_told = True
-            return channel.tell_live(self)
+            told = channel.tell_live(self)
+            return None if told is None else Piece(told)
         return None
 
     def went_live(self) -> None:

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import socket
 import sys
+from http import HTTPStatus
 from time import monotonic
 from typing import Any, Protocol, cast
 
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import SecurityError, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Event
 
@@ -71,7 +72,10 @@ class GatewayConnection(ServerConnection):
     """Uses the library's handshake, parser, pongs and close; frames of our own go past it (see ``direct_socket``)."""
 
     # Beside the library's own attributes: a few more of those, and the dictionary that holds them grows by a kilobyte.
-    __slots__ = ("_pong", "_said_close", "_turned_away", "direct", "events", "heard_s", "token")
+    __slots__ = ("_handshake_bytes", "_pong", "_said_close", "_turned_away", "direct", "events", "heard_s", "token")
+
+    max_handshake_bytes = 16 * 1024
+    """Of the request line and all headers. The library alone takes 128 lines of 8 KiB."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -83,6 +87,7 @@ class GatewayConnection(ServerConnection):
         """When the client was last heard, monotonic; not the loop's time, as uvloop's stands still within a turn."""
         self._turned_away = False
         self._said_close = False
+        self._handshake_bytes = 0
         self._pong: bytes | None = None
         """One that waits until there is room."""
 
@@ -166,8 +171,29 @@ class GatewayConnection(ServerConnection):
     def data_received(self, data: bytes) -> None:
         """Note the sign of life; after a client's Close frame nothing may be written."""
         self.heard_s = monotonic()
+        if self.request is None and not self._fits(data):
+            return
         super().data_received(data)
         self._check_open()
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether its handshake was refused for its size, in all or of a line, or for the number of its headers."""
+        return isinstance(self.protocol.handshake_exc, SecurityError)
+
+    def _fits(self, data: bytes) -> bool:
+        """Count what comes before the request is complete; what is too much is answered with 431 and not looked at."""
+        if self.protocol.handshake_exc is not None:
+            return True  # the library lets go of it
+        self._handshake_bytes += len(data)
+        if self._handshake_bytes <= self.max_handshake_bytes:
+            return True
+        text = f"Open the WebSocket with at most {self.max_handshake_bytes} bytes of headers; cookies count.\n"
+        response = self.protocol.reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
+        self.protocol.handshake_exc = SecurityError("the handshake is too large")
+        self.protocol.send_response(response)
+        self.send_data()
+        return False
 
     def process_event(self, event: Event) -> None:
         """Count what never becomes a message, or only with what follows; the library bounds the bytes of those."""

@@ -71,12 +71,12 @@ class GatewayMetrics:
 
     def _fan_out(self) -> Iterator[Family]:
         counters, waiting = self._hub.counters, self._server.waiting
+        yield from self._events()
         totals = (
             ("events", "Live messages taken in.", counters.events),
-            ("deliveries", "Events handed to readers; a merged frame counts for each.", counters.deliveries),
-            ("frames", "Frames of live events handed to readers.", counters.frames),
-            ("frame_bytes", "Bytes of those frames.", counters.frame_bytes),
-            ("merged_frames", "Frames made of several events, once for all their readers.", counters.merged_frames),
+            ("merged_frames", "Frames made of several events.", counters.merged_frames),
+            ("catch_up_frames", "Frames of how things stand: snapshots, texts, lists.", counters.catch_up_frames),
+            ("catch_up_bytes", "Bytes of those frames.", counters.catch_up_bytes),
             ("fell_behind", "Times that a reader's socket was full.", counters.fell_behind),
             ("resyncs", "Snapshots for readers who had one before.", counters.resyncs),
         )
@@ -90,6 +90,18 @@ class GatewayMetrics:
         )
         yield gauge(f"{PREFIX}_queue_limit_bytes", "How much may wait.", self._server.limits.max_waiting_bytes)
 
+    def _events(self) -> Iterator[Family]:
+        """What readers were given of events, by whether they keep up."""
+        c = self._hub.counters
+        rows = (
+            ("deliveries", "Events readers got; a merged frame counts for each.", c.deliveries, c.behind_deliveries),
+            ("frames", "Frames of events handed to readers.", c.frames, c.behind_frames),
+            ("frame_bytes", "Bytes of those frames.", c.frame_bytes, c.behind_bytes),
+        )
+        for name, meaning, current, behind in rows:
+            values = {"current": current, "behind": behind}
+            yield counter(f"{PREFIX}_{name}_total", meaning, values, "reader")
+
     def _joins(self) -> Iterator[Family]:
         counters = self._hub.counters
         joins = {"memory": counters.joins_from_memory, "loaded": counters.joins_loaded}
@@ -97,7 +109,7 @@ class GatewayMetrics:
         loads = {"log": counters.loads_from_log, "store": counters.loads_from_store}
         yield counter(f"{PREFIX}_loads_total", "Posts read, by where from.", loads, "source")
         resumes = _within(SOURCES, counters.resumes)
-        meaning = "Readers of posts who came back with a position, by where the post was read."
+        meaning = "Readers who came back with a position, by where what they follow was read."
         yield counter(f"{PREFIX}_resumes_total", meaning, resumes, "source")
         totals = (
             ("recovered", "Readers who came back and got only what was newer.", counters.recovered),

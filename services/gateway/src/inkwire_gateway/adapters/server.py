@@ -48,6 +48,7 @@ class ServerLimits:
     max_connections: int = 10_000
     max_owner_connections: int = 200
     max_handshakes: int = 2_000
+    max_handshake_bytes: int = 16 * 1024
     handshake_timeout_s: float = 10.0
     ping_interval_s: float = 20.0
     pong_timeout_s: float = 20.0
@@ -142,6 +143,8 @@ class GatewayServer(Gateway):
         gateway = self
 
         class Connection(GatewayConnection):
+            max_handshake_bytes = gateway.limits.max_handshake_bytes
+
             def enter(self) -> bool:
                 if gateway.handshakes.enter(self):
                     return True
@@ -150,7 +153,8 @@ class GatewayServer(Gateway):
 
             def gone(self) -> None:
                 if gateway.handshakes.leave(self) and self.request is None:
-                    gateway.hub.counters.refusals["handshake_unfinished"] += 1
+                    reason = "handshake_too_large" if self.is_too_large else "handshake_unfinished"
+                    gateway.hub.counters.refusals[reason] += 1
 
         return Connection
 

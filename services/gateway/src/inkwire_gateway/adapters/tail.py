@@ -81,9 +81,9 @@ class NatsTail:
 
     async def watch_conversation(self, conversation: str, on_message: OnConversation) -> DirectWatch:
         def take(_subject: bytes, payload: bytes, headers: bytes) -> None:
+            on_message(payload, number_in(headers, SEQUENCE), number_in(headers, LAST_SEQUENCE))
             if self._lag.armed:
                 self._lag.note(headers)
-            on_message(payload, number_in(headers, SEQUENCE), number_in(headers, LAST_SEQUENCE))
 
         return await self._take([subjects.conversation(conversation)], take)
 
@@ -111,9 +111,9 @@ class NatsTail:
         lag = self._lag
 
         def take(subject: bytes, payload: bytes, headers: bytes) -> None:
+            on_message(subject[subject.rfind(b".") + 1 :].decode(), payload, number_in(headers, SEQUENCE))
             if lag.armed:
                 lag.note(headers)
-            on_message(subject[subject.rfind(b".") + 1 :].decode(), payload, number_in(headers, SEQUENCE))
 
         return await self._take(filters, take)
 
