@@ -14,6 +14,7 @@ import pytest
 
 from inkwire_chassis.machine import SHARES_PORTS
 from inkwire_contracts.fold import document
+from inkwire_contracts.topology import EVENTS
 from tests.integration.gateway_support import (
     SECRET,
     Author,
@@ -137,6 +138,29 @@ async def test_a_killed_worker_comes_back_and_its_readers_lose_nothing(
             assert document(end) == author.text and client.exact
         numbers = {int(n) for n in re.findall(r'"worker": (\d+)', process.log)}
         assert numbers == {1, 2}, "each line of a worker tells its number"
+
+
+async def test_a_worker_that_cannot_start_again_takes_nobody_along(nats_url: str, tmp_path: Path, keep: Keep) -> None:
+    """Without streams it cannot serve; the other one keeps its readers, and it is tried until it can."""
+    async with AsyncExitStack() as stack:
+        async with event_log(nats_url) as log:
+            changes = {"INKWIRE_GATEWAY_PROVISION_TIMEOUT_S": "0.1"}
+            process, port = await stack.enter_async_context(group(keep, tmp_path, nats_url, **changes))
+            readers, workers = await one_reader_each(stack, port), pids(process)
+            await log.jetstream.api(f"STREAM.DELETE.{EVENTS}")
+            os.kill(workers[1], signal.SIGKILL)
+            await eventually(lambda: "worker cannot start" in process.log, what="a try", timeout_s=30)
+        async with event_log(nats_url) as log:  # makes the streams anew
+            await eventually(lambda: readies(process) == 3, what="worker 1 is back", timeout_s=30)
+            assert pids(process)[2] == workers[2] and process_exists(workers[2]), "the other one was left alone"
+            author = Author(log)
+            await author.begin("a")
+            await write(author, "a")
+            await author.publish()
+            client = readers[workers[2]]
+            await client.follow(author.channel)
+            end = await client.read_to_end(author.channel)
+            assert document(end) == author.text and client.exact
 
 
 async def test_a_signal_drains_all_workers(nats_url: str, tmp_path: Path, keep: Keep) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from inkwire_gateway.workers import (
+    BACKOFF_FAILED_MAX_S,
     BACKOFF_FIRST_S,
     BACKOFF_FORGIVEN_S,
     BACKOFF_MAX_S,
@@ -96,28 +97,66 @@ def test_being_killed_at_the_start_is_no_reason_to_give_up() -> None:
         made.born(1, 1.0)
 
 
-def test_wrong_settings_end_the_group_at_any_time() -> None:
-    """A wrong setting does not mend itself."""
-    step = serving().ended(1, WRONG_SETTINGS, 100.0)
+@pytest.mark.parametrize("code", [1, UNAVAILABLE, WRONG_SETTINGS])
+def test_readers_of_one_do_not_pay_for_another_that_cannot_start(code: int) -> None:
+    """While one serves, the other is tried for ever, ever less often up to a bound, and each try is told as one."""
+    made = serving()
+    assert made.ended(1, KILLED, 0.0) == Start(1, BACKOFF_FIRST_S, failed=False)
+    pauses = []
+    for n in range(3 * MAX_FAILED_STARTS):
+        made.born(1, float(n))
+        step = made.ended(1, code, float(n))
+        assert isinstance(step, Start) and step.failed
+        pauses.append(step.after_s)
+    assert pauses[:4] == [0.4, 0.8, 1.6, 3.2]
+    assert pauses[-1] == pauses[-2] == BACKOFF_FAILED_MAX_S
+    assert made.state(2) is State.READY
+
+
+def test_after_a_row_of_failed_starts_a_dead_worker_is_in_a_hurry_again() -> None:
+    """The long pause is for those who cannot start."""
+    made = serving()
+    for n in range(3 * MAX_FAILED_STARTS):
+        made.ended(1, UNAVAILABLE, float(n))
+        made.born(1, float(n))
+    made.ready(1)
+    step = made.ended(1, KILLED, 20.0)
+    assert isinstance(step, Start) and step.after_s == BACKOFF_MAX_S
+
+
+def test_wrong_settings_end_a_group_that_serves_nobody() -> None:
+    """What does not mend itself is the end where no reader is left to suffer by it."""
+    made = serving()
+    assert isinstance(made.ended(1, KILLED, 100.0), Start)
+    step = made.ended(2, WRONG_SETTINGS, 100.0)
     assert isinstance(step, GiveUp) and step.code == WRONG_SETTINGS
 
 
-def test_a_worker_that_cannot_start_any_more_ends_the_group() -> None:
-    """So many failed starts in a row are the last; one that was ready in between begins a new row."""
+def test_a_worker_that_cannot_start_any_more_ends_a_group_that_serves_nobody() -> None:
+    """So many failed starts in a row are the last; what failed while another one served is not in the row."""
     made = serving()
-    made.ended(1, 1, 0.0)
+    for _ in range(MAX_FAILED_STARTS):
+        made.ended(1, UNAVAILABLE, 0.0)
+        made.born(1, 0.0)
+    made.ended(2, KILLED, 1.0)
     for _ in range(MAX_FAILED_STARTS - 1):
-        made.born(1, 1.0)
         assert isinstance(made.ended(1, UNAVAILABLE, 1.0), Start)
-    made.born(1, 2.0)
-    made.ready(1)
-    assert isinstance(made.ended(1, UNAVAILABLE, 2.0), Start)
-    for _ in range(MAX_FAILED_STARTS - 1):
-        made.born(1, 3.0)
-        assert isinstance(made.ended(1, UNAVAILABLE, 3.0), Start)
-    made.born(1, 4.0)
-    step = made.ended(1, UNAVAILABLE, 4.0)
+        made.born(1, 1.0)
+    step = made.ended(1, UNAVAILABLE, 2.0)
     assert isinstance(step, GiveUp) and step.code == UNAVAILABLE
+
+
+def test_one_that_was_ready_in_between_begins_a_new_row() -> None:
+    """Its failed starts before do not count any more."""
+    made = serving()
+    made.ended(2, KILLED, 0.0)
+    for round_s in (1.0, 2.0):
+        for _ in range(MAX_FAILED_STARTS - 1):
+            made.born(1, round_s)
+            assert isinstance(made.ended(1, UNAVAILABLE, round_s), Start)
+        made.born(1, round_s)
+        made.ready(1)
+        assert isinstance(made.ended(1, UNAVAILABLE, round_s), Start)
 
 
 def test_nobody_is_started_once_the_group_stops() -> None:

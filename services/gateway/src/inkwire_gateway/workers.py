@@ -9,8 +9,11 @@ BACKOFF_MAX_S = 5.0
 BACKOFF_FORGIVEN_S = 30.0
 """A worker that lived this long is started with the first back-off again."""
 
+BACKOFF_FAILED_MAX_S = 30.0
+"""One that cannot start is in no hurry while others serve: each try costs them some processor time."""
+
 MAX_FAILED_STARTS = 5
-"""A worker that ends by itself so often in a row before it is ready will not do better the next time."""
+"""A worker that ends by itself so often in a row before it is ready, while nobody serves, will not do better."""
 
 
 class State(Enum):
@@ -27,6 +30,8 @@ class Start:
 
     worker: int
     after_s: float = 0.0
+    failed: bool = False
+    """Whether it ended with an error before it was ready, so that this is one try more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class Group:
     """Workers are numbered from 1. A negative exit code is the signal that killed a worker; being killed is no fault.
 
     Until all were ready once, an end with an error is the group's end, as it would be a single gateway's. From then on
-    a dead worker is started again, for as long as that can help.
+    a dead worker is started again. If it cannot, for as long as another one serves it is tried again and again: what
+    is in its way (streams that are lost, say) may be mended, and readers of the others are not to pay for it.
     """
 
     def __init__(self, count: int, *, hopeless_codes: Container[int]) -> None:
@@ -93,19 +99,27 @@ class Group:
         was_ready, one.state = one.state is State.READY, State.WAITING
         if self._stopping:
             return None
+        failed = code > 0 and not was_ready
+        if self._was_complete and self._serving:
+            one.failed_starts = 0
+            return Start(worker, self._pause_s(one, now_s, BACKOFF_FAILED_MAX_S if failed else BACKOFF_MAX_S), failed)
         if code in self._hopeless_codes:
-            return GiveUp(code, f"worker {worker} cannot work with its settings")
+            return GiveUp(code, f"worker {worker} cannot work with its settings, or with the broker as it is")
         if code > 0 and not self._was_complete:
             return GiveUp(code, f"worker {worker} cannot start")
-        if not was_ready and code > 0:
-            one.failed_starts += 1
+        one.failed_starts += failed
         if one.failed_starts >= MAX_FAILED_STARTS:
             return GiveUp(code, f"worker {worker} ended {one.failed_starts} times before it was ready")
-        return Start(worker, self._pause_s(one, now_s))
+        return Start(worker, self._pause_s(one, now_s, BACKOFF_MAX_S), failed)
+
+    @property
+    def _serving(self) -> bool:
+        return any(one.state is State.READY for one in self._workers.values())
 
     @staticmethod
-    def _pause_s(one: _Worker, now_s: float) -> float:
+    def _pause_s(one: _Worker, now_s: float, most_s: float) -> float:
         if now_s - one.born_s > BACKOFF_FORGIVEN_S:
             one.backoff_s = BACKOFF_FIRST_S
-        pause_s, one.backoff_s = one.backoff_s, min(one.backoff_s * 2, BACKOFF_MAX_S)
+        pause_s = min(one.backoff_s, most_s)
+        one.backoff_s = min(pause_s * 2, BACKOFF_FAILED_MAX_S)
         return pause_s

@@ -106,7 +106,8 @@ class Workers:
         warden.gone(child.pid)
         step = self._group.ended(worker, code, now_s())
         if isinstance(step, Start):
-            get_logger().warning("worker ended", number=worker, exit_code=code, again_in_s=step.after_s)
+            log, event = get_logger(), "worker cannot start" if step.failed else "worker ended"
+            (log.error if step.failed else log.warning)(event, number=worker, exit_code=code, again_in_s=step.after_s)
         return step
 
     async def _listen(self, worker: int, child: asyncio.subprocess.Process) -> None:
