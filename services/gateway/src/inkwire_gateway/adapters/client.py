@@ -50,14 +50,12 @@ class Gateway(ABC):
         keys: KeyRing,
         clock: Clock,
         session_limits: SessionLimits,
-        close_timeout_s: float,
         waiting: WaitingReaders,
     ) -> None:
         self.hub = hub
         self.keys = keys
         self.clock = clock
         self.session_limits = session_limits
-        self.close_timeout_s = close_timeout_s
         self.waiting = waiting
         self.closing = 0
         """Connections that are on their way out."""
@@ -195,7 +193,7 @@ class Client:
         self.closed_here = True
         self._gateway.hub.counters.closes[row.code] += 1
         get_logger().debug("closing connection", connection=self.session.connection, code=row.code)
-        self._connection.start_close(row, within_s=self._gateway.close_timeout_s)
+        self._connection.start_close(row)
 
     def check_life(self, now_s: float, unix_s: float, limits: "ServerLimits") -> None:
         """Ping the silent, close the dead, those who take nothing, and those whose time is up."""

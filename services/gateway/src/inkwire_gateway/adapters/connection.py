@@ -72,7 +72,17 @@ class GatewayConnection(ServerConnection):
     """Uses the library's handshake, parser, pongs and close; frames of our own go past it (see ``direct_socket``)."""
 
     # Beside the library's own attributes: a few more of those, and the dictionary that holds them grows by a kilobyte.
-    __slots__ = ("_handshake_bytes", "_pong", "_said_close", "_turned_away", "direct", "events", "heard_s", "token")
+    __slots__ = (
+        "_deadline",
+        "_handshake_bytes",
+        "_pong",
+        "_said_close",
+        "_turned_away",
+        "direct",
+        "events",
+        "heard_s",
+        "token",
+    )
 
     max_handshake_bytes = 16 * 1024
     """Of the request line and all headers. The library alone takes 128 lines of 8 KiB."""
@@ -90,6 +100,8 @@ class GatewayConnection(ServerConnection):
         self._handshake_bytes = 0
         self._pong: bytes | None = None
         """One that waits until there is room."""
+        self._deadline: asyncio.TimerHandle | None = None
+        """Of the closing handshake, once it has begun."""
 
     def forget_handshake(self) -> None:
         """Let go of headers that nobody asks for any more; the library goes by the request's presence."""
@@ -137,8 +149,8 @@ class GatewayConnection(ServerConnection):
         """Whether frames may be written."""
         return self.protocol.state is OPEN
 
-    def start_close(self, row: CloseCode, *, within_s: float) -> None:
-        """Send a Close frame behind what is written, and cut the connection if it is not gone in time.
+    def start_close(self, row: CloseCode) -> None:
+        """Send a Close frame behind what is written, and cut the connection if it is not gone in ``close_timeout``.
 
         Not the library's close(): that waits until a slow reader has taken everything, for ever if need be.
         """
@@ -146,11 +158,10 @@ class GatewayConnection(ServerConnection):
             self.protocol.send_close(row.code, row.reason)
             self.send_data()
         except (WebSocketException, OSError, RuntimeError):
-            self.transport.abort()
-            return
-        self.loop.call_later(within_s, self._cut)
+            self.abort()
 
-    def _cut(self) -> None:
+    def abort(self) -> None:
+        """Cut the connection, whatever waits."""
         self.transport.abort()
 
     # -- the transport's calls ---------------------------------------------------------------------------------
@@ -214,6 +225,9 @@ class GatewayConnection(ServerConnection):
             self._untie()
             return
         self.gone()
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         if self.events is not None:
             self.events.going()
             self.events = None  # they refer to each other: gone now, not at some collection
@@ -245,8 +259,15 @@ class GatewayConnection(ServerConnection):
             self._tell(self.events.has_room)
 
     def _check_open(self) -> None:
-        if self.events is not None and not self.is_open:
-            self.events.going()
+        """Whoever closes, the reader leaves the fan-out, and the client has ``close_timeout`` to end the connection.
+
+        The library waits for that without end: its own deadline is for calls that nobody makes here.
+        """
+        if self.events is None or self.is_open:
+            return
+        self.events.going()
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.close_timeout or 0.0, self.abort)
 
     def _tell(self, what: Any) -> None:
         # The event loop swallows exceptions of these callbacks; a reader must not be left behind in silence.

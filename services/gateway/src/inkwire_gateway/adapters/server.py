@@ -74,7 +74,7 @@ class GatewayServer(Gateway):
         compression: bool = False,
     ) -> None:
         waiting = WaitingReaders(limits.slow_timeout_s, limits.max_waiting_bytes)
-        super().__init__(hub, keys, clock, session_limits, limits.close_timeout_s, waiting)
+        super().__init__(hub, keys, clock, session_limits, waiting)
         self._health = health
         self.limits = limits
         self._allowed_origins = allowed_origins
