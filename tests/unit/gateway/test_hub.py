@@ -6,6 +6,7 @@ from inkwire_contracts.client_frames import Position
 from inkwire_gateway.channel import HubLimits, PostChannel
 from inkwire_gateway.hub import Hub
 from inkwire_gateway.live_post import Verdict
+from inkwire_gateway.ring import RingBudget
 from inkwire_gateway.subscription import State
 from tests.unit.gateway.builders import EPOCH, OWNER, POST, Script
 from tests.unit.gateway.fakes import FakeTransport
@@ -203,7 +204,7 @@ def test_broken_transport_takes_nobody_along(stage: Stage) -> None:
     clients[0].fails = True
     stage.write("x")
     stage.hub.flush()
-    assert clients[0].ends == ["lost_position"]
+    assert clients[0].ends == ["lost"]
     assert clients[1].seqs == clients[2].seqs == [5]
 
 
@@ -303,3 +304,46 @@ def test_slow_reader_of_a_user_channel_is_closed() -> None:
         hub.flush()
     client.queue.resume()
     assert client.ends == ["slow"]
+
+
+def with_a_full_budget() -> Hub:
+    """A hub whose budget an open post that stands still has used up."""
+    hub = Hub(lambda: None, HubLimits(2_000, 1_000_000, 100, rings=RingBudget(10_000)))
+    quiet = Script("i" * 26).begin()
+    for _ in range(60):
+        quiet.chunk("x" * 200)
+    hub.start(hub.post_channel(OWNER, "i" * 26), quiet.loaded())
+    return hub
+
+
+def test_a_full_budget_costs_readers_nothing_who_are_up_to_date() -> None:
+    """They get what came in one tick, merged; no snapshot, because rings that stand still let go first."""
+    hub, script = with_a_full_budget(), Script().begin()
+    channel = hub.post_channel(OWNER, POST)
+    hub.start(channel, script.loaded())
+    client = FakeTransport(hub)
+    subscription = client.subscription(channel.name)
+    hub.join(channel, subscription)
+    hub.attach(channel, subscription)
+    for _ in range(20):
+        for _ in range(3):
+            event = script.chunk("word ")
+            hub.offer(channel, event.raw, event.stream_seq)
+        hub.flush()
+    assert hub.counters.resyncs == 0 and subscription.state is State.LIVE
+    assert hub.limits.rings.used_bytes <= 10_000
+
+
+def test_a_full_budget_closes_no_reader_of_an_owner() -> None:
+    """Several events of one tick are sent, though there is no snapshot to fall back to."""
+    hub = with_a_full_budget()
+    channel = hub.user_channel(OWNER)
+    channel.ready = True
+    client = FakeTransport(hub)
+    subscription = client.subscription(channel.name)
+    hub.join(channel, subscription)
+    hub.attach_user(channel, subscription, [], 0)
+    for number in range(3):
+        hub.offer_user(channel, "post.published", b'{"seq":%d,"pad":"%s"}' % (number, b"x" * 5_000))
+    hub.flush()
+    assert client.ends == [] and subscription.state is State.LIVE

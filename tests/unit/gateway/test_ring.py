@@ -2,7 +2,7 @@
 
 import json
 
-from inkwire_gateway.ring import MAX_MERGED_BYTES, Entry, Ring, RingBudget
+from inkwire_gateway.ring import MAX_MERGED_BYTES, RELIEF_RINGS, Entry, Ring, RingBudget
 from tests.unit.gateway.builders import Script
 
 
@@ -35,22 +35,48 @@ def test_bytes_are_bounded_but_the_newest_stays() -> None:
 
 
 def test_rings_share_a_budget() -> None:
-    """Beyond it whoever grows keeps its newest event only; what is let go of, or cleared, counts no more."""
-    budget = RingBudget(100)
+    """A ring that stands still keeps its newest event, one that grows its newer half; what is cleared is free again."""
+    budget = RingBudget(130)
     idle, busy = Ring(100, 1_000, budget), Ring(100, 1_000, budget)
     for seq in range(1, 5):
         idle.append(Entry(seq, "x", b"a" * 20))
-    for seq in range(1, 8):
+    for seq in range(1, 4):
         busy.append(Entry(seq, "x", b"b" * 15))
-        assert budget.used_bytes == idle.size_bytes + busy.size_bytes <= 100
-    assert (len(idle), len(busy), busy.floor, busy.head) == (4, 1, 6, 7)
-    assert busy.batch_after(6, 7) is not None and not busy.covers(5)
-    busy.prepend([Entry(6, "x", b"c" * 15), Entry(5, "x", b"d" * 15)][::-1], 4)
-    assert len(busy) == 2, "one may come too many, then no more"
+    budget.relieve()
+    assert (len(idle), len(busy)) == (4, 3), "there is room"
+    idle.grew = False
+    busy.append(Entry(4, "x", b"b" * 15))
+    assert budget.is_exceeded and len(busy) == 4, "who adds loses nothing that is not sent yet"
+    budget.relieve()
+    assert (len(idle), len(busy), idle.floor, idle.head) == (1, 4, 3, 4)
+    for seq in range(5, 9):
+        busy.append(Entry(seq, "x", b"b" * 15))
+    budget.relieve()
+    assert (len(idle), len(busy), busy.floor, budget.used_bytes) == (1, 4, 4, 80)
     idle.clear(9)
-    assert budget.used_bytes == busy.size_bytes
-    busy.append(Entry(8, "x", b"b" * 15))
-    assert busy.floor == 5 and len(busy) == 3
+    assert budget.used_bytes == busy.size_bytes == 60
+
+
+def test_a_full_budget_takes_no_older_events() -> None:
+    """What is read from the log for late comers fits, or stays there; one event may come too many."""
+    budget = RingBudget(40)
+    ring = Ring(100, 1_000, budget)
+    ring.append(Entry(7, "x", b"b" * 15))
+    ring.prepend([Entry(seq, "x", b"c" * 15) for seq in (3, 4, 5, 6)], 2)
+    assert (len(ring), ring.floor, budget.used_bytes) == (3, 4, 45)
+
+
+def test_relief_is_bounded() -> None:
+    """So many rings are looked at in one go; the next ones have their turn in the next."""
+    budget = RingBudget(0)
+    rings = [Ring(10, 1_000, budget) for _ in range(RELIEF_RINGS + 1)]
+    for ring in rings:
+        for seq in (1, 2):
+            ring.append(Entry(seq, "x", b"y"))
+    budget.relieve()
+    assert [len(ring) for ring in rings] == [1] * RELIEF_RINGS + [2]
+    budget.relieve()
+    assert len(rings[-1]) == 1
 
 
 def test_chunks_merge_up_to_another_event() -> None:

@@ -215,6 +215,7 @@ class Hub:
         """A channel's ring was begun anew: readers it already had are told how things stand."""
         again, channel.ready = channel.ready, True
         channel.sent_seq = channel.ring.head
+        self.limits.rings.relieve()
         if again:
             self._restart_readers(channel)
 
@@ -272,7 +273,8 @@ class Hub:
             self._flush_channel(channel)
             if self._dirty and self.counters.frames >= until:
                 self._schedule()
-                return
+                break
+        self.limits.rings.relieve()  # now, as what was sent to everybody is missed least
 
     def _schedule(self) -> None:
         if not self._scheduled:

@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,6 +11,9 @@ from inkwire_gateway.coalesce import merge_chunks
 
 MAX_MERGED_BYTES = MAX_TEXT_FRAME_BYTES - 4096
 """Log bytes that one merged frame may stand for; merging only makes them shorter, the rest is room for the frame."""
+
+RELIEF_RINGS = 64
+"""Rings that are made smaller in one go."""
 
 
 class Entry(NamedTuple):
@@ -35,20 +37,44 @@ class Batch(NamedTuple):
     events: int = 1
 
 
-@dataclass(slots=True)
 class RingBudget:
-    """What all rings of a process hold together. Beyond it, a ring that grows lets go of its oldest down to one event.
+    """What all rings of a process hold together. Beyond it rings that stand still let go first, see :meth:`relieve`.
 
-    Nobody loses anything by it: readers for whom the ring is too short get a snapshot.
+    Nobody loses anything by it: readers for whom a ring is too short get a snapshot.
     """
 
-    max_bytes: int
-    used_bytes: int = 0
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.used_bytes = 0
+        self._rings: dict[Ring, None] = {}
+        """Those that hold something, the next one to be looked at first."""
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether who adds has to let go."""
+        """Whether :meth:`relieve` is due."""
         return self.used_bytes > self.max_bytes
+
+    def hold(self, ring: "Ring", size_bytes: int) -> None:
+        """A ring is not empty any more."""
+        self._rings[ring] = None
+        self.used_bytes += size_bytes
+
+    def forget(self, ring: "Ring") -> None:
+        """A ring was emptied."""
+        self._rings.pop(ring, None)
+        self.used_bytes -= ring.size_bytes
+
+    def relieve(self) -> None:
+        """Look at :data:`RELIEF_RINGS` at most, in turn: who got nothing since the last look keeps its newest event, the
+        others the newer half of theirs, in which is what their readers are about to be sent. The rest next time.
+        """
+        for _ in range(min(RELIEF_RINGS, len(self._rings))):
+            if not self.is_exceeded:
+                return
+            ring = next(iter(self._rings))
+            self._rings[ring] = self._rings.pop(ring)
+            ring.shrink((len(ring) + 1) // 2 if ring.grew else 1)
+            ring.grew = False
 
 
 class Ring:
@@ -66,6 +92,8 @@ class Ring:
         self._budget = budget or RingBudget(max_bytes)
         self._entries: deque[Entry] = deque()
         self._bytes = 0
+        self.grew = False
+        """Whether something came since :meth:`RingBudget.relieve` looked at it."""
         self.floor = 0
         """Every event after this ``seq`` is here."""
         self.head = 0
@@ -81,28 +109,37 @@ class Ring:
 
     def clear(self, seq: int) -> None:
         """Forget everything; the next event follows ``seq``."""
+        self._budget.forget(self)
         self._entries.clear()
-        self._hold(-self._bytes)
+        self._bytes = 0
         self.floor = self.head = seq
 
     def append(self, entry: Entry) -> None:
-        """Add the next event."""
-        self._entries.append(entry)
+        """Add the next event; :meth:`RingBudget.relieve` is the caller's."""
         self._hold(len(entry.raw))
+        self._entries.append(entry)
+        self.grew = True
         self.head = entry.seq
-        while len(self._entries) > 1 and self._is_full:
-            gone = self._entries.popleft()
-            self._hold(-len(gone.raw))
-            self.floor = gone.seq
+        while len(self._entries) > 1 and (len(self._entries) > self._max_events or self._bytes > self._max_bytes):
+            self._let_go()
 
-    @property
-    def _is_full(self) -> bool:
-        too_many = len(self._entries) > self._max_events or self._bytes > self._max_bytes
-        return too_many or self._budget.is_exceeded
+    def shrink(self, events: int) -> None:
+        """Keep so many of the newest events."""
+        while len(self._entries) > events:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        gone = self._entries.popleft()
+        self._bytes -= len(gone.raw)
+        self._budget.used_bytes -= len(gone.raw)
+        self.floor = gone.seq
 
     def _hold(self, size_bytes: int) -> None:
         self._bytes += size_bytes
-        self._budget.used_bytes += size_bytes
+        if self._entries:
+            self._budget.used_bytes += size_bytes
+        else:
+            self._budget.hold(self, size_bytes)
 
     def prepend(self, entries: Sequence[Entry], floor: int) -> None:
         """Add events before those that are here, as many of the newest as fit: all after ``floor`` are among them."""
@@ -111,8 +148,8 @@ class Ring:
             if full or self._budget.is_exceeded:
                 self.floor = entry.seq
                 return
-            self._entries.appendleft(entry)
             self._hold(len(entry.raw))
+            self._entries.appendleft(entry)
         self.floor = min(self.floor, floor)
 
     def covers(self, cursor: int) -> bool:
