@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from inkwire_contracts.fold import document
+from inkwire_gateway.framing import text_frame
 from tests.integration.gateway_support import Author, event_log, reader, running_gateway, settings, token, world
 from tests.support.loops import on_loops
 from tests.support.raw_websocket import RawWebSocket, connected_socket, opened
@@ -81,3 +83,29 @@ async def test_an_open_end_does_not_hold_a_stop_up(nats_url: str, tmp_path: Path
             await eventually(lambda: gateway.server.closing == 1, what="it is closing")
         assert not gateway.server.clients
         sock.close()
+
+
+@on_loops("asyncio", "uvloop")
+async def test_who_vanishes_is_no_fault_of_ours(nats_url: str, tmp_path: Path) -> None:
+    """Clients that are reset, and written to before the loop has seen it, are gone; that is no close of ours."""
+    async with world(nats_url, tmp_path) as w, reader(w.port, token()) as stays:
+        author = Author(w.log)
+        await author.begin("s")
+        await author.open_section("s")
+        await stays.follow(author.channel)
+        others = [await opened(await connected_socket(w.port), w.port, token()) for _ in range(10)]
+        for raw in others:
+            await raw.send(json.dumps({"type": "subscribe", "channel": author.channel}))
+            while json.loads(await raw.recv())["type"] != "live":
+                pass
+        for raw in others:
+            raw.cut()
+        for client in list(w.gateway.server.clients.values()):
+            client.queue.reply(text_frame(b'{"type":"pong","id":1}'))
+        assert w.gateway.server.closing == len(others)
+        await author.chunk("for one")
+        await author.complete()
+        await author.publish()
+        assert document(await stays.read_to_end(author.channel)) == author.text and stays.exact
+        await eventually(lambda: len(w.gateway.server.clients) == 1, what="the others are gone")
+        assert w.gateway.hub.counters.closes == {}

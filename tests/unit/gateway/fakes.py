@@ -54,6 +54,9 @@ class FakeTransport:
     def end(self, code: str) -> None:
         self.ends.append(code)
 
+    def lost(self) -> None:
+        self.ends.append("lost")
+
     def send(self, frame: bytes) -> int:
         """As the kernel: takes what fits."""
         assert not self.queue.paused, "nothing may be sent past what waits"

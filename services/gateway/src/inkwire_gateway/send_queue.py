@@ -42,10 +42,11 @@ class Outlet(Protocol):
         ...
 
     def end(self, code: str) -> None:
-        """Close the connection, with the name of a close code.
+        """Close the connection, with the name of a close code: the client is beyond every bound (``slow``)."""
+        ...
 
-        The client is beyond every bound (``slow``), or its transport failed (``lost_position``).
-        """
+    def lost(self) -> None:
+        """Its transport failed, as when the client has vanished: there is nobody to be told anything."""
         ...
 
 
@@ -64,12 +65,15 @@ class _Nowhere:
     def end(self, _code: str) -> None:
         """It has ended."""
 
+    def lost(self) -> None:
+        """It is."""
+
 
 NOWHERE = _Nowhere()
 
 
 class SendQueue:
-    """Pure but for its outlet, whose ``end`` is called once at most."""
+    """Pure but for its outlet, of whose ``end`` and ``lost`` one is called, once at most."""
 
     __slots__ = ("_behind", "_outlet", "_replies", "_reply_bytes", "closed", "hub", "paused", "send", "subscriptions")
 
@@ -98,7 +102,7 @@ class SendQueue:
             self._write(frame)
             return
         if self._reply_bytes + len(frame) > MAX_REPLY_BYTES:
-            self._give_up("slow")
+            self._give_up()
             return
         self._replies.append(frame)
         self._reply_bytes += len(frame)
@@ -165,7 +169,7 @@ class SendQueue:
             try:
                 found = self._piece_of(subscription)
             except TooSlow:
-                self._give_up("slow")
+                self._give_up()
                 return None
             if found is not None:
                 self._behind.append(self._behind.pop(0))  # several channels take turns
@@ -184,8 +188,10 @@ class SendQueue:
             return subscription.next_piece()
 
     def broken(self) -> None:
-        """A write failed: the connection is going."""
-        self._give_up("lost_position")
+        """A write failed: the connection is lost."""
+        if not self.closed:
+            self.close()
+            self._outlet.lost()
 
     def send_rest(self, frame: bytes, taken: int) -> None:
         """Hand over what was not taken of a frame."""
@@ -205,7 +211,7 @@ class SendQueue:
         if taken < len(frame):
             self.send_rest(frame, taken)
 
-    def _give_up(self, close_code: str) -> None:
+    def _give_up(self) -> None:
         if not self.closed:
             self.close()
-            self._outlet.end(close_code)
+            self._outlet.end("slow")

@@ -242,6 +242,11 @@ class Client:
         """See :class:`inkwire_gateway.send_queue.Outlet`."""
         self.close(code)
 
+    def lost(self) -> None:
+        """See :class:`inkwire_gateway.send_queue.Outlet`. Counted nowhere: it was not closed from here."""
+        self.going()
+        self._connection.abort()
+
     # -- the connection's calls --------------------------------------------------------------------------------
 
     def full(self) -> None:
