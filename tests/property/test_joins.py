@@ -16,7 +16,7 @@ from inkwire_contracts.events import TERMINAL_TYPES, Event, encode_event, parse_
 from inkwire_contracts.fold import Outcome, Snapshot, document, fold
 from inkwire_gateway.adapters.history import LogHistory
 from inkwire_gateway.backlog import Backlog, Stored
-from inkwire_gateway.live_post import Loaded
+from inkwire_gateway.live_post import Loaded, entry_of
 from inkwire_gateway.ports import Damaged
 from inkwire_stores.ports import StoredPost
 from tests.support.lives import POST, Life, lives
@@ -51,15 +51,13 @@ def _one_by_one(stored: Sequence[Stored]) -> tuple[Outcome, Snapshot]:
 def _at_once(stored: Sequence[Stored], keep: int, slices: int) -> tuple[Outcome, Backlog]:
     """The same by a backlog, so many events in one go."""
     backlog = Backlog(Snapshot(post=POST), keep=keep)
-    recent_from = max(0, len(stored) - keep)
-    for take, start, end in ((backlog.take, 0, recent_from), (backlog.take_recent, recent_from, len(stored))):
-        for at in range(start, end, slices):
-            try:
-                outcome = take(stored[at : min(end, at + slices)])
-            except (ValueError, TypeError):
-                outcome = Outcome.INVALID
-            if outcome is not Outcome.APPLIED:
-                return outcome, backlog
+    for at in range(0, len(stored), slices):
+        try:
+            outcome = backlog.take(stored[at : at + slices])
+        except (ValueError, TypeError):
+            outcome = Outcome.INVALID
+        if outcome is not Outcome.APPLIED:
+            return outcome, backlog
     return Outcome.APPLIED, backlog
 
 
@@ -71,7 +69,8 @@ def test_many_at_a_time(life: Life, keep: int, slices: int) -> None:
     outcome, backlog = _at_once(stored, keep, slices)
     assert outcome is Outcome.APPLIED
     assert backlog.snapshot == _one_by_one(stored)[1]
-    assert [(e.raw, e.stream_seq) for e in backlog.recent] == stored[-keep:]
+    kept = life.events[-keep:]
+    assert list(backlog.recent) == [entry_of(e, encode_event(e)) for e in kept]
     assert backlog.stream_seq == stored[-1][1]
 
 
@@ -82,7 +81,9 @@ def test_what_is_damaged_is_seen(life: Life, data: st.DataObject) -> None:
     stored = _stored(life.events)
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(stored) - 1))
-        kind = data.draw(st.sampled_from(["lose", "double", "swap", "longer", "moved", "attempt", "post", "broken"]))
+        kind = data.draw(
+            st.sampled_from(["lose", "double", "swap", "longer", "moved", "attempt", "post", "time", "broken"])
+        )
         _damage(stored, at, kind)
         if not stored:
             return
@@ -91,8 +92,9 @@ def test_what_is_damaged_is_seen(life: Life, data: st.DataObject) -> None:
     assert (outcome is Outcome.APPLIED) == (expected is Outcome.APPLIED)
     if outcome is Outcome.APPLIED:
         assert backlog.snapshot == snapshot
-        seqs = [e.event.seq for e in backlog.recent]
-        assert seqs == list(range(seqs[0], seqs[0] + len(seqs))) if seqs else True
+        assert [e.seq for e in backlog.recent] == list(range(snapshot.seq + 1 - len(backlog.recent), snapshot.seq + 1))
+        by_seq = {entry.seq: entry for entry in (entry_of(parse_event(raw), raw) for raw, _ in reversed(stored))}
+        assert list(backlog.recent) == [by_seq[entry.seq] for entry in backlog.recent]
 
 
 def _damage(stored: list[Stored], at: int, kind: str) -> None:
@@ -114,6 +116,8 @@ def _damage(stored: list[Stored], at: int, kind: str) -> None:
         stored[at] = raw.replace(POST.encode(), OTHER.encode(), 1), place
     elif kind == "section":
         stored[at] = raw.replace(b'"section":"', b'"section":"x', 1), place
+    elif kind == "time":
+        stored[at] = raw.replace(b'"time":"', b'"time":1,"then":"', 1), place
     elif kind == "broken":
         stored[at] = raw[:-2], place
 
@@ -181,7 +185,7 @@ def test_join_by_a_part_of_the_log(life: Life, data: st.DataObject) -> None:
     if loaded.recent:
         assert loaded.snapshot == whole
         first = loaded.snapshot.seq - len(loaded.recent)
-        assert [e.event for e in loaded.recent] == life.events[first : loaded.snapshot.seq]
+        assert list(loaded.recent) == [entry_of(e, encode_event(e)) for e in life.events[first : loaded.snapshot.seq]]
         assert len(loaded.recent) == min(recent, loaded.snapshot.seq)
         assert loaded.stream_seq == 2 * loaded.snapshot.seq - 1
     else:  # from the store, which only a run's end allows
@@ -250,12 +254,14 @@ def test_each_moment_of_an_eventful_post(recent: int) -> None:
         loaded = _joined(stream, stream.turns, MemoryStore(), recent, ())
         assert loaded is not None
         assert loaded.snapshot == _one_by_one(_stored([e.event for e in script.events[:written]]))[1]
-        seqs = [e.event.seq for e in loaded.recent]
+        seqs = [e.seq for e in loaded.recent]
         assert seqs == list(range(written + 1 - len(seqs), written + 1))
         assert len(seqs) >= min(recent, written) - 1  # the copy may take a place
 
 
-@pytest.mark.parametrize("kind", ["lose", "double", "swap", "longer", "moved", "attempt", "post", "section", "broken"])
+@pytest.mark.parametrize(
+    "kind", ["lose", "double", "swap", "longer", "moved", "attempt", "post", "section", "time", "broken"]
+)
 def test_damage_within_a_run_of_chunks(kind: str) -> None:
     """Whichever chunk of a run is not what it should be: many at a time end as one by one do."""
     script = Script(POST).begin()

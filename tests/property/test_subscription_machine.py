@@ -17,7 +17,7 @@ from inkwire_contracts.fold import Outcome, Snapshot, document, fold
 from inkwire_gateway.channel import HubLimits, PostChannel
 from inkwire_gateway.dialects.native import NATIVE
 from inkwire_gateway.hub import Hub
-from inkwire_gateway.live_post import Loaded, LogEvent, Verdict
+from inkwire_gateway.live_post import Loaded, LogEvent, Verdict, entry_of
 from inkwire_gateway.send_queue import SendQueue
 from inkwire_gateway.subscription import State, Subscription
 
@@ -68,7 +68,8 @@ class Log:
         """What the history adapter gives."""
         snapshot = Snapshot(post=POST)
         applied = [e for e in self.stored if fold(snapshot, e.event) is Outcome.APPLIED]
-        return Loaded(snapshot, applied[-1].stream_seq, EPOCH, applied[-recent:] if recent else ())
+        kept = [entry_of(stored.event, stored.raw) for stored in applied[-recent:]] if recent else []
+        return Loaded(snapshot, applied[-1].stream_seq, EPOCH, kept)
 
 
 class Reader:

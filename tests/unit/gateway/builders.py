@@ -4,7 +4,7 @@ from typing import Any
 
 from inkwire_contracts.events import Event, encode_event, event_from_dict
 from inkwire_contracts.fold import Outcome, Snapshot, fold
-from inkwire_gateway.live_post import Loaded, LogEvent
+from inkwire_gateway.live_post import Loaded, LogEvent, entry_of
 
 POST = "p" * 26
 OWNER = "ada"
@@ -64,4 +64,5 @@ class Script:
         snapshot = Snapshot(post=self.truth.post)
         for stored in events:
             assert fold(snapshot, stored.event) is Outcome.APPLIED
-        return Loaded(snapshot, events[-1].stream_seq, EPOCH, events[len(events) - min(recent, len(events)) :])
+        kept = [entry_of(stored.event, stored.raw) for stored in events[len(events) - min(recent, len(events)) :]]
+        return Loaded(snapshot, events[-1].stream_seq, EPOCH, kept)

@@ -56,7 +56,7 @@ class Loaded:
     snapshot: Snapshot
     stream_seq: int
     epoch: str
-    recent: Sequence[LogEvent] = ()
+    recent: Sequence[Entry] = ()
     source: Literal["log", "store"] = "log"
     """Whether the store alone had to be read."""
 
@@ -115,10 +115,10 @@ class LivePost:
         self.stream_seq = loaded.stream_seq
         self.epoch = loaded.epoch
         self._capture = None
-        first = loaded.recent[0].event.seq if loaded.recent else loaded.snapshot.seq + 1
+        first = loaded.recent[0].seq if loaded.recent else loaded.snapshot.seq + 1
         self.ring.clear(first - 1)
-        for stored in loaded.recent:
-            self.ring.append(_entry(stored.event, stored.raw))
+        for entry in loaded.recent:
+            self.ring.append(entry)
         return self._drain()
 
     def offer(self, raw: bytes, stream_seq: int) -> Verdict:
@@ -185,7 +185,7 @@ class LivePost:
     def _fold(self, event: Event, raw: bytes, stream_seq: int) -> Outcome:
         outcome = fold(self.snapshot, event)
         if outcome is Outcome.APPLIED:
-            self.ring.append(_entry(event, raw))
+            self.ring.append(entry_of(event, raw))
             # Not for duplicates: one may be stored beyond events that are still missing here.
             self.stream_seq = max(self.stream_seq, stream_seq)
         return outcome
@@ -197,7 +197,8 @@ class LivePost:
         self._buffer.append((raw, stream_seq))
 
 
-def _entry(event: Event, raw: bytes) -> Entry:
+def entry_of(event: Event, raw: bytes) -> Entry:
+    """An event as its channel's ring holds it."""
     name = event.type if isinstance(event, UnknownEvent) else type(event).name
     section = event.data.section if isinstance(event, ChunkProduced) else None
     return Entry(event.seq, name, raw, section)

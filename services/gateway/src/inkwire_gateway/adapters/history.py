@@ -123,16 +123,14 @@ class LogHistory:
         """The events upon a snapshot, changed in place; None if they do not follow. Others have their turn between."""
         stored = [(message.payload, message.seq) for message in messages]
         backlog = Backlog(snapshot, keep=self._recent_events)
-        recent_from = max(0, len(stored) - self._recent_events)
-        for take, start, end in ((backlog.take, 0, recent_from), (backlog.take_recent, recent_from, len(stored))):
-            for at in range(start, end, SLICE_EVENTS):
-                outcome = take(stored[at : min(end, at + SLICE_EVENTS)])
-                if outcome is not Outcome.APPLIED:
-                    get_logger().warning(
-                        "history does not fold", post=snapshot.post, seq=snapshot.seq, outcome=str(outcome)
-                    )
-                    return None
-                await asyncio.sleep(0)
+        for at in range(0, len(stored), SLICE_EVENTS):
+            outcome = backlog.take(stored[at : at + SLICE_EVENTS])
+            if outcome is not Outcome.APPLIED:
+                get_logger().warning(
+                    "history does not fold", post=snapshot.post, seq=snapshot.seq, outcome=str(outcome)
+                )
+                return None
+            await asyncio.sleep(0)
         return Loaded(snapshot, backlog.stream_seq, epoch, list(backlog.recent))
 
 
