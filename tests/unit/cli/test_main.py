@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from inkwire.main import run
+from inkwire.programs import Options
+from inkwire.terminal import PrefixedTerminal
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock
+from inkwire_chassis.machine import usable_cores
+from inkwire_gateway.settings import MAX_WORKERS
 
 COMMANDS = tuple("up write watch cancel retry approve export delete usage doctor provision token".split())
 LETTER_COMMANDS = ("dlq list", "dlq show", "dlq replay", "dlq discard")
@@ -23,6 +27,8 @@ POST = "k3v5q7wz2m4n6bacbd2f4g6haj"
         (["up", "--generators", "x"], 64, "--generators"),
         (["up", "--generators", "0"], 64, "--generators"),
         (["up", "--port", "99999"], 64, "--port"),
+        (["up", "--gateway-workers", "many"], 64, "or auto"),
+        (["up", "--gateway-workers", "257"], 64, "256"),
         (["write"], 64, "title"),
         (["write", "t", "--priority", "soon"], 64, "urgent"),
         (["write", "t", "--option", "tone"], 64, "key=value"),
@@ -69,6 +75,29 @@ def test_wrong_use_is_one_line(
     assert len(err.splitlines()) == 1
     assert word in err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("auto", usable_cores()), ("0", usable_cores()), ("3", 3), (str(MAX_WORKERS), MAX_WORKERS)]
+)
+@pytest.mark.parametrize("by_environment", [True, False])
+def test_up_takes_as_many_gateway_workers_as_the_gateway(
+    text: str, count: int, by_environment: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number or `auto`, from the command line or from the environment that the gateway and compose read, too."""
+    chosen: list[Options] = []
+
+    async def run_up(options: Options, _terminal: PrefixedTerminal) -> int:
+        chosen.append(options)
+        return 0
+
+    monkeypatch.setattr("inkwire.up.run_up", run_up)
+    monkeypatch.setattr("inkwire.network.port_is_free", lambda host, port: True)
+    if by_environment:
+        monkeypatch.setenv("INKWIRE_GATEWAY_WORKERS", text)
+    arguments = [] if by_environment else ["--gateway-workers", text]
+    assert run(["up", "--data", str(tmp_path), *arguments]) == 0
+    assert [options.gateway_workers for options in chosen] == [count]
 
 
 def test_what_to_type_is_what_was_typed(

@@ -51,6 +51,7 @@ T = TypeVar("T")
 DEFAULT_PORT = 8080
 DEFAULT_NATS_URL = "nats://127.0.0.1:4222"
 BROKER_TIMEOUT_S = 10.0
+MAX_GATEWAY_WORKERS = 256
 EXAMPLE = re.compile(r"(?<![\w/])inkwire (?=[a-z])")
 """The program's name where an example or a hint calls it."""
 
@@ -72,6 +73,16 @@ app.add_typer(dlq.app)
 app.add_typer(documents.app)
 
 
+def _gateway_workers(text: str | int) -> int:
+    """What the gateway itself takes in its place."""
+    from inkwire_chassis.machine import usable_cores
+
+    number = 0 if text == "auto" else int(text) if str(text).isdecimal() else -1
+    if not 0 <= number <= MAX_GATEWAY_WORKERS:
+        raise typer.BadParameter(f"give a number from 1 to {MAX_GATEWAY_WORKERS}, or auto")
+    return number or min(usable_cores(), MAX_GATEWAY_WORKERS)
+
+
 @app.command()
 def up(
     port: Annotated[
@@ -84,10 +95,10 @@ def up(
     gateway_workers: Annotated[
         int,
         typer.Option(
-            min=1,
-            max=64,
+            parser=_gateway_workers,
+            metavar="N",
             envvar="INKWIRE_GATEWAY_WORKERS",
-            help="Processes that carry texts to browsers; each uses one core.",
+            help="Processes that carry texts to browsers; each uses one core. auto or 0: one for each core.",
         ),
     ] = 1,
     tokens_per_s: Annotated[
