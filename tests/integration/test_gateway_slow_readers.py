@@ -14,6 +14,7 @@ from inkwire_contracts.fold import digest, document
 from inkwire_gateway.adapters.client import Client
 from tests.integration.gateway_support import Author, Reader, World, token, world
 from tests.support.raw_websocket import RawWebSocket, raw_websocket
+from tests.support.rfc6455 import TEXT, client_frame
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.nats
@@ -128,3 +129,22 @@ async def test_what_waits_for_all_is_bounded(nats_url: str, tmp_path: Path) -> N
         for each in (first, *dead[1:]):
             await each.read_to_end(author)
         assert closes == {4102: 1}
+
+
+async def test_answers_that_wait_are_bounded_for_all_together(nats_url: str, tmp_path: Path) -> None:
+    """Full readers that go on asking pass the bound by the answers alone: then, too, the oldest of them go."""
+    bound, many = 200_000, {"frames_per_s": 100_000, "frame_burst": 1_000_000, "max_invalid_frames": 10_000}
+    limits = {"slow_timeout_s": 3600, "max_waiting_bytes": bound, **many}
+    async with world(nats_url, tmp_path, **limits) as w, AsyncExitStack() as stack:
+        author, closes, waiting = Author(w.log), w.gateway.hub.counters.closes, w.gateway.server.waiting
+        await author.begin(*SECTIONS)
+        await write(author, SECTIONS[0])
+        slow = [await stack.enter_async_context(sipping(w, author)) for _ in range(8)]
+        assert not closes and waiting.total_bytes < bound
+        asked = client_frame(TEXT, json.dumps({"type": "subscribe", "channel": "nonsense", "id": 1}).encode()) * 150
+        for each in slow:
+            await each.raw.send_bytes(asked)
+        await eventually(lambda: sum(each.client.reply_bytes() > 20_000 for each in slow[-3:]) == 3, what="all asked")
+        assert 0 < closes[4102] == len(slow) - len(waiting)
+        assert waiting.total_bytes <= bound
+        assert sum(each.client.transport_bytes() + each.client.reply_bytes() for each in slow[-len(waiting) :]) <= bound

@@ -129,7 +129,7 @@ class Client:
             if isinstance(effect, Send):
                 if isinstance(effect.frame, ErrorFrame) and effect.frame.code in FRAME_REFUSALS:
                     self._gateway.hub.counters.refusals[effect.frame.code] += 1
-                self.queue.reply(self._dialect.reply(effect.frame))
+                self._reply(effect.frame)
             elif isinstance(effect, Join):
                 self._join(effect)
             elif isinstance(effect, Leave):
@@ -140,6 +140,18 @@ class Client:
                 self._say(effect)
             elif isinstance(effect, Close):
                 self.close(effect.code)
+
+    def _reply(self, frame: BaseModel) -> None:
+        self.queue.reply(self._dialect.reply(frame))
+        if self.queue.paused and not self._closing:
+            self._gateway.waiting.look(self, self._gateway.clock.monotonic_s())
+            self._relieve()
+
+    def _relieve(self) -> None:
+        """Soon, as whoever has to go may be in the midst of something, this client among them."""
+        gateway = self._gateway
+        if gateway.waiting.too_much:
+            self._connection.loop.call_soon(gateway.waiting.relieve, gateway.clock.monotonic_s())
 
     def _join(self, wanted: Join) -> None:
         who = PresentMember(user=wanted.owner, name=wanted.name, avatar=wanted.avatar)
@@ -164,7 +176,7 @@ class Client:
         subscription = self._subscriptions.get(wish.channel)
         if subscription is None or not self._gateway.channels.whisper(subscription, wish.name, wish.data):
             refusal = error_frame("not_subscribed", channel=wish.channel, request_id=wish.request_id)
-            self.queue.reply(self._dialect.reply(refusal))
+            self._reply(refusal)
 
     def _cancel_answered(self, frame: BaseModel) -> None:
         self.session.cancel_answered()
@@ -182,7 +194,7 @@ class Client:
             told = error_frame(code, channel=name, request_id=subscription.request_id)
         else:
             told = Unsubscribed(channel=name, code=code, message=render(code))
-        self.queue.reply(self._dialect.reply(told))
+        self._reply(told)
 
     def close(self, code: str) -> None:
         """End the connection with a row of the close code table."""
@@ -252,10 +264,8 @@ class Client:
     def full(self) -> None:
         """See :class:`ConnectionEvents`."""
         self.queue.pause()
-        gateway, now_s = self._gateway, self._gateway.clock.monotonic_s()
-        gateway.waiting.add(self, now_s)
-        if gateway.waiting.too_much:
-            self._connection.loop.call_soon(gateway.waiting.relieve, now_s)
+        self._gateway.waiting.add(self, self._gateway.clock.monotonic_s())
+        self._relieve()
 
     def has_room(self) -> None:
         """See :class:`ConnectionEvents`."""

@@ -230,6 +230,8 @@ class GatewayServer(Gateway):
         now_s, unix_s = self.clock.monotonic_s(), self.clock.now().timestamp()
         for client in clients:
             client.check_life(now_s, unix_s, self.limits)
+        if self.waiting.too_much:
+            self.waiting.relieve(now_s)
 
     async def _drain(self) -> None:
         """Close everybody with a resumable code; see :func:`drain`. Who comes meanwhile is closed at once."""
