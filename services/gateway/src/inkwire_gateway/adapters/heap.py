@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 
 from inkwire_gateway.heap import HeapPolicy, Step
 
@@ -14,7 +15,7 @@ MIDDLE_GENERATION = 1
 async def keep_heap() -> None:
     """Collect and freeze when it is due, until it is cancelled."""
     now_s = asyncio.get_running_loop().time
-    policy = HeapPolicy(_middle_collections(), now_s())
+    policy = HeapPolicy(_middle_collections(), now_s(), sys.getallocatedblocks)
     while True:
         await asyncio.sleep(LOOK_INTERVAL_S)
         step = policy.step(_middle_collections(), now_s())
