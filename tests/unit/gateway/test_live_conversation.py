@@ -36,7 +36,7 @@ def test_a_buffer_that_overflows_is_a_gap() -> None:
     live.suspend()
     for n in range(6):
         said = log.say(str(n))
-        assert live.offer(said.raw, said.seq, said.seq - 3) is Verdict.OK
+        assert live.offer(said.raw, said.seq, said.seq - 3) is (Verdict.GAP if n == 4 else Verdict.OK), "told once"
     assert live.refill([]) is Verdict.GAP
     assert live.refill(log.after(live.seq)) is Verdict.OK
     assert live.conversation == log.truth

@@ -89,7 +89,7 @@ def test_duplicate_stored_later_does_not_hide_what_is_missing(script: Script) ->
 def test_buffer_is_bounded(script: Script) -> None:
     """What the buffer does not hold counts as a gap, even if what it holds fits."""
     post = live_post(max_buffer=1)
-    offer(post, script, 4, 5, 6)
+    assert offer(post, script, 4, 5, 6) == [Verdict.OK, Verdict.GAP, Verdict.OK], "told once"
     assert post.start(script.loaded(3)) is Verdict.GAP
     assert post.seq == 4
     assert post.refill(script.events[4:]) is Verdict.OK

@@ -177,7 +177,8 @@ class Channels:
         for channel, upkeep in list(self._upkeep.items()):
             if channel.in_use:
                 upkeep.idle_since_s = None
-                if now_s - upkeep.silent_since_s >= upkeep.patience_s and self._may_have_missed(channel, upkeep):
+                silent = upkeep.task is None and now_s - upkeep.silent_since_s >= upkeep.patience_s
+                if silent and self._may_have_missed(channel, upkeep):
                     self._work(channel)
             elif upkeep.idle_since_s is None:
                 upkeep.idle_since_s = now_s

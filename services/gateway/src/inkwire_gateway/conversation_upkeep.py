@@ -62,7 +62,7 @@ class ConversationUpkeep:
         verdict, source = Verdict.DAMAGED if upkeep.anew else await self._repair(channel), "log"
         if verdict is Verdict.DAMAGED:
             source = await self._load(channel, upkeep)
-        quiet = channel.live.seq == seq and not channel.waiting
+        quiet = verdict is not Verdict.GAP and channel.live.seq == seq and not channel.waiting
         wanted_s = upkeep.patience_s * 2 if quiet else self._desk.times.silence_s
         upkeep.patience_s = min(wanted_s, self._desk.times.max_silence_s)
         await self._deepen(channel)
@@ -186,10 +186,11 @@ class ConversationUpkeep:
 
     def _on_message(self, channel: ConversationChannel, upkeep: Upkeep) -> OnConversation:
         def on_message(payload: bytes, seq: int, prev: int) -> None:
-            upkeep.silent_since_s = self._desk.clock.monotonic_s()
-            upkeep.patience_s = self._desk.times.silence_s
             self._desk.hub.counters.events += 1
             verdict = channel.live.offer(payload, seq, prev)
+            upkeep.patience_s = self._desk.times.silence_s
+            if channel.live.phase is Phase.LIVE:  # what comes in while something is missing moves nobody on
+                upkeep.silent_since_s = self._desk.clock.monotonic_s()
             self._settle(channel)
             if verdict is Verdict.OK:
                 return

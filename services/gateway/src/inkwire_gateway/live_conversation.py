@@ -114,9 +114,7 @@ class LiveConversation:
         """A live message, and the sequence of the one before it."""
         if self.phase is Phase.LIVE:
             return self._take(raw, seq, prev)
-        if self.phase is Phase.BUFFERING:
-            self._keep(raw, seq, prev)
-        return Verdict.OK
+        return self._keep(raw, seq, prev) if self.phase is Phase.BUFFERING else Verdict.OK
 
     def refill(self, events: Sequence[ConversationLogEvent]) -> Verdict:
         """Events read from the log after :attr:`seq`, complete as far as they go; then the buffer again."""
@@ -198,11 +196,12 @@ class LiveConversation:
         active = self.conversation.status == "active"
         self.roster = frozenset(m.user for m in self.conversation.members) if active else frozenset()
 
-    def _keep(self, raw: bytes, seq: int, prev: int) -> None:
-        if len(self._buffer) >= self._max_buffer:
-            self._overflowed = True
-            return
-        self._buffer.append((raw, seq, prev))
+    def _keep(self, raw: bytes, seq: int, prev: int) -> Verdict:
+        if len(self._buffer) < self._max_buffer:
+            self._buffer.append((raw, seq, prev))
+            return Verdict.OK
+        known, self._overflowed = self._overflowed, True
+        return Verdict.OK if known else Verdict.GAP
 
 
 def complete_after(events: Sequence[ConversationLogEvent], since: int) -> int:

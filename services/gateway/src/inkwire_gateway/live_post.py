@@ -125,9 +125,7 @@ class LivePost:
         """A message from the live subject."""
         if self.phase is Phase.LIVE:
             return self._take(raw, stream_seq)
-        if self.phase is Phase.BUFFERING:
-            self._keep(raw, stream_seq)
-        return Verdict.OK
+        return self._keep(raw, stream_seq) if self.phase is Phase.BUFFERING else Verdict.OK
 
     def refill(self, events: Sequence[LogEvent]) -> Verdict:
         """Events read from the log after ``stream_seq``, complete as far as they go; then the buffer again."""
@@ -190,11 +188,12 @@ class LivePost:
             self.stream_seq = max(self.stream_seq, stream_seq)
         return outcome
 
-    def _keep(self, raw: bytes, stream_seq: int) -> None:
-        if len(self._buffer) >= self._max_buffer:
-            self._overflowed = True
-            return
-        self._buffer.append((raw, stream_seq))
+    def _keep(self, raw: bytes, stream_seq: int) -> Verdict:
+        if len(self._buffer) < self._max_buffer:
+            self._buffer.append((raw, stream_seq))
+            return Verdict.OK
+        known, self._overflowed = self._overflowed, True
+        return Verdict.OK if known else Verdict.GAP
 
 
 def entry_of(event: Event, raw: bytes) -> Entry:

@@ -144,8 +144,9 @@ class PostUpkeep:
 
     def _on_message(self, channel: PostChannel, upkeep: Upkeep) -> Callable[[str, bytes, int], None]:
         def on_message(_type: str, payload: bytes, stream_seq: int) -> None:
-            upkeep.silent_since_s = self._desk.clock.monotonic_s()
             verdict = self._desk.hub.offer(channel, payload, stream_seq)
+            if channel.live.phase is Phase.LIVE:  # what comes in while something is missing moves nobody on
+                upkeep.silent_since_s = self._desk.clock.monotonic_s()
             if verdict is Verdict.OK:
                 return
             self._desk.hub.counters.gaps += 1
