@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from inkwire_chassis.nats_connection import server_list
+from inkwire_chassis.nats_servers import server_list
 from tests.support.nats_server import nats_server_binary
 from tests.support.report import RunReport, Unavailable
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog, Held, StoredEvent
 from inkwire_chassis.jetstream import JetStream
-from inkwire_chassis.nats_connection import connected, server_list
+from inkwire_chassis.nats_connection import connected
+from inkwire_chassis.nats_servers import server_list
 from inkwire_chassis.provisioning import provision
 from inkwire_contracts import events
 from inkwire_contracts.commands import Job

@@ -1,5 +1,8 @@
 """The group of workers: who is started when, and when it gives up."""
 
+import subprocess
+import sys
+
 import pytest
 
 from inkwire_gateway.workers import (
@@ -172,3 +175,13 @@ def test_a_word_of_the_dead_means_nothing() -> None:
     made.ended(1, KILLED, 1.0)
     made.ready(1)
     assert made.state(1) is State.WAITING
+
+
+def test_the_parent_loads_nothing_of_what_its_workers_need() -> None:
+    """It has memory of its own for as long as the gateway runs: no client of the broker, no fan-out, no listener."""
+    code = "import sys, inkwire_gateway.main, inkwire_gateway.adapters.workers; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(done.stdout.split())
+    assert "inkwire_gateway.workers" in loaded
+    assert not loaded & {"nats", "aiohttp", "orjson", "uvloop", "inkwire_chassis.process", "inkwire_gateway.app"}
+    assert not [name for name in loaded if name.startswith(("inkwire_gateway.channel", "inkwire_gateway.hub"))]

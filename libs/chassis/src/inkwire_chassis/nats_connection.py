@@ -2,21 +2,19 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 from nats.aio.client import Client
 
 from inkwire_chassis.health import Unready
 from inkwire_chassis.logs import get_logger
+from inkwire_chassis.nats_servers import server_list
 
 CONNECT_TIMEOUT_S = 2
 RECONNECT_WAIT_S = 0.1
 PING_INTERVAL_S = 5
 MAX_PENDING_BYTES = 2 * 1024 * 1024
 """Publishes kept while disconnected; they are fenced or idempotent, so a late flush does no harm."""
-
-SCHEMES: Final = frozenset({"nats", "tls", "ws", "wss"})
 
 Callback = Callable[[], Awaitable[None]]
 
@@ -69,30 +67,6 @@ def connection_options(
         "reconnected_cb": reconnected,
         "error_cb": failed,
     }
-
-
-def server_list(url: str) -> list[str]:
-    """The servers of a cluster, from ``INKWIRE_NATS_URL``: one address, or several with commas between them.
-
-    Each needs its own user and password, if there are any: ``nats://u:p@one:4222,nats://u:p@two:4222``.
-
-    Raises:
-        ValueError: there is none, or one is no address of a NATS server.
-    """
-    servers = [part.strip() for part in url.split(",") if part.strip()]
-    if not servers:
-        raise ValueError("no server is named")
-    if not all(map(_is_server, servers)):
-        raise ValueError("each server must be like nats://host:4222, with commas between several")
-    return servers
-
-
-def _is_server(address: str) -> bool:
-    parts = urlsplit(address if "://" in address else f"nats://{address}")
-    try:
-        return parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # its own text would show what was typed, a password among it
-        return False
 
 
 @asynccontextmanager

@@ -9,10 +9,7 @@ from inkwire_chassis import logs
 from inkwire_chassis.jetstream import BrokerError
 from inkwire_chassis.lifecycle import Supervisor, run_process
 from inkwire_chassis.provisioning import Drift
-from inkwire_chassis.settings import EX_CONFIG, ServiceSettings, SettingsError, load_or_exit
-
-EX_UNAVAILABLE = 69
-"""A server, file or port that a process needs cannot be used (sysexits.h)."""
+from inkwire_chassis.settings import EX_CONFIG, EX_UNAVAILABLE, ServiceSettings, SettingsError, load_or_exit
 
 S = TypeVar("S", bound=ServiceSettings)
 

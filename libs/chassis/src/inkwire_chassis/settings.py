@@ -10,10 +10,13 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inkwire_chassis.auth import JwtKeys
-from inkwire_chassis.nats_connection import server_list
+from inkwire_chassis.nats_servers import server_list
 
 EX_CONFIG = 78
 """Exit code for a wrong configuration (sysexits.h)."""
+
+EX_UNAVAILABLE = 69
+"""Exit code where a server, file or port that a process needs cannot be used (sysexits.h)."""
 
 S = TypeVar("S", bound=BaseSettings)
 

@@ -19,7 +19,7 @@ from inkwire.network import port_is_free
 from inkwire.programs import binary, caddyfile, uses_simulator
 from inkwire.provisioning import verify_at
 from inkwire_chassis.jetstream import BrokerError
-from inkwire_chassis.nats_connection import server_list
+from inkwire_chassis.nats_servers import server_list
 from inkwire_chassis.provisioning import Drift
 from inkwire_stores import StoreUnavailable, check_store_url, open_store
 

@@ -367,7 +367,7 @@ def provision(
     """  # noqa: D301 - a backspace keeps the lines
     from inkwire.provisioning import Sizes, provision_at, verify_at
     from inkwire_chassis.jetstream import BrokerError
-    from inkwire_chassis.nats_connection import server_list
+    from inkwire_chassis.nats_servers import server_list
     from inkwire_chassis.provisioning import Drift
 
     url = nats_url or _local_nats(data)

@@ -58,7 +58,8 @@ from inkwire_chassis.http import serve_asgi
 from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
-from inkwire_chassis.nats_connection import connection_options, probe, server_list
+from inkwire_chassis.nats_connection import connection_options, probe
+from inkwire_chassis.nats_servers import server_list
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import CONVERSATIONS, DLQ, EVENTS, JOBS, Topology, topology
 from inkwire_documents.extracting import Extractor

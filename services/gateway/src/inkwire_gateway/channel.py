@@ -9,14 +9,12 @@ from itertools import chain
 
 from inkwire_contracts.topology import PRESENCE_TTL_S
 from inkwire_gateway.dialects import Dialect
+from inkwire_gateway.limits import RING_TOTAL_BYTES
 from inkwire_gateway.live_post import LivePost
 from inkwire_gateway.owner_feed import OwnerFeed
 from inkwire_gateway.ring import Batch, Ring, RingBudget
 from inkwire_gateway.send_queue import Send
 from inkwire_gateway.subscription import State, Subscription, TooSlow
-
-RING_TOTAL_BYTES = 512 * 1024 * 1024
-"""Where nothing else was chosen."""
 
 
 @dataclass(frozen=True, slots=True)

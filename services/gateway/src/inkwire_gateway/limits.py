@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+RING_TOTAL_BYTES = 512 * 1024 * 1024
+"""Recent events of all channels together, where nothing else was chosen."""
+
 H = TypeVar("H", bound=Hashable)
 
 

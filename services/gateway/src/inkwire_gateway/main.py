@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Sequence
 
 from inkwire_chassis.machine import usable_cores
-from inkwire_chassis.process import run_configured
 from inkwire_chassis.settings import load_or_exit
 from inkwire_gateway.settings import MAX_WORKERS, Settings
 
@@ -65,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from inkwire_gateway.adapters.workers import run_group  # a parent needs nothing of what its workers need
 
         return run_group(settings, count)
+    from inkwire_chassis.process import run_configured
     from inkwire_gateway.app import process
     from inkwire_stores import StoreUnavailable
 

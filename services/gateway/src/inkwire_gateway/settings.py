@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from inkwire_chassis.settings import TokenSettings
 from inkwire_contracts.topology import PRESENCE_TTL_S
-from inkwire_gateway.channel import RING_TOTAL_BYTES
+from inkwire_gateway.limits import RING_TOTAL_BYTES
 from inkwire_stores.settings import StoreSettings
 
 MAX_WORKERS = 256

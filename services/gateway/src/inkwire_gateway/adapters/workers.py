@@ -12,8 +12,7 @@ from inkwire_chassis.lifecycle import Supervisor, cancel_and_wait, run_process, 
 from inkwire_chassis.logs import get_logger
 from inkwire_chassis.machine import SHARES_PORTS, reserved_port
 from inkwire_chassis.orphans import Warden, guarded
-from inkwire_chassis.process import EX_UNAVAILABLE
-from inkwire_chassis.settings import EX_CONFIG
+from inkwire_chassis.settings import EX_CONFIG, EX_UNAVAILABLE
 from inkwire_gateway.settings import MAX_PORT, Settings
 from inkwire_gateway.workers import GiveUp, Group, Start
 

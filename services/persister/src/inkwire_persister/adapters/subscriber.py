@@ -20,7 +20,8 @@ from nats.js.api import ConsumerConfig
 from inkwire_chassis.health import Unready
 from inkwire_chassis.jetstream import BrokerError, JetStream
 from inkwire_chassis.logs import get_logger
-from inkwire_chassis.nats_connection import connection_options, server_list
+from inkwire_chassis.nats_connection import connection_options
+from inkwire_chassis.nats_servers import server_list
 from inkwire_contracts.topology import PERSISTER_DURABLE
 from inkwire_persister.adapters.log import DeadLetters
 from inkwire_persister.counters import Counters

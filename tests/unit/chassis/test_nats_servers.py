@@ -2,7 +2,7 @@
 
 import pytest
 
-from inkwire_chassis.nats_connection import server_list
+from inkwire_chassis.nats_servers import server_list
 
 
 def test_one_server_is_a_list_of_one() -> None:
