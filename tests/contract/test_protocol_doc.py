@@ -31,7 +31,9 @@ from inkwire_gateway.live_conversation import NEWEST_BYTES, NEWEST_MESSAGES
 from inkwire_gateway.session import MAX_WHISPER_BYTES
 from inkwire_gateway.settings import Settings
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+GATEWAY = ROOT / "services/gateway/src"
+TEXT = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```json (client|server)\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
@@ -88,6 +90,12 @@ def test_tables_are_whole() -> None:
     assert [reconnect_rule(c) for c in (1000, 1006, 4000, 4099, 4100, 4199, 4200, 4299)] == [
         "never", "backoff", "never", "never", "backoff", "backoff", "now", "now",
     ]  # fmt: skip
+
+
+def test_every_close_code_is_sent() -> None:
+    """The gateway names each row where it closes with it; 1009 is the library's own."""
+    text = "".join(path.read_text(encoding="utf-8") for path in GATEWAY.rglob("*.py"))
+    assert [name for name in CLOSE_CODES if f'"{name}"' not in text] == ["frame_too_large"]
 
 
 def test_codes_of_refusals_exist() -> None:

@@ -49,7 +49,6 @@ def test_codes_are_unique() -> None:
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("finished", "never"),
         ("unauthenticated", "never"),
         ("forbidden", "never"),
         ("invalid_frame", "never"),

@@ -1,7 +1,8 @@
 """Close codes of the WebSocket, one table, whose ranges tell a client what to do (as in Pusher's protocol).
 
 4000-4099: do not reconnect with the same credentials; 4100-4199: reconnect after a back-off; 4200-4299: at once.
-Of the registered codes (RFC 6455) 1000 means finished; every other one means reconnect after a back-off.
+Of the registered codes (RFC 6455) 1000 means never, as who sends it has finished; every other one means reconnect after
+a back-off.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,6 @@ def reconnect_rule(code: int) -> Reconnect:
 CLOSE_CODES: Mapping[str, CloseCode] = {
     row.name: row
     for row in (
-        CloseCode(1000, "finished", "finished"),
         CloseCode(1009, "frame_too_large", "frame too large"),
         CloseCode(4000, "invalid_frame", "a frame was not valid"),
         CloseCode(4001, "unauthenticated", "no valid token; get a new one first"),
