@@ -61,7 +61,8 @@ def _labels_by_sample() -> dict[str, set[str]]:
     for family in _families():
         for sample in family.samples:
             known.setdefault(sample.name, {"instance", "job"}).update(sample.labels)
-    known.setdefault("process_open_fds", {"instance", "job"})  # counted only when somebody asks over HTTP
+    for name in ("process_open_fds", "up"):  # counted only when somebody asks over HTTP; told by Prometheus itself
+        known.setdefault(name, {"instance", "job"})
     return known
 
 
@@ -69,7 +70,7 @@ def _labels_by_sample() -> dict[str, set[str]]:
 def test_expressions_name_what_there_is(expression: str) -> None:
     """Every name in the dashboard and the alarms is a sample of the gateway, with the labels that are asked of it."""
     known = _labels_by_sample()
-    used = re.findall(r"\b((?:inkwire|process)_\w+)(?:\{([^}]*)\})?", expression)
+    used = re.findall(r"\b((?:inkwire|process)_\w+|up\b)(?:\{([^}]*)\})?", expression)
     assert used
     assert {name for name, _ in used} <= set(known)
     grouped = {label.strip() for by in re.findall(r"by \(([^)]*)\)", expression) for label in by.split(",")}
@@ -85,6 +86,29 @@ def test_every_metric_is_watched() -> None:
     text = " ".join(EXPRESSIONS)
     unseen = {name for name in _rows() if not re.search(rf"\b{name}(_bucket)?\b", text)}
     assert unseen == {f"{PREFIX}nats_received_bytes_total"}
+
+
+def test_every_alarm_with_a_number_is_a_rule() -> None:
+    """What the table gives a number for needs no knowledge of what is usual, so Prometheus looks at it."""
+    rules = [rule["expr"] for group in RULES["groups"] for rule in group["rules"]]
+    numbered = {name for name, cells in _rows().items() if re.search(r"\d", cells[-1])}
+    assert len(numbered) > 8
+    assert {name for name in numbered if not re.search(rf"\b{name}(_bucket)?\b", " ".join(rules))} == set()
+
+
+def test_a_gateway_that_is_gone_raises_an_alarm() -> None:
+    """It has no metrics to tell that; its target does not answer."""
+    (job,) = SCRAPE["scrape_configs"]
+    rules = [rule for group in RULES["groups"] for rule in group["rules"]]
+    assert [rule["for"] for rule in rules if rule["expr"] == f'up{{job="{job["job_name"]}"}} == 0'] == ["1m"]
+
+
+def test_the_scrape_configuration_shows_how_several_workers_are_listed() -> None:
+    """Worker n has the admin port + n - 1, and the first of the targets in the example is the one that is there."""
+    text = (ROOT / "deploy/prometheus.yml").read_text(encoding="utf-8")
+    (count,), (shown,) = re.findall(r"WORKERS=(\d+)", text), re.findall(r"^#\s+targets: (.*)", text, re.MULTILINE)
+    first = int(COMPOSE["services"]["gateway"]["environment"]["INKWIRE_GATEWAY_ADMIN_PORT"])
+    assert json.loads(shown) == [f"gateway:{first + n}" for n in range(int(count))]
 
 
 def test_gateways_of_compose_are_scraped_and_not_published() -> None:
