@@ -248,7 +248,7 @@ def ways(found: Article, dialect: NativeWebSocket) -> Iterator[tuple[str, int, i
     for every_s in (1.0, 10.0):
         frames = [dialect.event(found.channel, batch) for batch in found.merged(every_s)]
         yield f"merged, a write every {every_s:g} s", len(frames), sum(map(len, frames))
-    frames = list(dialect.catch_up(found.channel, found.post.capture(), 1, first=True))
+    frames = list(dialect.catch_up(found.channel, found.post.capture()))
     yield "caught up with at its end", len(frames), sum(map(len, frames))
 
 

@@ -170,7 +170,7 @@ async def test_resumes_of_answers_are_counted(stage: Stage) -> None:
 async def test_a_slow_reader_gets_the_whole_anew(stage: Stage) -> None:
     """Beyond the ring a reader is told how things stand, and is up to date then; nobody waits for it."""
     stage = Stage(limits=HubLimits(ring_events=3))
-    slow, fast = await following(stage, room=100), await following(stage, who=BOB)
+    slow, fast = await following(stage, room=200), await following(stage, who=BOB)
     for n in range(10):
         stage.conversations.publish(stage.conversations.say(str(n)))
     assert len([t for t in fast.types if t == "conversation_event"]) == 10

@@ -126,7 +126,8 @@ def frames_of(script: Script, dialects: Sequence[NativeWebSocket]) -> list[list[
     batches = [Batch(n, "chunk.produced", raw) for n, raw in enumerate([*chunks, merged])]
     return [
         [
-            *dialect.catch_up(NAME, post.capture(), 3, first=True),
+            dialect.subscribed(NAME, 3, recovered=False),
+            *dialect.catch_up(NAME, post.capture()),
             *(dialect.event(NAME, batch) for batch in batches),
             dialect.live(NAME, "e", 1),
         ]

@@ -4,7 +4,7 @@ import pytest
 
 from inkwire_contracts.client_frames import Position
 from inkwire_gateway.channel import HubLimits, PostChannel
-from inkwire_gateway.hub import Hub
+from inkwire_gateway.hub import FEEDS, Hub
 from inkwire_gateway.live_post import Verdict
 from inkwire_gateway.ring import RingBudget
 from inkwire_gateway.subscription import State
@@ -347,3 +347,39 @@ def test_a_full_budget_closes_no_reader_of_an_owner() -> None:
         hub.offer_user(channel, "post.published", b'{"seq":%d,"pad":"%s"}' % (number, b"x" * 5_000))
     hub.flush()
     assert client.ends == [] and subscription.state is State.LIVE
+
+
+def test_a_reader_who_waits_is_answered_though_all_begins_anew(stage: Stage) -> None:
+    """`subscribed` comes first, once, and before how things stand at last, whatever was begun before there was room."""
+    client = FakeTransport(stage.hub)
+    client.queue.pause()
+    subscription = client.subscription(stage.channel.name, request_id=7)
+    stage.hub.join(stage.channel, subscription)
+    stage.hub.attach(stage.channel, subscription)
+    stage.hub.start(stage.channel, stage.script.loaded())
+    client.queue.resume()
+    assert client.types == ["subscribed", "snapshot", "text", "live"] and client.told[0]["id"] == 7
+
+
+def test_an_owner_s_list_that_comes_twice_is_answered_once(stage: Stage) -> None:
+    """The same of a list that is read again before the first one was sent."""
+    channel = stage.hub.user_channel(OWNER)
+    client = FakeTransport(stage.hub)
+    client.queue.pause()
+    subscription = client.subscription(channel.name, request_id=7)
+    stage.hub.join(channel, subscription)
+    for _ in range(2):
+        stage.hub.attach_user(channel, subscription, [], 0)
+    client.queue.resume()
+    assert client.types == ["subscribed", "posts"]
+
+
+def test_readers_who_begin_together_share_frames_and_take_turns(stage: Stage) -> None:
+    """A post is told once however many begin with it, and only so many of them in one go."""
+    clients = [FakeTransport(stage.hub) for _ in range(FEEDS + 3)]
+    for client in clients:
+        stage.join(client)
+    assert [bool(client.frames) for client in clients] == [True] * FEEDS + [False] * 3
+    stage.hub.flush()
+    assert all(client.types == ["subscribed", "snapshot", "text", "live"] for client in clients)
+    assert len({id(frame) for client in clients for frame in client.frames[1:]}) == 3

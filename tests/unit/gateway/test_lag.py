@@ -139,6 +139,9 @@ def test_a_fan_out_in_slices_is_sampled_at_its_end() -> None:
             subscription = FakeTransport(hub).subscription(channel.name)
             hub.join(channel, subscription)
             hub.attach(channel, subscription)
+    while wanted:
+        wanted.clear()
+        hub.flush()
     for number, script in enumerate(scripts):
         stored = script.chunk("x")
         hub.offer(hub.post_channel(OWNER, script.truth.post), stored.raw, stored.stream_seq)

@@ -17,7 +17,6 @@ from inkwire_contracts.client_frames import (
     Live,
     Position,
     PresentMember,
-    Subscribed,
     TextFrame,
 )
 from inkwire_contracts.events import MAX_EVENT_BYTES
@@ -67,7 +66,8 @@ def test_every_frame_of_a_catch_up_is_of_the_contract() -> None:
     script.chunk("Hello")
     post = LivePost(POST, Ring(10, 10_000), max_buffer=10)
     post.start(script.loaded())
-    frames = [*NATIVE.catch_up(NAME, post.capture(), 3, first=True), NATIVE.live(NAME, EPOCH, 4)]
+    frames = [NATIVE.subscribed(NAME, 3, recovered=False), *NATIVE.catch_up(NAME, post.capture())]
+    frames.append(NATIVE.live(NAME, EPOCH, 4))
     parsed = [SERVER_FRAME.validate_python(unframed(frame)) for frame in frames]
     assert [frame.type for frame in parsed] == ["subscribed", "snapshot", "text", "live"]
     assert isinstance(parsed[-1], Live) and parsed[-1].position.seq == 4
@@ -87,10 +87,10 @@ def test_data_travels_beside_the_snapshot() -> None:
         kept |= {name: data} if data else {}
     post = LivePost(POST, Ring(100, 10_000), max_buffer=10)
     post.start(script.loaded())
-    frames = list(NATIVE.catch_up(NAME, post.capture(), 3, first=True))
+    frames = list(NATIVE.catch_up(NAME, post.capture()))
     told = [unframed(frame) for frame in frames]
-    assert [f["type"] for f in told] == ["subscribed", "snapshot", *["data"] * 6, *["text"] * 12]
-    assert len(frames[1]) < MAX_TEXT_FRAME_BYTES
+    assert [f["type"] for f in told] == ["snapshot", *["data"] * 6, *["text"] * 12]
+    assert len(frames[0]) < MAX_TEXT_FRAME_BYTES
     assert all(len(frame) < MAX_EVENT_BYTES for frame in frames)
     assert {f["section"]: f["data"] for f in told if f["type"] == "data"} == kept
 
@@ -101,10 +101,9 @@ def test_data_travels_beside_the_snapshot() -> None:
 
 
 def test_user_channel_frames() -> None:
-    """The list comes after the answer, and alone when it is sent again."""
-    first = [unframed(f)["type"] for f in NATIVE.posts("user:ada", [], 1, first=True)]
-    again = [unframed(f)["type"] for f in NATIVE.posts("user:ada", [], 1, first=False)]
-    assert (first, again) == (["subscribed", "posts"], ["posts"])
+    """The list is one frame of the contract."""
+    told = SERVER_FRAME.validate_python(unframed(NATIVE.posts("user:ada", [])))
+    assert told.type == "posts"
 
 
 def test_frames_of_conversations() -> None:
@@ -121,14 +120,11 @@ def test_frames_of_conversations() -> None:
         frame = SERVER_FRAME.validate_python(
             unframed(NATIVE.presence("presence:x", Batch(1, kind, b'{"member":' + member + b"}")))
         )
-        assert isinstance(frame, shape) and frame.member == ada  # type: ignore[attr-defined]
-    opening = [SERVER_FRAME.validate_python(unframed(f)) for f in NATIVE.here("presence:x", [ada], 3, first=True)]
-    assert opening == [
-        Subscribed(channel="presence:x", recovered=False, id=3),
-        Here(channel="presence:x", members=[ada]),
-    ]
+        assert isinstance(frame, shape) and frame.member == ada
+    opening = SERVER_FRAME.validate_python(unframed(NATIVE.here("presence:x", [ada])))
+    assert opening == Here(channel="presence:x", members=[ada])
     capture = ConversationCapture("e", 3, {"seq": 3, "messages": []}, older=True)
-    (whole,) = NATIVE.conversation("conversation:x", capture, None, first=False)
+    whole = NATIVE.conversation("conversation:x", capture)
     assert SERVER_FRAME.validate_python(unframed(whole)) == ConversationFrame(
         channel="conversation:x", conversation=capture.conversation, older=True, position=Position(epoch="e", seq=3)
     )

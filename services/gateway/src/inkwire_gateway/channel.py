@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from inkwire_contracts.topology import PRESENCE_TTL_S
+from inkwire_gateway.catch_up import CatchUp, CatchUps, Standing
 from inkwire_gateway.dialects import Dialect
 from inkwire_gateway.limits import RING_TOTAL_BYTES
 from inkwire_gateway.live_post import LivePost
@@ -27,6 +28,8 @@ class HubLimits:
     presence_ttl_s: float = PRESENCE_TTL_S
     rings: RingBudget = field(default_factory=lambda: RingBudget(RING_TOTAL_BYTES))
     """Of all channels together."""
+    catch_ups: CatchUps = field(default_factory=CatchUps)
+    """The same."""
 
 
 class Group:
@@ -61,10 +64,11 @@ class Group:
 class Channel(ABC):
     """What all channels have in common. Those of the same name and another ``owner`` are others."""
 
-    def __init__(self, name: str, owner: str, ring: Ring) -> None:
+    def __init__(self, name: str, owner: str, ring: Ring, limits: HubLimits) -> None:
         self.name = name
         self.owner = owner
         self.ring = ring
+        self.standing = Standing(limits.catch_ups)
         self.sent_seq = 0
         self.ready = False
         """Whether readers can be attached."""
@@ -87,8 +91,8 @@ class Channel(ABC):
         return False
 
     @abstractmethod
-    def begin(self, subscription: Subscription, *, first: bool) -> None:
-        """Catch up from how things stand. The caller has flushed the channel, so that this is at ``sent_seq``.
+    def stand(self, dialect: Dialect) -> CatchUp:
+        """How things stand. The caller has flushed the channel, so that this is at ``sent_seq``.
 
         Raises:
             TooSlow: there is no such thing.
@@ -114,18 +118,21 @@ class PostChannel(Channel):
 
     def __init__(self, owner: str, post: str, limits: HubLimits, *, name: str = "", conversation: str = "") -> None:
         ring = Ring(limits.ring_events, limits.ring_bytes, limits.rings)
-        super().__init__(name or f"post:{post}", owner, ring)
+        super().__init__(name or f"post:{post}", owner, ring, limits)
         self.post = post
         self.conversation = conversation
         """Of a reply: where it must belong."""
         self.live = LivePost(post, ring, max_buffer=limits.buffer_events)
 
-    def begin(self, subscription: Subscription, *, first: bool) -> None:
+    def stand(self, dialect: Dialect) -> CatchUp:
         """See :class:`Channel`."""
+        return self.standing.at(self.live.seq, dialect, lambda: self._made_in(dialect))
+
+    def _made_in(self, dialect: Dialect) -> CatchUp:
         capture = self.live.capture()
-        frames = subscription.dialect.catch_up(self.name, capture, subscription.request_id, first=first)
-        live = subscription.dialect.live(self.name, capture.epoch, capture.seq)
-        subscription.begin(capture.seq, chain(frames, (live,)), live_told=True)
+        live = dialect.live(self.name, capture.epoch, capture.seq)
+        frames = chain(dialect.catch_up(self.name, capture), (live,))
+        return CatchUp(capture.seq, frames, source_bytes=sum(len(text) for _, text in capture.texts))
 
     def tell_live(self, subscription: Subscription) -> bytes:
         """See :class:`Channel`."""
@@ -150,9 +157,9 @@ class UserChannel(Channel):
     """``user:<owner>``: lifecycle events, numbered here, without replay."""
 
     def __init__(self, owner: str, limits: HubLimits) -> None:
-        super().__init__(f"user:{owner}", owner, Ring(limits.ring_events, limits.ring_bytes, limits.rings))
+        super().__init__(f"user:{owner}", owner, Ring(limits.ring_events, limits.ring_bytes, limits.rings), limits)
         self.feed = OwnerFeed()
 
-    def begin(self, subscription: Subscription, *, first: bool) -> None:
-        """There is no snapshot of this channel; the client comes back and gets the list."""
+    def stand(self, dialect: Dialect) -> CatchUp:
+        """There is no such thing of this channel; the client comes back and gets the list."""
         raise TooSlow

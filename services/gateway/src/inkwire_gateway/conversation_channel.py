@@ -1,5 +1,6 @@
 """``conversation:<id>``: what its members follow, and what the channels of its answers and of its presence hang on."""
 
+from inkwire_gateway.catch_up import CatchUp
 from inkwire_gateway.channel import Channel, HubLimits
 from inkwire_gateway.dialects import Dialect
 from inkwire_gateway.live_conversation import LiveConversation
@@ -12,7 +13,7 @@ class ConversationChannel(Channel):
 
     def __init__(self, conversation: str, limits: HubLimits) -> None:
         ring = Ring(limits.ring_events, limits.ring_bytes, limits.rings)
-        super().__init__(f"conversation:{conversation}", "", ring)
+        super().__init__(f"conversation:{conversation}", "", ring, limits)
         self.conversation = conversation
         self.live = LiveConversation(conversation, ring, max_buffer=limits.buffer_events)
         self.parts: set[Channel] = set()
@@ -27,11 +28,13 @@ class ConversationChannel(Channel):
         """See :class:`Channel`."""
         return bool(self.subscriptions or self.parts)
 
-    def begin(self, subscription: Subscription, *, first: bool) -> None:
+    def stand(self, dialect: Dialect) -> CatchUp:
         """See :class:`Channel`."""
+        return self.standing.at(self.live.seq, dialect, lambda: self._made_in(dialect))
+
+    def _made_in(self, dialect: Dialect) -> CatchUp:
         capture = self.live.capture()
-        frames = subscription.dialect.conversation(self.name, capture, subscription.request_id, first=first)
-        subscription.begin(capture.seq, frames, live_told=True)
+        return CatchUp(capture.seq, iter((dialect.conversation(self.name, capture),)))
 
     def can_recover(self, subscription: Subscription) -> bool:
         """See :class:`Channel`."""

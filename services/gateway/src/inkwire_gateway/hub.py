@@ -7,8 +7,10 @@ and leaves it with exactly that cursor. So nothing is doubled and nothing is los
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar
 
+from inkwire_gateway.catch_up import CatchUp
 from inkwire_gateway.channel import Channel, Group, HubLimits, PostChannel, UserChannel
 from inkwire_gateway.conversation_channel import ConversationChannel
 from inkwire_gateway.counters import Counters
@@ -20,6 +22,9 @@ from inkwire_gateway.subscription import MAX_RESYNCS, State, Subscription, TooSl
 
 FLUSH_WRITES = 500
 """Frames of one go of :meth:`Hub.flush`, but for the last channel's; then sockets and broker are looked at again."""
+
+FEEDS = 50
+"""Readers who begin in one go; their frames are made once, but a write each is work, too."""
 
 C = TypeVar("C", bound=Channel)
 
@@ -41,6 +46,9 @@ class Hub:
     _dirty: dict[Channel, int] = field(default_factory=dict, init=False)
     """Channels with something to send, oldest change first."""
     _scheduled: bool = field(default=False, init=False)
+    _fed_count: int = field(default=0, init=False)
+    _unfed: dict[SendQueue, None] = field(default_factory=dict, init=False)
+    """Connections of readers who begin, when it is their turn."""
 
     # -- channels ----------------------------------------------------------------------------------------------
 
@@ -122,11 +130,29 @@ class Hub:
         self._flush_channel(channel)
         if channel.can_recover(subscription) and subscription.position is not None:
             self.counters.recovered += 1
-            opening = subscription.dialect.recovered(channel.name, subscription.request_id)
-            subscription.begin(subscription.position.seq, iter((opening,)), live_told=False)
+            subscription.recover(subscription.position.seq)
         else:
-            channel.begin(subscription, first=True)
-        subscription.queue.feed(subscription)
+            subscription.begin()
+        self._feed(subscription)
+
+    def _feed(self, subscription: Subscription) -> None:
+        """Let a reader begin: at once, but where many begin together soon."""
+        self._schedule()
+        self._fed_count += 1
+        if self._fed_count <= FEEDS:
+            subscription.queue.feed(subscription)
+        else:
+            subscription.queue.stay_behind(subscription)
+            self._unfed[subscription.queue] = None
+
+    def _feed_some(self) -> None:
+        turns = list(islice(self._unfed, FEEDS))
+        self._fed_count = len(turns)
+        for queue in turns:
+            del self._unfed[queue]
+            queue.pump()
+        if self._unfed:
+            self._schedule()
 
     def attach_user(
         self, channel: UserChannel, subscription: Subscription, items: Sequence[dict[str, Any]], cursor: int
@@ -138,10 +164,10 @@ class Hub:
         """
         self._flush_channel(channel)
         self._remove(channel, subscription)
-        first = subscription.state is State.JOINING
-        frames = subscription.dialect.posts(channel.name, items, subscription.request_id, first=first)
-        subscription.begin(cursor, frames, live_told=True)
-        subscription.queue.feed(subscription)
+        told = CatchUp(cursor, iter((subscription.dialect.posts(channel.name, items),)))
+        subscription.begin()
+        subscription.stand(told)
+        self._feed(subscription)
 
     def leave(self, subscription: Subscription) -> None:
         """Take a reader out of everything."""
@@ -170,9 +196,19 @@ class Hub:
         subscription.resyncs += 1
         if channel is None or subscription.resyncs > MAX_RESYNCS:
             raise TooSlow
-        self._flush_channel(channel)
         self.counters.resyncs += 1
-        channel.begin(subscription, first=False)
+        subscription.begin()
+
+    def stand(self, subscription: Subscription) -> None:
+        """There is room to tell a reader how things stand.
+
+        Raises:
+            TooSlow: its channel has no such thing.
+        """
+        channel = subscription.channel
+        if channel is not None:
+            self._flush_channel(channel)
+            subscription.stand(channel.stand(subscription.dialect))
 
     def promote(self, subscription: Subscription) -> None:
         """A reader has everything that was sent: from now on the fan-out feeds it."""
@@ -215,6 +251,7 @@ class Hub:
         """A channel's ring was begun anew: readers it already had are told how things stand."""
         again, channel.ready = channel.ready, True
         channel.sent_seq = channel.ring.head
+        channel.standing.forget()
         self.limits.rings.relieve()
         if again:
             self._restart_readers(channel)
@@ -225,8 +262,8 @@ class Hub:
                 continue
             self._remove(channel, subscription)
             self.counters.resyncs += 1
-            channel.begin(subscription, first=False)
-            subscription.queue.feed(subscription)
+            subscription.begin()
+            self._feed(subscription)
 
     def offer(self, channel: PostChannel, raw: bytes, stream_seq: int) -> Verdict:
         """A live message of a post."""
@@ -274,6 +311,7 @@ class Hub:
             if self._dirty and self.counters.frames >= until:
                 self._schedule()
                 break
+        self._feed_some()
         self.limits.rings.relieve()  # now, as what was sent to everybody is missed least
 
     def _schedule(self) -> None:
@@ -302,7 +340,7 @@ class Hub:
             for subscription in list(group.members):
                 self._remove(channel, subscription)
                 subscription.fell_behind(sent)
-                subscription.queue.feed(subscription)
+                self._feed(subscription)
 
     def _write_all(self, group: Group, frame: bytes, batch: Batch) -> None:
         sends, readers = group.fan

@@ -6,6 +6,7 @@ import orjson
 
 from inkwire_contracts.client_frames import PresentMember
 from inkwire_gateway.attendance import Attendance, Change, Key
+from inkwire_gateway.catch_up import CatchUp
 from inkwire_gateway.channel import Channel, HubLimits
 from inkwire_gateway.dialects import Dialect
 from inkwire_gateway.ring import Batch, Entry, Ring
@@ -35,7 +36,7 @@ class PresenceChannel(Channel):
 
     def __init__(self, conversation: str, limits: HubLimits) -> None:
         ring = Ring(min(limits.ring_events, MAX_RING_EVENTS), limits.ring_bytes, limits.rings)
-        super().__init__(f"presence:{conversation}", "", ring)
+        super().__init__(f"presence:{conversation}", "", ring, limits)
         self.conversation = conversation
         self.attendance = Attendance(limits.presence_ttl_s)
         self.held: dict[str, PresentMember] = {}
@@ -68,11 +69,9 @@ class PresenceChannel(Channel):
         """Have all readers told but one connection's. ``raw``: a JSON object with name, member and data."""
         self.ring.append(Entry(self.ring.head + 1, "whispered", raw, origin=origin))
 
-    def begin(self, subscription: Subscription, *, first: bool) -> None:
+    def stand(self, dialect: Dialect) -> CatchUp:
         """See :class:`Channel`."""
-        present = self.attendance.present
-        frames = subscription.dialect.here(self.name, present, subscription.request_id, first=first)
-        subscription.begin(self.ring.head, frames, live_told=True)
+        return CatchUp(self.ring.head, iter((dialect.here(self.name, self.attendance.present),)))
 
     def frame(self, dialect: Dialect, batch: Batch) -> bytes:
         """See :class:`Channel`."""

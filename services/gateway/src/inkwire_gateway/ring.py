@@ -65,8 +65,10 @@ class RingBudget:
         self.used_bytes -= ring.size_bytes
 
     def relieve(self) -> None:
-        """Look at :data:`RELIEF_RINGS` at most, in turn: who got nothing since the last look keeps its newest event, the
-        others the newer half of theirs, in which is what their readers are about to be sent. The rest next time.
+        """Make rings smaller until the bound is kept, :data:`RELIEF_RINGS` in turn at most; the others next time.
+
+        One that got nothing since the last look keeps its newest event, another the newer half of its events: in that
+        is what its readers are about to be sent.
         """
         for _ in range(min(RELIEF_RINGS, len(self._rings))):
             if not self.is_exceeded:

@@ -182,10 +182,15 @@ class SendQueue:
 
     def _piece_of(self, subscription: Subscription) -> Piece | None:
         try:
-            return subscription.next_piece()
+            return self._next_piece_of(subscription)
         except FellOff:
             self.hub.resync(subscription)
-            return subscription.next_piece()
+            return self._next_piece_of(subscription)
+
+    def _next_piece_of(self, subscription: Subscription) -> Piece | None:
+        if subscription.needs_stand:
+            self.hub.stand(subscription)
+        return subscription.next_piece()
 
     def broken(self) -> None:
         """A write failed: the connection is lost."""

@@ -13,11 +13,11 @@
 There is no queue of events per reader: what is still to be sent is what lies between its cursor and the channel's.
 """
 
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from inkwire_contracts.client_frames import Position, PresentMember
+from inkwire_gateway.catch_up import CatchUp, LetGo
 
 if TYPE_CHECKING:
     from inkwire_gateway.channel import Channel
@@ -63,6 +63,9 @@ class Subscription:
 
     __slots__ = (
         "_catch_up",
+        "_index",
+        "_stands",
+        "answered",
         "channel",
         "connection",
         "cursor",
@@ -71,6 +74,7 @@ class Subscription:
         "name",
         "position",
         "queue",
+        "recovered",
         "request_id",
         "resyncs",
         "state",
@@ -98,34 +102,57 @@ class Subscription:
         self.channel: Channel | None = None
         self.state = State.JOINING
         self.cursor = 0
+        self.answered = False
+        """Whether it was told that it is subscribed."""
+        self.recovered = False
+        """Whether newer events alone are what it needs."""
         self.live_told = False
-        self._catch_up: Iterator[bytes] | None = None
         self.resyncs = 0
+        self._stands = True
+        """Whether it was given, or needs not, how things stand."""
+        self._catch_up: CatchUp | None = None
+        self._index = 0
 
-    def begin(self, cursor: int, frames: Iterator[bytes], *, live_told: bool) -> None:
-        """Start (or start again) with frames that bring the reader to ``cursor``.
-
-        ``live_told``: the frames end with the word that catch-up is complete; else it follows at the head.
-        """
+    def recover(self, cursor: int) -> None:
+        """Start with the events after ``cursor``."""
         self.state = State.CATCHING_UP
         self.cursor = cursor
-        self.live_told = live_told
-        self._catch_up = frames
+        self.recovered = True
+
+    def begin(self) -> None:
+        """Start, or start again, with how things stand. That is asked for only when there is room for it."""
+        self.state = State.CATCHING_UP
+        self.recovered = False
+        self._stands = False
+        self._catch_up = None
+
+    @property
+    def needs_stand(self) -> bool:
+        """Whether :meth:`stand` is due before the next piece."""
+        return not self._stands and self.answered and self.state is State.CATCHING_UP
+
+    def stand(self, catch_up: CatchUp) -> None:
+        """Go on with frames that bring the reader to a newer place; they end with the word that this is all."""
+        self._stands = True
+        self._catch_up, self._index = catch_up, 0
+        self.cursor = catch_up.seq
+        self.live_told = True
 
     def next_piece(self) -> Piece | None:
         """What to send next; ``None`` when the reader has all that its channel has sent to anyone.
 
         Raises:
-            FellOff: the ring does not reach back to it.
+            FellOff: the ring does not reach back to it, or what it was to be given is not there any more.
         """
         channel = self.channel
         if self.state is not State.CATCHING_UP or channel is None:
             return None
-        if self._catch_up is not None:
-            frame = next(self._catch_up, None)
-            if frame is not None:
-                return Piece(frame)
-            self._catch_up = None
+        if not self.answered:
+            self.answered = True
+            return Piece(self.dialect.subscribed(channel.name, self.request_id, recovered=self.recovered))
+        frame = self._next_standing()
+        if frame is not None:
+            return Piece(frame)
         if not channel.ring.covers(self.cursor):
             raise FellOff
         while (batch := channel.ring.batch_after(self.cursor, channel.sent_seq)) is not None:
@@ -137,6 +164,18 @@ class Subscription:
             told = channel.tell_live(self)
             return None if told is None else Piece(told)
         return None
+
+    def _next_standing(self) -> bytes | None:
+        if self._catch_up is None:
+            return None
+        try:
+            frame = self._catch_up.frame(self._index)
+        except LetGo:
+            raise FellOff from None
+        self._index += 1
+        if frame is None:
+            self._catch_up = None
+        return frame
 
     def went_live(self) -> None:
         """It has everything; from now on the channel's fan-out feeds it."""

@@ -16,38 +16,32 @@ class Dialect(Protocol):
         """One event, or merged chunks."""
         ...
 
-    def catch_up(self, channel: str, capture: Capture, request_id: int | None, *, first: bool) -> Iterator[bytes]:
-        """A post as it stands, lazily, in bounded frames. ``first``: the answer to a subscribe comes before it."""
+    def subscribed(self, channel: str, request_id: int | None, *, recovered: bool) -> bytes:
+        """The answer to a subscribe. ``recovered``: only newer events follow."""
         ...
 
-    def recovered(self, channel: str, request_id: int | None) -> bytes:
-        """The answer to a subscribe that only newer events follow."""
+    def catch_up(self, channel: str, capture: Capture) -> Iterator[bytes]:
+        """A post as it stands, lazily, in bounded frames."""
         ...
 
     def live(self, channel: str, epoch: str, seq: int) -> bytes:
         """Catch-up is complete."""
         ...
 
-    def posts(
-        self, channel: str, items: Sequence[dict[str, Any]], request_id: int | None, *, first: bool
-    ) -> Iterator[bytes]:
-        """An owner's newest posts. ``first``: the answer to a subscribe comes before them."""
+    def posts(self, channel: str, items: Sequence[dict[str, Any]]) -> bytes:
+        """An owner's newest posts."""
         ...
 
-    def conversation(
-        self, channel: str, capture: ConversationCapture, request_id: int | None, *, first: bool
-    ) -> Iterator[bytes]:
-        """A conversation as it stands. ``first``: the answer to a subscribe comes before it."""
+    def conversation(self, channel: str, capture: ConversationCapture) -> bytes:
+        """A conversation as it stands."""
         ...
 
     def conversation_event(self, channel: str, epoch: str, batch: Batch) -> bytes:
         """One event of a conversation."""
         ...
 
-    def here(
-        self, channel: str, members: Sequence[PresentMember], request_id: int | None, *, first: bool
-    ) -> Iterator[bytes]:
-        """Who is there. ``first``: the answer to a subscribe comes before it."""
+    def here(self, channel: str, members: Sequence[PresentMember]) -> bytes:
+        """Who is there."""
         ...
 
     def presence(self, channel: str, batch: Batch) -> bytes:

@@ -73,10 +73,12 @@ class NativeWebSocket:
         """See :class:`Dialect`."""
         return self._frame(event_payload(channel, batch))
 
-    def catch_up(self, channel: str, capture: Capture, request_id: int | None, *, first: bool) -> Iterator[bytes]:
+    def subscribed(self, channel: str, request_id: int | None, *, recovered: bool) -> bytes:
         """See :class:`Dialect`."""
-        if first:
-            yield self._frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
+        return self._frame(encode(Subscribed(channel=channel, recovered=recovered, id=request_id)))
+
+    def catch_up(self, channel: str, capture: Capture) -> Iterator[bytes]:
+        """See :class:`Dialect`."""
         head = SnapshotFrame(channel=channel, epoch=capture.epoch, snapshot=capture.head)
         yield self._frame(encode(head))
         for section, data in capture.data:
@@ -85,36 +87,24 @@ class NativeWebSocket:
             for payload in text_payloads(channel, section, text):
                 yield self._frame(payload)
 
-    def recovered(self, channel: str, request_id: int | None) -> bytes:
-        """See :class:`Dialect`."""
-        return self._frame(encode(Subscribed(channel=channel, recovered=True, id=request_id)))
-
     def live(self, channel: str, epoch: str, seq: int) -> bytes:
         """See :class:`Dialect`."""
         frame = Live.model_validate({"channel": channel, "position": {"epoch": epoch, "seq": seq}})
         return self._frame(encode(frame))
 
-    def posts(
-        self, channel: str, items: Sequence[dict[str, Any]], request_id: int | None, *, first: bool
-    ) -> Iterator[bytes]:
+    def posts(self, channel: str, items: Sequence[dict[str, Any]]) -> bytes:
         """See :class:`Dialect`."""
-        if first:
-            yield self._frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
-        yield self._frame(encode(Posts(channel=channel, items=list(items))))
+        return self._frame(encode(Posts(channel=channel, items=list(items))))
 
-    def conversation(
-        self, channel: str, capture: ConversationCapture, request_id: int | None, *, first: bool
-    ) -> Iterator[bytes]:
+    def conversation(self, channel: str, capture: ConversationCapture) -> bytes:
         """See :class:`Dialect`."""
-        if first:
-            yield self._frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
         frame = ConversationFrame(
             channel=channel,
             conversation=capture.conversation,
             older=capture.older,
             position=Position(epoch=capture.epoch, seq=capture.seq),
         )
-        yield self._frame(encode(frame))
+        return self._frame(encode(frame))
 
     def conversation_event(self, channel: str, epoch: str, batch: Batch) -> bytes:
         """See :class:`Dialect`. Nothing in the head or the position would be escaped by JSON."""
@@ -122,13 +112,9 @@ class NativeWebSocket:
         position = f',"position":{{"epoch":"{epoch}","seq":{batch.seq}}}}}'
         return self._frame(head.encode() + batch.raw + position.encode())
 
-    def here(
-        self, channel: str, members: Sequence[PresentMember], request_id: int | None, *, first: bool
-    ) -> Iterator[bytes]:
+    def here(self, channel: str, members: Sequence[PresentMember]) -> bytes:
         """See :class:`Dialect`."""
-        if first:
-            yield self._frame(encode(Subscribed(channel=channel, recovered=False, id=request_id)))
-        yield self._frame(encode(Here(channel=channel, members=list(members))))
+        return self._frame(encode(Here(channel=channel, members=list(members))))
 
     def presence(self, channel: str, batch: Batch) -> bytes:
         """See :class:`Dialect`. ``raw`` is a JSON object that is not empty: its fields are the frame's."""

@@ -1,0 +1,69 @@
+"""Frames of how a channel stands, shared and bounded."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from inkwire_gateway.catch_up import KEPT_COUNT, CatchUp, CatchUps, LetGo, Standing
+
+
+def made(seq: int, *frames: bytes) -> CatchUp:
+    return CatchUp(seq, iter(frames), source_bytes=10)
+
+
+def test_frames_are_made_when_asked_for_and_once() -> None:
+    """Two readers at their own pace get the same objects."""
+    asked: list[int] = []
+
+    def frames() -> Iterator[bytes]:
+        for number in range(3):
+            asked.append(number)
+            yield b"%d" % number
+
+    both = CatchUp(7, frames())
+    assert both.frame(0) == b"0" and asked == [0]
+    assert both.frame(1) is both.frame(1) and asked == [0, 1]
+    assert [both.frame(at) for at in range(4)] == [b"0", b"1", b"2", None]
+
+
+def test_those_at_one_place_are_one() -> None:
+    """In each dialect; another place, another beginning or one that was let go of is made anew."""
+    standing = Standing(CatchUps())
+    first = standing.at(3, "plain", lambda: made(3))
+    assert standing.at(3, "plain", lambda: made(3)) is first
+    assert standing.at(3, "deflated", lambda: made(3)) is not first
+    assert standing.at(4, "plain", lambda: made(4)) is not first
+    again = standing.at(4, "plain", lambda: made(4))
+    standing.forget()
+    anew = standing.at(4, "plain", lambda: made(4))
+    assert anew is not again
+    anew.let_go()
+    assert standing.at(4, "plain", lambda: made(4)) is not anew
+
+
+def test_what_all_hold_is_bounded() -> None:
+    """Beyond the bound the oldest goes, and who reads it learns that; what nobody reads counts no more."""
+    everything = CatchUps(max_bytes=60)
+    old = everything.add(made(1, b"x" * 20, b"x" * 20))
+    assert old.frame(0) and everything.used_bytes == 30
+    new = everything.add(made(2, b"y" * 20))
+    assert new.frame(0) and everything.used_bytes == 60 and old.frame(0)
+    everything.add(made(3))
+    assert everything.used_bytes == 40
+    with pytest.raises(LetGo):
+        old.frame(0)
+    assert new.frame(0)
+    huge = everything.add(made(4, b"z" * 100))
+    assert huge.frame(0) and everything.used_bytes == 110, "the newest stays"
+    with pytest.raises(LetGo):
+        new.frame(0)
+
+
+def test_what_nobody_reads_is_free() -> None:
+    """Some of the newest are kept for who comes next."""
+    everything = CatchUps()
+    for seq in range(KEPT_COUNT + 5):
+        assert everything.add(made(seq, b"x" * 90)).frame(0)
+    gc.collect()
+    assert everything.used_bytes == KEPT_COUNT * 100
