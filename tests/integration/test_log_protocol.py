@@ -1,11 +1,13 @@
 """The write protocol on a real broker, one server and three: claims, fences, verdicts, histories."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from nats.aio.client import Client
 
 from inkwire_chassis import event_log as event_log_module
+from inkwire_chassis import log_parts
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog, Fenced
 from inkwire_chassis.jetstream import (
@@ -13,6 +15,7 @@ from inkwire_chassis.jetstream import (
     H_MSG_ID,
     BrokerError,
     JetStream,
+    Stored,
     TooLarge,
     WrongLastSequence,
 )
@@ -181,7 +184,12 @@ async def test_long_histories_are_read_in_batches(nats_url: str, monkeypatch: py
         assert newest.event.seq == two.snapshot.seq
         jetstream = JetStream(client)
         await jetstream.start()
-        assert await EventLog(jetstream, new_id).read(one.job.owner, one.job.post) == await read_now(log, one.job)
+        direct, whole = EventLog(jetstream, new_id), await read_now(log, one.job)
+        assert await direct.read(one.job.owner, one.job.post) == whole
+        for reading in (direct, log):
+            parts = [part async for part in log_parts.whole(reading, one.job.owner, one.job.post)]
+            assert [stored for part in parts for stored in part] == [(e.raw, e.stream_seq) for e in whole]
+            assert len(parts) > 2
 
 
 @pytest.mark.parametrize("kind", [Client, DirectClient])
@@ -199,6 +207,10 @@ async def test_a_read_ends_with_what_the_broker_says(nats_url: str, kind: type[C
         assert missing.value.code == 503
 
 
+async def _all(parts: AsyncIterator[list[Stored]]) -> list[Stored]:
+    return [stored async for part in parts for stored in part]
+
+
 async def test_a_long_history_is_read_without_what_is_finished(either_nats_url: str) -> None:
     """Key events, and all that follows the last of them which has enough events behind it, fold to the same post."""
     async with open_log(either_nats_url) as log:
@@ -209,13 +221,13 @@ async def test_a_long_history_is_read_without_what_is_finished(either_nats_url: 
         await writer.chunk("open")
         where = {"owner": writer.job.owner, "post": writer.job.post}
         whole = await read_now(log, writer.job)
-        part = await log.read_long(**where, newest_seq=writer.snapshot.seq, recent=10)
+        part = await _all(log_parts.unfinished(log, **where, newest_seq=writer.snapshot.seq, recent=10))
         snapshot = Snapshot(post=writer.job.post)
-        assert [fold(snapshot, parse_event(message.payload)) for message in part] == [Outcome.APPLIED] * len(part)
+        assert [fold(snapshot, parse_event(payload)) for payload, _ in part] == [Outcome.APPLIED] * len(part)
         assert snapshot == writer.snapshot
         assert len(part) < 35 < len(whole)
-        assert [message.payload for message in part[-10:]] == [stored.raw for stored in whole[-10:]]
-        assert await log.read_long(**where, newest_seq=writer.snapshot.seq, recent=len(whole)) == []
+        assert part[-10:] == [(stored.raw, stored.stream_seq) for stored in whole[-10:]]
+        assert await _all(log_parts.unfinished(log, **where, newest_seq=writer.snapshot.seq, recent=len(whole))) == []
 
 
 async def test_a_short_history_is_the_whole_one(either_nats_url: str) -> None:

@@ -5,7 +5,8 @@ No duplicate window at all: a broker that forgets everything is the hardest.
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, cast
@@ -17,6 +18,7 @@ from inkwire_chassis.jetstream import (
     BrokerError,
     JetStream,
     PubAck,
+    Stored,
     StoredMessage,
     WrongLastSequence,
 )
@@ -48,6 +50,21 @@ class Turns:
         for task in tasks:
             if not task.cancelled():
                 task.result()
+
+
+@dataclass
+class _Parts:
+    """A batch that comes part by part."""
+
+    turns: Turns
+    coming: list[Stored]
+    messages: int
+    left: int
+
+    async def part(self) -> list[Stored]:
+        await self.turns.turn()
+        found, self.coming = self.coming[: self.messages], self.coming[self.messages :]
+        return found
 
 
 @dataclass
@@ -103,6 +120,14 @@ class MemoryStream:
     async def leader_next(self, _stream: str, subject: str, from_seq: int) -> StoredMessage | None:
         await self.turns.turn()
         return next((m for m in self.messages if m.seq >= from_seq and _fits(m.subject, subject)), None)
+
+    @asynccontextmanager
+    async def direct_parts(self, stream: str, query: Mapping[str, Any], *, messages: int) -> AsyncIterator["_Parts"]:
+        """What is there now, in parts; each is waited for."""
+        found, left, _ = await self.direct_batch(stream, query)
+        yield _Parts(
+            self.turns, [(m.payload, m.seq) for m in found], min(messages, self.turns.draw.choice((1, 2, 5))), left
+        )
 
     async def direct_batch(self, _stream: str, query: Mapping[str, Any]) -> tuple[list[StoredMessage], int, int]:
         await self.turns.turn()

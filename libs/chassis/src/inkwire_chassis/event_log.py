@@ -7,7 +7,6 @@ answer "wrong last sequence" is a verdict. Everything else is asked again under 
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,10 +29,10 @@ from inkwire_contracts.events import KEY_TYPES, Event, GenerateRequested, encode
 from inkwire_contracts.fold import Outcome, Snapshot, fold
 from inkwire_contracts.topology import EVENTS
 
-BATCH_MESSAGES = 5_000
+BATCH_MESSAGES = 20_000
 BATCH_BYTES = 8 * 1024 * 1024
 MAX_BATCHES = 200
-"""Bound on one history read: a million events."""
+"""Bound on one history read: four million events."""
 
 CLAIM_TRIES = 50
 CLAIMS_BATCH = 1_000
@@ -42,9 +41,6 @@ CLAIMS_BATCH = 1_000
 READ_TRIES = 20
 RETRY_FIRST_S = 0.02
 RETRY_MAX_S = 0.5
-
-_KEEP_OPEN_TEXT = frozenset({"planned"})
-"""Key types after which a section may be open with text of chunks before them."""
 
 
 class Fenced(Exception):
@@ -115,65 +111,27 @@ class EventLog:
         Raises:
             BrokerError: the broker did not answer.
         """
-        last = await self._last(owner, post, KEY_TYPES)
+        last = await self.last_of_types(owner, post, KEY_TYPES)
         filters = [message.subject for message in last if message.seq > after_stream_seq]
-        keys = [_stored_event(message) for message in await self._all_of(filters, after_stream_seq)]
+        keys = [_stored_event(message) for message in await self.all_of(filters, after_stream_seq)]
         newest_key = keys[-1].stream_seq if keys else after_stream_seq
         return keys + await self.read(owner, post, after_stream_seq=newest_key)
 
-    async def read_messages(self, owner: str, post: str) -> list[StoredMessage]:
-        """All of :meth:`read`, not decoded yet.
+    async def last_of_types(self, owner: str, post: str, types: Sequence[str]) -> list[StoredMessage]:
+        """The last event of each type that a post has, by one read.
 
         Raises:
             BrokerError: the broker did not answer.
         """
-        return await self._messages(subjects.post_events(owner, post), 0)
-
-    async def read_long(self, owner: str, post: str, *, newest_seq: int, recent: int) -> list[StoredMessage]:
-        """What folds like :meth:`read_messages`, without the chunks of finished sections that nobody asks for.
-
-        These are key events, and everything after the last of them that has at least ``recent`` events and the newest
-        progress behind it. A hole among key events shows when they are folded, by their ``prev``, and one after them
-        as a gap; one among the chunks that were left out does not.
-
-        Args:
-            owner: whose post.
-            post: which one.
-            newest_seq: ``seq`` of its newest event, or of one shortly before.
-            recent: how many events at its end must be complete.
-
-        Returns:
-            Nothing where there is no such place; then everything has to be read.
-
-        Raises:
-            BrokerError: the broker did not answer.
-            ValueError, TypeError: a key event cannot be decoded.
-        """
-        last = await self._last(owner, post, (*KEY_TYPES, "progress"))
-        progress = subjects.post_event(owner, post, "progress")
-        before = min((m.seq for m in last if m.subject == progress), default=sys.maxsize)
-        keys: list[StoredMessage] = []
-        found, seq = 0, 0
-        for message in await self._all_of([m.subject for m in last if m.subject != progress], 0):
-            event = parse_event(message.payload)
-            if event.seq <= seq:  # a late copy
-                continue
-            if event.seq > newest_seq - recent or message.seq > before:
-                break
-            seq = event.seq
-            keys.append(message)
-            found = len(keys) if event.type not in _KEEP_OPEN_TEXT else found
-        if not found:
-            return []
-        rest = await self._messages(subjects.post_events(owner, post), keys[found - 1].seq)
-        return keys[:found] + rest
-
-    async def _last(self, owner: str, post: str, types: Sequence[str]) -> list[StoredMessage]:
         query = {"multi_last": [subjects.post_event(owner, post, kind) for kind in types], "batch": len(types)}
         return (await self.jetstream.direct_batch(EVENTS, query))[0]
 
-    async def _all_of(self, filters: Sequence[str], after_stream_seq: int) -> list[StoredMessage]:
-        """What is stored on several subjects, in the stream's order."""
+    async def all_of(self, filters: Sequence[str], after_stream_seq: int) -> list[StoredMessage]:
+        """What is stored on several subjects, in the stream's order.
+
+        Raises:
+            BrokerError: the broker did not answer.
+        """
         reads = await asyncio.gather(*(self._messages(subject, after_stream_seq) for subject in filters))
         return sorted((message for found in reads for message in found), key=lambda message: message.seq)
 
@@ -184,13 +142,7 @@ class EventLog:
         found: list[StoredMessage] = []
         start = after_stream_seq + 1
         for _ in range(MAX_BATCHES):
-            query = {
-                "seq": start,
-                "next_by_subj": subject,
-                "batch": BATCH_MESSAGES,
-                "max_bytes": BATCH_BYTES,
-            }
-            messages, left, _ = await self.jetstream.direct_batch(EVENTS, query)
+            messages, left, _ = await self.jetstream.direct_batch(EVENTS, batch_query(start, subject))
             found.extend(messages)
             if left == 0 or not messages:
                 return found
@@ -482,6 +434,11 @@ def _advance(history: History, events: list[StoredEvent]) -> str | None:
 
 def _stored_event(message: StoredMessage) -> StoredEvent:
     return StoredEvent(parse_event(message.payload), message.payload, message.seq)
+
+
+def batch_query(seq: int, subject: str) -> dict[str, object]:
+    """What asks for a batch of what is stored on a subject from a stream sequence on."""
+    return {"seq": seq, "next_by_subj": subject, "batch": BATCH_MESSAGES, "max_bytes": BATCH_BYTES}
 
 
 def _delay(attempt: int) -> float:

@@ -6,11 +6,14 @@ this file speaks the protocol itself (ADR 0008). Errors are told apart by one qu
 
 import asyncio
 import base64
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -26,6 +29,10 @@ WRONG_LAST_SEQUENCE = 10071
 MESSAGE_TOO_LARGE = 10054
 DELETE_FAILED = 10057
 _NOT_FOUND = {404, 10037}
+
+T = TypeVar("T")
+Stored = tuple[bytes, int]
+"""A message's payload, and its stream sequence: all that ten thousand of a history are read for."""
 
 H_MSG_ID = "Nats-Msg-Id"
 H_EXPECTED_SUBJECT_SEQ = "Nats-Expected-Last-Subject-Sequence"
@@ -214,43 +221,90 @@ class JetStream:
         Raises:
             BrokerError: the batch did not end in time or the query was refused.
         """
+        async with self._asked(stream, query, Batch(_message, sys.maxsize, timeout_s)) as batch:
+            messages = await batch.part()
+        return messages, batch.left, batch.up_to
+
+    def direct_parts(
+        self, stream: str, query: Mapping[str, Any], *, messages: int, timeout_s: float = API_TIMEOUT_S
+    ) -> "AbstractAsyncContextManager[Batch[Stored]]":
+        """One direct-get batch (any replica may answer) as it comes, at least so many messages at a time.
+
+        Raises:
+            BrokerError: on the way in; it could not be asked for.
+        """
+        return self._asked(stream, query, Batch(_stored, messages, timeout_s))
+
+    @asynccontextmanager
+    async def _asked(self, stream: str, query: Mapping[str, Any], batch: "Batch[T]") -> "AsyncIterator[Batch[T]]":
         inbox = self.client.new_inbox()
-        batch = _Batch()
         subscription: Subscription | None = None
         try:
-            if isinstance(self.client, HandsOver):
-                subscription = await self.client.take(inbox, batch.take)
-            else:
-                subscription = await self.client.subscribe(inbox, cb=batch.on_message)
-            await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=inbox)
-            async with asyncio.timeout(timeout_s):
-                end = await batch.end
-        except TimeoutError:
-            raise BrokerError("a history read did not end in time") from None
-        except NatsError as error:
-            raise BrokerError(str(error) or type(error).__name__) from None
+            try:
+                if isinstance(self.client, HandsOver):
+                    subscription = await self.client.take(inbox, batch.take)
+                else:
+                    subscription = await self.client.subscribe(inbox, cb=batch.on_message)
+                await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=inbox)
+            except NatsError as error:
+                raise BrokerError(str(error) or type(error).__name__) from None
+            yield batch
         finally:
             if subscription is not None:
                 await self._leave(subscription)
-        if end["Status"] == "404":
-            return batch.messages, 0, 0
-        if end["Status"] != "204":
-            raise BrokerError(end.get("Description", "refused"), int(end["Status"]))
-        return batch.messages, _number(end, "Nats-Num-Pending"), _number(end, "Nats-UpTo-Sequence")
 
     async def _leave(self, subscription: Subscription) -> None:
-        if isinstance(self.client, HandsOver):
-            await self.client.leave(subscription)
-        else:
-            await subscription.unsubscribe()
+        with contextlib.suppress(NatsError):  # a connection that is gone has no subscription
+            if isinstance(self.client, HandsOver):
+                await self.client.leave(subscription)
+            else:
+                await subscription.unsubscribe()
 
 
-class _Batch:
-    """What comes of one direct get, up to the message without a subject of its own that ends it."""
+class Batch(Generic[T]):
+    """What comes of one direct get, up to the message without a subject of its own that ends it.
 
-    def __init__(self) -> None:
-        self.messages: list[StoredMessage] = []
-        self.end: asyncio.Future[Mapping[str, str]] = asyncio.get_running_loop().create_future()
+    Args:
+        read: makes of payload and header block what is handed out.
+        messages: how many are waited for at a time.
+        timeout_s: how long those may take.
+    """
+
+    def __init__(self, read: Callable[[bytes, bytes], T], messages: int, timeout_s: float) -> None:
+        self._read = read
+        self._messages = messages
+        self._timeout_s = timeout_s
+        self._found: list[T] = []
+        self._end: Mapping[str, str] | None = None
+        self._enough = asyncio.Event()
+
+    async def part(self) -> list[T]:
+        """What has come meanwhile, at least so many messages as are waited for; after the last ones nothing.
+
+        Raises:
+            BrokerError: they did not come in time, or the query was refused.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._enough.wait()
+        except TimeoutError:
+            raise BrokerError("a history read did not end in time") from None
+        if self._end is None:
+            self._enough.clear()
+        elif self._end["Status"] not in ("204", "404"):
+            raise BrokerError(self._end.get("Description", "refused"), int(self._end["Status"]))
+        found, self._found = self._found, []
+        return found
+
+    @property
+    def left(self) -> int:
+        """How many more there are, once it has ended."""
+        return _number(self._end, "Nats-Num-Pending")
+
+    @property
+    def up_to(self) -> int:
+        """Up to which stream sequence it was read, once it has ended; 0 if nothing was there."""
+        return _number(self._end, "Nats-UpTo-Sequence")
 
     def take(self, _subject: bytes, payload: bytes, headers: bytes) -> None:
         """A message as the connection has it."""
@@ -258,8 +312,9 @@ class _Batch:
             status, _, description = headers.partition(b"\r\n")[0].removeprefix(_STATUS_LINE).partition(b" ")
             self._ended({"Status": status.decode(), "Description": description.decode(), **_headers(headers)})
             return
-        seq, subject = _broker_value(headers, _SEQUENCE), _broker_value(headers, _SUBJECT)
-        self.messages.append(StoredMessage(subject.decode(), int(seq), payload))
+        self._found.append(self._read(payload, headers))
+        if len(self._found) >= self._messages:
+            self._enough.set()
 
     async def on_message(self, msg: Msg) -> None:
         """The same from a client that has read the headers."""
@@ -267,11 +322,21 @@ class _Batch:
         if "Status" in headers:
             self._ended(headers)
             return
-        self.messages.append(StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), msg.data))
+        subject, seq = headers["Nats-Subject"], headers["Nats-Sequence"]
+        self.take(b"", msg.data, f"\r\nNats-Subject: {subject}\r\nNats-Sequence: {seq}\r\n".encode())
 
     def _ended(self, headers: Mapping[str, str]) -> None:
-        if not self.end.done():
-            self.end.set_result(headers)
+        self._end = headers if headers["Status"] != "404" else {"Status": "404"}
+        self._enough.set()
+
+
+def _stored(payload: bytes, headers: bytes) -> Stored:
+    return payload, int(_broker_value(headers, _SEQUENCE))
+
+
+def _message(payload: bytes, headers: bytes) -> StoredMessage:
+    seq, subject = _broker_value(headers, _SEQUENCE), _broker_value(headers, _SUBJECT)
+    return StoredMessage(subject.decode(), int(seq), payload)
 
 
 _STATUS_LINE = b"NATS/1.0 "
@@ -294,5 +359,5 @@ def _headers(raw: bytes) -> dict[str, str]:
     return {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
-def _number(headers: Mapping[str, str], name: str) -> int:
-    return int(headers.get(name, "0"))
+def _number(headers: Mapping[str, str] | None, name: str) -> int:
+    return int((headers or {}).get(name, "0"))

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
+from inkwire_chassis import log_parts
 from inkwire_chassis.event_log import EventLog, LogDamaged, StoredEvent
-from inkwire_chassis.jetstream import BrokerError, StoredMessage
+from inkwire_chassis.jetstream import BrokerError, Stored
+from inkwire_chassis.log_parts import Parts
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.events import TERMINAL_TYPES, parse_event
 from inkwire_contracts.fold import Outcome, Snapshot
@@ -100,38 +102,39 @@ class LogHistory:
     async def _from_log(self, owner: str, post: str, newest_seq: int, epoch: str) -> Loaded | None:
         """The post by its log; ``None`` if what was read does not fold up to there.
 
-        Of a long post only a part is read, as long as the log has its beginning and that part folds.
+        Of a long post only a part is read, as long as that part folds.
         """
         if newest_seq > self._recent_events:
-            part = await self._log.read_long(owner, post, newest_seq=newest_seq, recent=self._recent_events)
-            loaded = await self._folded(Snapshot(post=post), part, epoch) if part else None
+            part = log_parts.unfinished(self._log, owner, post, newest_seq=newest_seq, recent=self._recent_events)
+            loaded = await self._folded(owner, post, part, epoch)
             if loaded is not None and loaded.snapshot.seq >= newest_seq:
                 return loaded
-        messages = await self._log.read_messages(owner, post)
-        base = await self._base(owner, post, messages)
-        loaded = await self._folded(base or Snapshot(post=post), messages, epoch)
+        loaded = await self._folded(owner, post, log_parts.whole(self._log, owner, post), epoch)
         return loaded if loaded is not None and loaded.snapshot.seq >= newest_seq else None
 
-    async def _base(self, owner: str, post: str, messages: Sequence[StoredMessage]) -> Snapshot | None:
-        """What stood before the log's first event, where the log begins later: it was purged, or lost."""
-        if not messages or parse_event(messages[0].payload).seq == 1:
+    async def _folded(self, owner: str, post: str, parts: Parts, epoch: str) -> Loaded | None:
+        """What is read, folded while more comes; None if it does not follow. Others have their turn between."""
+        backlog: Backlog | None = None
+        async with aclosing(parts):
+            async for part in parts:
+                if backlog is None:
+                    backlog = Backlog(await self._base(owner, post, part), keep=self._recent_events)
+                for at in range(0, len(part), SLICE_EVENTS):
+                    outcome = backlog.take(part[at : at + SLICE_EVENTS])
+                    if outcome is not Outcome.APPLIED:
+                        seq = backlog.snapshot.seq
+                        get_logger().warning("history does not fold", post=post, seq=seq, outcome=str(outcome))
+                        return None
+                    await asyncio.sleep(0)
+        if backlog is None:
             return None
-        stored = await self._stored(owner, post, needed=True)
-        return None if stored is None else stored.snapshot
+        return Loaded(backlog.snapshot, backlog.stream_seq, epoch, list(backlog.recent))
 
-    async def _folded(self, snapshot: Snapshot, messages: Sequence[StoredMessage], epoch: str) -> Loaded | None:
-        """The events upon a snapshot, changed in place; None if they do not follow. Others have their turn between."""
-        stored = [(message.payload, message.seq) for message in messages]
-        backlog = Backlog(snapshot, keep=self._recent_events)
-        for at in range(0, len(stored), SLICE_EVENTS):
-            outcome = backlog.take(stored[at : at + SLICE_EVENTS])
-            if outcome is not Outcome.APPLIED:
-                get_logger().warning(
-                    "history does not fold", post=snapshot.post, seq=snapshot.seq, outcome=str(outcome)
-                )
-                return None
-            await asyncio.sleep(0)
-        return Loaded(snapshot, backlog.stream_seq, epoch, list(backlog.recent))
+    async def _base(self, owner: str, post: str, part: Sequence[Stored]) -> Snapshot:
+        """What stood before the first event, where the log begins later: it was purged, or lost."""
+        begins = parse_event(part[0][0]).seq == 1
+        stored = None if begins else await self._stored(owner, post, needed=True)
+        return Snapshot(post=post) if stored is None else stored.snapshot
 
 
 def _is_current(stored: StoredPost, newest: StoredEvent | None, epoch: str) -> bool:
