@@ -61,6 +61,21 @@ async def test_handshakes_are_bounded(nats_url: str, tmp_path: Path) -> None:
             assert len(w.gateway.server.handshakes) == 0
 
 
+async def test_the_time_for_a_handshake_is_bounded(nats_url: str, tmp_path: Path) -> None:
+    """Who says nothing, or half of it, is cut off when the time is over, and counted; who is in has all the time."""
+    async with world(nats_url, tmp_path, handshake_timeout_s=0.3) as w, reader(w.port, token()) as patient:
+        await patient.until("welcome")
+        for part in ("", HANDSHAKE):
+            incoming, outgoing = await asyncio.open_connection("127.0.0.1", w.port)
+            outgoing.write(part.encode())
+            assert not await incoming.read()
+            outgoing.close()
+        await eventually(lambda: not len(w.gateway.server.handshakes), what="they have gone")
+        assert w.gateway.hub.counters.refusals == {"handshake_unfinished": 2}
+        await patient.send(type="ping", id=1)
+        await patient.until("pong", id=1)
+
+
 HANDSHAKE = (
     "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -110,6 +125,29 @@ async def test_a_handshake_is_bounded_in_bytes(nats_url: str, tmp_path: Path, ha
         await eventually(lambda: not (w.gateway.server.clients or len(w.gateway.server.handshakes)), what="it has gone")
         refusals = w.gateway.hub.counters.refusals
         assert refusals == ({} if status == b"101" else {"handshake_too_large": 1})
+
+
+@pytest.mark.parametrize(
+    ("handshake", "status", "reason"),
+    [
+        (HANDSHAKE.replace("Upgrade: websocket\r\n", "") + "\r\n", b"426", "no_websocket"),
+        (HANDSHAKE.replace("Version: 13", "Version: 7") + "\r\n", b"400", "no_websocket"),
+        (HANDSHAKE.replace("GET", "POST") + "\r\n", b"405", "no_websocket"),
+        ("\x16\x03\x01\x02\r\n\r\n", b"", "no_websocket"),
+        (HANDSHAKE + "Sec-WebSocket-Protocol: graphql-ws\r\n\r\n", b"400", "subprotocol"),
+        (HANDSHAKE.replace("Host: 127.0.0.1\r\n", "") + "\r\n", b"400", "host"),
+        (HANDSHAKE.replace("/ws", "/elsewhere") + "\r\n", b"404", "path"),
+    ],
+    ids=["no upgrade", "old version", "post", "tls", "other subprotocol", "no host", "other path"],
+)
+async def test_each_refused_handshake_counts_once(
+    nats_url: str, tmp_path: Path, handshake: str, status: bytes, reason: str
+) -> None:
+    """Also where the library refuses it."""
+    async with world(nats_url, tmp_path, handshake_timeout_s=60) as w:
+        assert status in await _answer(w.port, handshake)
+        await eventually(lambda: not len(w.gateway.server.handshakes), what="it has gone")
+        assert w.gateway.hub.counters.refusals == {reason: 1}
 
 
 async def test_closes_of_the_library_are_counted(nats_url: str, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ FRAME_REFUSALS = ("too_many_channels", "rate_limited")
 """Limits at which a client's frame is answered by an error, and the connection stays."""
 
 REFUSALS = (
-    *("too_many_handshakes", "handshake_unfinished", "handshake_too_large", "path", "host", "origin", "draining"),
+    *("too_many_handshakes", "handshake_unfinished", "handshake_too_large", "no_websocket", "subprotocol"),
+    *("path", "host", "origin", "draining"),
     *FRAME_REFUSALS,
 )
 """Why there was no connection, or a frame was not obeyed."""

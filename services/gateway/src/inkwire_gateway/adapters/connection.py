@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, Protocol, cast
 
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import SecurityError, WebSocketException
+from websockets.exceptions import InvalidHandshake, NegotiationError, SecurityError, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Event
 
@@ -188,9 +188,16 @@ class GatewayConnection(ServerConnection):
         self._check_open()
 
     @property
-    def is_too_large(self) -> bool:
-        """Whether its handshake was refused for its size, in all or of a line, or for the number of its headers."""
-        return isinstance(self.protocol.handshake_exc, SecurityError)
+    def handshake_failure(self) -> str | None:
+        """Why the handshake came to nothing, of ``counters.REFUSALS``; ``None``: it did not, or not by the library."""
+        error = self.protocol.handshake_exc
+        if isinstance(error, SecurityError):  # in all, of a line, or the number of headers
+            return "handshake_too_large"
+        if self.request is None and (error is None or isinstance(error.__cause__, EOFError)):
+            return "handshake_unfinished"
+        if isinstance(error, NegotiationError):
+            return "subprotocol"
+        return "no_websocket" if isinstance(error, InvalidHandshake) else None
 
     def _fits(self, data: bytes) -> bool:
         """Count what comes before the request is complete; what is too much is answered with 431 and not looked at."""

@@ -152,8 +152,7 @@ class GatewayServer(Gateway):
                 return False
 
             def gone(self) -> None:
-                if gateway.handshakes.leave(self) and self.request is None:
-                    reason = "handshake_too_large" if self.is_too_large else "handshake_unfinished"
+                if gateway.handshakes.leave(self) and (reason := self.handshake_failure) is not None:
                     gateway.hub.counters.refusals[reason] += 1
 
         return Connection
