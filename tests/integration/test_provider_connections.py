@@ -1,14 +1,17 @@
-"""The provider's connections, against a server that closes each after its answer although it promises to keep it."""
+"""The provider's connections: kept where a server keeps them; one that it closes all the same costs nobody a call."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 
+import pytest
 import pytest_asyncio
 
 from inkwire_chassis.clock import SystemClock
 from inkwire_generator.adapters.provider_openai import OpenAIProvider, ProviderConfig
 from inkwire_generator.ports import Finish
 from inkwire_recipes.recipe import Prompt
+from tests.support.wait import eventually
 
 CALLS = 30
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
@@ -22,9 +25,7 @@ EVENTS = (
 
 async def answer_and_leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One answer as llama.cpp's server gives it: whole, and gone, whatever it said."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(int(line.split(b":")[1]) for line in head.lower().splitlines() if line.startswith(b"content-length"))
-    await reader.readexactly(length)
+    head = await _request(reader)
     promise = ASKED_TO if b"connection: close" in head.lower() else PROMISED
     writer.write(HEAD + promise + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in EVENTS) + b"0\r\n\r\n")
     await writer.drain()
@@ -33,6 +34,45 @@ async def answer_and_leave(reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 async def _unheeded(headers: Mapping[str, str]) -> None:
     """Nobody needs these headers."""
+
+
+class Keeper:
+    """A server that keeps its connections, and writes the end of an answer's body apart from its ``[DONE]``."""
+
+    def __init__(self) -> None:
+        self.connections = self.calls = self.open = 0
+        self.ends = True
+        """Whether the body is ended at all."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer until the other side leaves."""
+        self.connections += 1
+        self.open += 1
+        try:
+            while True:
+                await _request(reader)
+                self.calls += 1
+                writer.write(HEAD + b"\r\n" + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in EVENTS))
+                await writer.drain()
+                if self.ends:
+                    await asyncio.sleep(0)  # a packet of its own
+                    writer.write(b"0\r\n\r\n")
+                    await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            self.open -= 1
+
+
+async def _request(reader: asyncio.StreamReader) -> bytes:
+    """Read a request to its end; returns its head."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in head.lower().splitlines() if line.startswith(b"content-length"))
+    await reader.readexactly(length)
+    return head
 
 
 @pytest_asyncio.fixture
@@ -53,3 +93,23 @@ async def test_calls_that_follow_at_once_do_not_meet_a_closing_connection(base_u
             assert pieces[0] == "text" and isinstance(pieces[-1], Finish)
     finally:
         await provider.close()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_calls_that_follow_each_other_share_a_connection(ends: bool) -> None:
+    """One that was read to its end serves the next call; one whose body has no end is closed, and no call suffers."""
+    keeper = Keeper()
+    keeper.ends = ends
+    server = await asyncio.start_server(keeper.serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        provider = OpenAIProvider(ProviderConfig(url, "none", "tiny"), SystemClock(), _unheeded)
+        try:
+            for _ in range(5):
+                async with provider.stream(Prompt("be good", "write")) as answer:
+                    pieces = [piece async for piece in answer.pieces]
+                assert pieces[0] == "text" and isinstance(pieces[-1], Finish)
+        finally:
+            await provider.close()
+        await eventually(lambda: keeper.open == 0, what="the server has closed its side")
+    assert (keeper.calls, keeper.connections) == (5, 1 if ends else 5)

@@ -9,7 +9,7 @@ from inkwire_chassis.event_log import Fenced, Held
 from inkwire_contracts.events import ChunkProduced, Event, ProgressData, Progressed, SectionStarted, SectionStartedData
 from inkwire_contracts.fold import Snapshot
 from inkwire_generator.adapters import log_writer
-from inkwire_generator.adapters.log_writer import LogWriter, open_writer
+from inkwire_generator.adapters.log_writer import LogWriter, Turns, open_writer
 from inkwire_generator.composing import Author
 from inkwire_generator.pulse import Pulse
 from tests.support.clock import ManualClock
@@ -41,13 +41,15 @@ class SlowLog:
         return [event.data.text for event in self.asked if isinstance(event, ChunkProduced)]
 
 
-def writer_on(log: SlowLog, among: asyncio.Semaphore | None = None) -> AbstractAsyncContextManager[LogWriter]:
+def writer_on(
+    log: SlowLog, among: Turns | None = None, pulse: Pulse | None = None
+) -> AbstractAsyncContextManager[LogWriter]:
     """A writer of a post that is being written, ``among`` others of the same worker."""
     snapshot = Snapshot(post=POST, run=1, seq=1, key_seq=1, status="generating")
     clock = ManualClock()
-    author, pulse = Author("ada", 1, 1), Pulse(clock.monotonic_s(), 5)
-    turns_of_all = among or asyncio.Semaphore(1)
-    return open_writer(LogWriter(log.append, Held(POST, 7, 1), snapshot, author, clock, pulse, turns_of_all))
+    author, pulse = Author("ada", 1, 1), pulse or Pulse(clock.monotonic_s(), 5)
+    among = among or Turns(chunks=1, keys=1)
+    return open_writer(LogWriter(log.append, Held(POST, 7, 1), snapshot, author, clock, pulse, among))
 
 
 async def turns() -> None:
@@ -165,10 +167,10 @@ async def test_leaving_abandons_what_is_in_flight() -> None:
 
 async def test_what_comes_while_a_post_waits_for_its_turn_is_in_its_chunk() -> None:
     """A post that waits behind others sends what its provider has said until the moment when its turn comes."""
-    log, others = SlowLog(), asyncio.Semaphore(1)
+    log, others = SlowLog(), Turns(chunks=1)
     async with writer_on(log, others) as writer:
         await opened(log, writer)
-        await others.acquire()
+        await others.chunks.acquire()
 
         async def read() -> None:
             await writer.push("s1", "a")
@@ -179,7 +181,7 @@ async def test_what_comes_while_a_post_waits_for_its_turn_is_in_its_chunk() -> N
         await turns()
         assert log.texts() == []
         assert not reading.done()
-        others.release()
+        others.chunks.release()
         log.store()
         await reading
         await writer.drain()
@@ -187,8 +189,8 @@ async def test_what_comes_while_a_post_waits_for_its_turn_is_in_its_chunk() -> N
 
 
 async def test_a_worker_sends_only_so_many_chunks_at_once() -> None:
-    """The third post's chunk goes when one of the two before it is stored; a key event asks nobody."""
-    logs, among = [SlowLog(), SlowLog(), SlowLog()], asyncio.Semaphore(2)
+    """The third post's chunk goes when one of the two before it is stored; key events are not held up by them."""
+    logs, among = [SlowLog(), SlowLog(), SlowLog()], Turns(chunks=2)
     async with (
         writer_on(logs[0], among) as first,
         writer_on(logs[1], among) as second,
@@ -202,6 +204,43 @@ async def test_a_worker_sends_only_so_many_chunks_at_once() -> None:
         logs[1].store()
         await turns()
         assert logs[2].texts() == ["a"]
+
+
+async def test_only_so_many_posts_write_key_events_at_once() -> None:
+    """A second post's key event goes when the first one's is stored; the text of a third waits for neither."""
+    logs, among = [SlowLog(), SlowLog(), SlowLog()], Turns(keys=1)
+    async with (
+        writer_on(logs[0], among) as first,
+        writer_on(logs[1], among) as second,
+        writer_on(logs[2], among) as third,
+    ):
+        await opened(logs[2], third)
+        begun = SectionStartedData(section="s1")
+        writing = asyncio.gather(first.write(SectionStarted, begun), second.write(SectionStarted, begun))
+        await third.push("s1", "a")
+        await turns()
+        assert [len(log.asked) for log in logs] == [1, 0, 2]
+        logs[0].store()
+        await turns()
+        assert [len(log.asked) for log in logs] == [1, 1, 2]
+        logs[1].store()
+        await writing
+
+
+async def test_who_waits_behind_a_full_log_does_not_hang() -> None:
+    """A post without a turn is alive as long as those that have one wait for room; one that has ended is forgotten."""
+    log, among, clock = SlowLog(), Turns(chunks=1), ManualClock()
+    begun_s = clock.monotonic_s()
+    pulse = Pulse(begun_s, 5)
+    async with writer_on(log, among, pulse) as writer:
+        await opened(log, writer)
+        await among.chunks.acquire()
+        await writer.push("s1", "a")
+        await turns()
+        among.touch(begun_s + 100)
+        assert pulse.alive(begun_s + 104)
+    among.touch(begun_s + 200)
+    assert not pulse.alive(begun_s + 106)
 
 
 async def test_a_reader_that_always_has_more_is_never_left_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from inkwire_contracts.events import TERMINAL_TYPES, GenerateRequested, Planned,
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.topology import EVENTS
 from inkwire_generator import ports
-from inkwire_generator.adapters.log_writer import TURNS_COUNT, LogWriter, open_writer
+from inkwire_generator.adapters.log_writer import LogWriter, Turns, open_writer
 from inkwire_generator.claim import Standing, Verdict, verdict
 from inkwire_generator.composing import Author
 from inkwire_generator.pulse import Pulse
@@ -40,7 +40,7 @@ class PostLog:
         self._store = store
         self._clock = clock
         self._holder = holder
-        self._turns = asyncio.Semaphore(TURNS_COUNT)
+        self._turns = Turns()
 
     async def open(self, job: Job) -> Verdict | None:
         newest = await self._events.newest(job.owner, job.post)
@@ -156,7 +156,12 @@ class PostLog:
     ) -> AbstractAsyncContextManager[LogWriter]:
         author = Author(job.owner, job.run, held.attempt, job.traceparent)
         ours = Held(held.post, held.token, held.attempt)
-        append = partial(self._events.append, waiting=lambda: pulse.touch(self._clock.monotonic_s()))
+
+        def waiting() -> None:
+            pulse.touch(self._clock.monotonic_s())
+            self._turns.touch(self._clock.monotonic_s())
+
+        append = partial(self._events.append, waiting=waiting)
         return open_writer(LogWriter(append, ours, snapshot, author, self._clock, pulse, self._turns))
 
     async def release(self, held: ports.Held) -> None:

@@ -2,7 +2,7 @@
 
 There is one source of text: the snapshot folded from what the broker has acknowledged. Nothing waits for a timer: the
 first piece goes out as it comes, and whatever arrives while it is under way makes the next chunk. A worker with many
-posts sends only so many chunks at once (the turns); the others' text grows while it waits, in the providers' sockets
+posts sends only so much at once (:class:`Turns`); the others' text grows while it waits, in the providers' sockets
 (:meth:`LogWriter.settle`), because what is read late is read in one go, and is in the chunk all the same.
 """
 
@@ -29,9 +29,40 @@ MAX_BUFFERED_CHARS = 65_536
 MAX_SETTLE_S = 0.5
 """The longest that a provider's socket waits for its post's turn; then its text is kept here, as far as it may."""
 
-TURNS_COUNT = 64
+CHUNKS_COUNT = 64
 """Chunks under way at once, of all posts of a worker: enough to keep a broker busy. More would only wait there, with
 text that is as old as it was when they left."""
+
+KEYS_COUNT = 16
+"""Key events under way at once, of all posts of a worker. Where hundreds of posts begin a section in the same second,
+they take this share of broker and processor, and text that people read now keeps the rest."""
+
+
+class Turns:
+    """What a worker's posts have under way at the broker at once. First come, first served."""
+
+    def __init__(self, chunks: int = CHUNKS_COUNT, keys: int = KEYS_COUNT) -> None:
+        self.chunks = asyncio.Semaphore(chunks)
+        self.keys = asyncio.Semaphore(keys)
+        self._waiting: set[Pulse] = set()
+
+    @asynccontextmanager
+    async def one_of(self, kind: asyncio.Semaphore, pulse: Pulse) -> AsyncIterator[None]:
+        """A turn for the length of a block."""
+        self._waiting.add(pulse)
+        try:
+            await kind.acquire()
+        finally:
+            self._waiting.discard(pulse)
+        try:
+            yield
+        finally:
+            kind.release()
+
+    def touch(self, now_s: float) -> None:
+        """Those that have turns wait for room in the log: who waits behind them does not hang, either."""
+        for pulse in self._waiting:
+            pulse.touch(now_s)
 
 
 class Append(Protocol):
@@ -53,7 +84,7 @@ class LogWriter:
         author: Author,
         clock: Clock,
         pulse: Pulse,
-        turns: asyncio.Semaphore,
+        turns: Turns,
     ) -> None:
         self.snapshot = snapshot
         self._append = append
@@ -138,9 +169,10 @@ class LogWriter:
 
     async def _store_next(self) -> None:
         if self._next is not None and not self._pieces:  # the post's own task waits for it
-            await self._store(self._take())
+            async with self._turns.one_of(self._turns.keys, self._pulse):
+                await self._store(self._take())
             return
-        async with self._turns:
+        async with self._turns.one_of(self._turns.chunks, self._pulse):
             if self._settling:
                 self._turn.set()
                 await asyncio.sleep(0)  # what has come meanwhile is read and pushed now

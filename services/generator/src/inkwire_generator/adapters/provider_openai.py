@@ -5,10 +5,11 @@ us) and parses nothing. Its read time-out is switched off: comments would feed i
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -28,6 +29,13 @@ from inkwire_recipes.recipe import Prompt
 OPENAI_HOST = "api.openai.com"
 CONNECT_TIMEOUT_S = 5.0
 MAX_CONNECTIONS = 1_000
+KEPT_S = 4.0
+"""How long an idle connection is kept for the next call: less than the five seconds after which many servers close."""
+
+MAX_END_S = 0.05
+"""How long the end of a body is waited for behind its ``[DONE]``. It comes with it or right behind it, and only a body
+that was read to its end leaves its connection to the next call; a server that takes longer loses the connection."""
+
 SENDS = 3
 """Times a call is sent whose kept connection turns out to be closed: llama.cpp's server closes each after its answer,
 although it promises to keep it. A new connection for every call would cost a handshake before every first word."""
@@ -66,7 +74,9 @@ class OpenAIProvider:
             max_retries=0,
             timeout=openai.Timeout(None, connect=CONNECT_TIMEOUT_S),
             http_client=openai.DefaultAioHttpClient(
-                limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+                limits=httpx2.Limits(
+                    max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=KEPT_S
+                )
             ),
         )
 
@@ -104,11 +114,11 @@ class OpenAIProvider:
     async def _opened(self, prompt: Prompt, started_s: float) -> AsyncIterator[tuple[Prompt, AsyncIterator[bytes]]]:
         asked, response = await self._ask(prompt, started_s)
         try:
-            yield asked, response.iter_bytes()
+            yield asked, response.aiter_bytes()
         finally:
-            await response.close()
+            await response.aclose()
 
-    async def _ask(self, prompt: Prompt, started_s: float) -> tuple[Prompt, Any]:
+    async def _ask(self, prompt: Prompt, started_s: float) -> tuple[Prompt, httpx2.Response]:
         """The prompt as it was sent, and the response; a server that refuses a form is asked in the next one."""
         forms = self._forms.to_try(prompt)
         for form in forms:
@@ -139,7 +149,7 @@ class OpenAIProvider:
             body["response_format"] = response_format
         return body
 
-    async def _send(self, request: Mapping[str, Any], started_s: float) -> Any:
+    async def _send(self, request: Mapping[str, Any], started_s: float) -> httpx2.Response:
         deadline_s = started_s + self._config.first_token_timeout_s
         try:
             async with asyncio.timeout(max(0.0, deadline_s - self._clock.monotonic_s())):
@@ -156,16 +166,21 @@ class OpenAIProvider:
         try:
             await self._on_headers(response.headers)
         except BaseException:
-            await response.close()
+            await response.aclose()
             raise
         return response
 
-    async def _create(self, request: Mapping[str, Any]) -> Any:
-        """The response, once it begins. What was written is never sent twice."""
+    async def _create(self, request: Mapping[str, Any]) -> httpx2.Response:
+        """The response, once it begins. What was written is never sent twice.
+
+        ``chat.completions.create`` would first look through the whole prompt for what is no JSON yet; ours is.
+        """
         for send in range(1, SENDS + 1):
             try:
-                context = self._client.chat.completions.with_streaming_response.create(**request)
-                return await context.__aenter__()
+                return cast(
+                    httpx2.Response,
+                    await self._client.post("/chat/completions", cast_to=httpx2.Response, body=request, stream=True),
+                )
             except openai.APIConnectionError as error:
                 if send == SENDS or not _is_unwritten(error):
                     raise
@@ -188,6 +203,8 @@ class OpenAIProvider:
         text, finish = answer.end()
         if text:
             yield text
+        if answer.done:
+            await _read_out(received)
         yield finish
 
     async def _next(self, received: AsyncIterator[bytes], deadline_s: float) -> bytes | None:
@@ -200,6 +217,14 @@ class OpenAIProvider:
             raise _silent("no text") from None
         except (httpx2.HTTPError, openai.APIConnectionError, OSError) as error:
             raise ProviderError("provider_cut", retryable=True, detail=_name(error)) from None
+
+
+async def _read_out(received: AsyncIterator[bytes]) -> None:
+    """Read what is left of a body whose answer is whole; what goes wrong with it is no matter any more."""
+    with contextlib.suppress(TimeoutError, httpx2.HTTPError, OSError):
+        async with asyncio.timeout(MAX_END_S):
+            async for _ in received:
+                pass
 
 
 def _silent(what: str) -> ProviderError:
