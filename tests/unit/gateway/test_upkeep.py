@@ -1,14 +1,20 @@
 """Channels that could not be kept whole at once are seen to again, whatever goes on meanwhile."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from typing import Any, ParamSpec, TypeVar
 
 from inkwire_gateway.live_conversation import LiveConversation
-from inkwire_gateway.live_post import LivePost, Phase
+from inkwire_gateway.live_post import LivePost, Loaded, Phase
+from inkwire_gateway.upkeep import LOG_TRIES
 from tests.support.wait import eventually
+from tests.unit.gateway.builders import Script
 from tests.unit.gateway.conversation_fakes import ADA, CONVERSATION
 from tests.unit.gateway.stage import Stage
 
+P = ParamSpec("P")
+T = TypeVar("T")
 HOME = f"conversation:{CONVERSATION}"
 
 
@@ -84,3 +90,104 @@ async def test_a_sweep_leaves_alone_what_is_being_seen_to() -> None:
     answer.set()
     await idle(stage)
     assert asked == 1
+
+
+async def after_an_outage(stage: Stage) -> None:
+    """The broker was lost and came back as it was, some time ago."""
+    stage.channels.disconnected()
+    stage.channels.reconnected()
+    await eventually(lambda: stage.channels._desk.certain.is_set(), what="the logs are compared")
+    await idle(stage)
+
+
+def slowly(load: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """A load that lets others have their turn, as each over a network does."""
+
+    async def loaded(*args: P.args, **kwargs: P.kwargs) -> T:
+        await asyncio.sleep(0)
+        return await load(*args, **kwargs)
+
+    return loaded
+
+
+async def test_a_log_made_anew_under_a_broker_that_stays_is_read() -> None:
+    """Readers, those of other posts too, are told of another log without an outage, also where there was one before."""
+    stage = Stage(load_timeout_s=1.0)
+    client, idler = await stage.live(stage.join()), stage.enter(HOME, ADA)
+    await after_an_outage(stage)
+    stage.broker.script = Script().begin()
+    stage.broker.log_epoch = "epoch-2"
+    stage.conversations.log_epoch = "c-epoch-2"
+    stage.broker.load = slowly(stage.broker.load)  # type: ignore[method-assign]
+    stage.clock.advance(2.0)
+    stage.channels.sweep()
+    await eventually(lambda: client.types.count("live") == 2, what="the reader starts again")
+    assert client.told[-1]["position"] == {"epoch": "epoch-2", "seq": 3}
+    await eventually(lambda: idler.types.count("conversation") == 2, what="it was compared, too")
+    later = await stage.live(stage.join())
+    assert later.told[-1]["position"] == {"epoch": "epoch-2", "seq": 3} and not stage.refusals
+
+
+async def test_a_conversations_log_made_anew_under_a_broker_that_stays_is_read() -> None:
+    """The same where the other log is found by a reader who comes to a conversation."""
+    stage = Stage(load_timeout_s=1.0)
+    await after_an_outage(stage)
+    stage.conversations.log_epoch = "c-epoch-2"
+    stage.conversations.load = slowly(stage.conversations.load)  # type: ignore[method-assign]
+    client = stage.enter(HOME, ADA)
+    await eventually(lambda: "conversation" in client.types or stage.refusals, what="an answer")
+    assert client.told[-1]["position"]["epoch"] == "c-epoch-2" and stage.conversations.loads == 1
+
+
+async def test_a_log_that_never_stays_the_same_is_not_followed() -> None:
+    """Where each answer comes of another log a reader is told so after a few, and the loop is left alone."""
+    stage = Stage()
+    await after_an_outage(stage)
+    load = stage.broker.load
+
+    async def never_the_same(owner: str, post: str) -> Loaded | None:
+        await asyncio.sleep(0)
+        loaded = await load(owner, post)
+        return loaded and replace(loaded, epoch=f"epoch-{stage.broker.loads}a")
+
+    stage.broker.load = never_the_same  # type: ignore[method-assign]
+    stage.join()
+    assert await stage.refused() == "broker_unavailable"
+    assert stage.broker.loads == LOG_TRIES
+
+
+async def test_what_a_comparison_says_during_a_load_is_not_taken_back() -> None:
+    """A log that is replaced while what was loaded is being repaired is read once more."""
+    stage = Stage()
+    client = await stage.live(stage.join())
+    asked, answer = asyncio.Event(), asyncio.Event()
+    real = stage.broker.newest_seq
+
+    async def late(owner: str, post: str, *, now: bool) -> int:
+        asked.set()
+        await answer.wait()
+        return await real(owner, post, now=now)
+
+    stage.broker.newest_seq = late  # type: ignore[method-assign]
+    script, loads = stage.broker.script, stage.broker.load
+
+    async def behind(owner: str, post: str) -> Loaded | None:
+        await asyncio.sleep(0)
+        return script.loaded(4) if script is stage.broker.script else await loads(owner, post)
+
+    stage.broker.load = behind  # type: ignore[method-assign]
+    stage.broker.watches[0].on_message("chunk", b"{", 50)  # damage: it is loaded anew
+    script.chunk(" lost")
+    stage.broker.publish(script.chunk(" found"))
+    await eventually(asked.is_set, what="what was loaded is repaired")
+    stage.channels.disconnected()
+    stage.broker.script = Script().begin()
+    for text in ("New", " and", " other", " and longer"):
+        stage.broker.script.chunk(text)
+    stage.broker.log_epoch = "epoch-2"
+    stage.channels.reconnected()
+    await eventually(lambda: stage.channels._desk.post_epoch == "epoch-2", what="the log is compared")
+    answer.set()
+    await idle(stage)
+    assert stage.channel.live.epoch == "epoch-2" and client.told[-1]["position"]["epoch"] == "epoch-2"
+    assert stage.channel.live.snapshot.sections[0].text == "New and other and longer"

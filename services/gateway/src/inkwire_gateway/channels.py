@@ -59,7 +59,7 @@ class Channels:
         self._clock = clock
         self._times = times
         self._refuse = refuse
-        self._desk = Desk(hub, clock=clock, times=times, refuse=refuse, work=self._work)
+        self._desk = Desk(hub, clock=clock, times=times, refuse=refuse, work=self._work, compare=self._compared)
         self._posts = PostUpkeep(self._desk, outside.tail, outside.history)
         self._users = UserUpkeep(self._desk, outside.tail, outside.history)
         self._conversations = ConversationUpkeep(self._desk, outside.tail, outside.conversations, self._enter_part)
@@ -219,8 +219,17 @@ class Channels:
 
     def reconnected(self) -> None:
         """The broker is back: compare everything with its log. Returns at once; the caller is the broker's client."""
+        self._desk.certain.clear()
+        self._begin_to_compare()
+
+    def _begin_to_compare(self) -> asyncio.Task[None]:
         if self._comparing is None or self._comparing.done():
-            self._comparing = self._leftover("compare after reconnect", self._compare())
+            self._comparing = self._leftover("compare with the logs", self._compare())
+        return self._comparing
+
+    async def _compared(self) -> None:
+        """Find out whether the logs are others although no broker was lost."""
+        await asyncio.wait({self._begin_to_compare()})
 
     async def _compare(self) -> None:
         """If a log is another one, every place in the old one is void. Asks until the logs tell which they are."""
@@ -233,6 +242,10 @@ class Channels:
             )
             if outages == desk.outages:  # else this was said by the broker before
                 break
+        if desk.certain.is_set():
+            if (desk.post_epoch, desk.conversation_epoch) == (post_epoch, conversation_epoch):
+                return
+            desk.outages += 1  # what is being read for a repair may be of either log
         desk.post_epoch, desk.conversation_epoch = post_epoch, conversation_epoch
         for post in channels_of(self.hub, PostChannel):
             if self._posts.of_another_log(post):

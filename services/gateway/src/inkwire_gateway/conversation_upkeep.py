@@ -6,7 +6,7 @@ from functools import partial
 
 from inkwire_chassis.logs import get_logger
 from inkwire_gateway.conversation_channel import ConversationChannel
-from inkwire_gateway.live_conversation import LoadedConversation, complete_after
+from inkwire_gateway.live_conversation import complete_after
 from inkwire_gateway.live_post import Phase, Verdict
 from inkwire_gateway.ports import ConversationHistory, Damaged, LiveTail, OnConversation
 from inkwire_gateway.presence_channel import PresenceChannel
@@ -90,9 +90,12 @@ class ConversationUpkeep:
         """Read it; readers it already had are told how things stand. Returns where it came from."""
         upkeep.anew = True
         channel.live.suspend()
-        loaded = await self._of_this_log(channel)
+        resumed = [s.position.seq for s in channel.waiting if s.name == channel.name and s.position is not None]
+        load = partial(self._history.load, channel.conversation, since=min(resumed, default=None))
+        loaded = await self._desk.of_this_log(load, lambda: self._desk.conversation_epoch)
         if loaded is None:
             raise NotFollowable("not_found")
+        upkeep.anew = False  # at once: what a comparison says from now on is not to be taken back
         verdict = channel.live.start(loaded)
         self._call_roll(channel)
         self._desk.hub.started(channel)
@@ -100,18 +103,7 @@ class ConversationUpkeep:
             verdict = await self._repair(channel)
         if verdict is Verdict.DAMAGED:
             raise Damaged("a live message of a conversation cannot be read")
-        upkeep.anew = False
         return "log" if loaded.recent else "store"
-
-    async def _of_this_log(self, channel: ConversationChannel) -> LoadedConversation | None:
-        """The conversation; one that was read while the broker was being replaced is read once more."""
-        resumed = [s.position.seq for s in channel.waiting if s.name == channel.name and s.position is not None]
-        since = min(resumed, default=None)
-        while True:
-            loaded = await self._desk.insist(lambda: self._history.load(channel.conversation, since=since))
-            await self._desk.certain.wait()
-            if loaded is None or self._desk.conversation_epoch in (None, loaded.epoch):
-                return loaded
 
     async def _repair(self, channel: ConversationChannel) -> Verdict:
         """Compare with the log's leader and read what is missing."""

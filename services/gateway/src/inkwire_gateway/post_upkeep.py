@@ -78,9 +78,10 @@ class PostUpkeep:
         """Read the post; readers it already had get a new snapshot. Returns where it came from."""
         upkeep.anew = True
         channel.live.suspend()
-        loaded = await self._of_this_log(channel)
+        loaded = await self._desk.of_this_log(partial(self._loaded, channel), lambda: self._desk.post_epoch)
         if loaded is None or not _belongs(channel, loaded):
             raise NotFollowable("not_found")
+        upkeep.anew = False  # at once: what a comparison says from now on is not to be taken back
         counters = self._desk.hub.counters
         if loaded.source == "store":
             counters.loads_from_store += 1
@@ -91,16 +92,7 @@ class PostUpkeep:
             verdict = await self._repair(channel)
         if verdict is Verdict.DAMAGED:
             raise Damaged("a live message contradicts the log")
-        upkeep.anew = False
         return loaded.source
-
-    async def _of_this_log(self, channel: PostChannel) -> Loaded | None:
-        """The post; one that was read while the broker was being replaced is read once more."""
-        while True:
-            loaded = await self._desk.insist(partial(self._loaded, channel))
-            await self._desk.certain.wait()
-            if loaded is None or self._desk.post_epoch in (None, loaded.epoch):
-                return loaded
 
     async def _loaded(self, channel: PostChannel) -> Loaded | None:
         loaded = await self._history.load(channel.owner, channel.post)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from inkwire_chassis.clock import Clock
 from inkwire_chassis.logs import get_logger
@@ -19,7 +19,22 @@ TELL_AFTER_TRIES = 3
 REFILL_TRIES = 20
 """Reads of one repair; what is still missing then is read at the next tail check."""
 
+LOG_TRIES = 4
+"""Loads of one channel in a row that may be of another log than the newest one known."""
+
 T = TypeVar("T")
+
+
+class OfALog(Protocol):
+    """Something that was read of a log."""
+
+    @property
+    def epoch(self) -> str:
+        """That log's identity."""
+        ...
+
+
+L = TypeVar("L", bound=OfALog)
 Refuse = Callable[[Subscription, str], None]
 
 
@@ -72,22 +87,32 @@ class Desk:
     Args:
         refuse: tells a reader with an error code that its channel cannot be followed, and forgets it.
         work: has a channel's task see to it.
+        compare: asks the logs which they are, and tells it here and to all channels.
     """
 
     def __init__(
-        self, hub: Hub, *, clock: Clock, times: ChannelTimes, refuse: Refuse, work: Callable[[Channel], None]
+        self,
+        hub: Hub,
+        *,
+        clock: Clock,
+        times: ChannelTimes,
+        refuse: Refuse,
+        work: Callable[[Channel], None],
+        compare: Callable[[], Awaitable[None]],
     ) -> None:
         self.hub = hub
         self.clock = clock
         self.times = times
         self.refuse = refuse
         self.work = work
+        self.compare = compare
         self.certain = asyncio.Event()
         """Not set from a disconnect until it is known which logs have come back."""
         self.certain.set()
         self.outages = 0
+        """Grows whenever what comes from the log may be of another one than what came before."""
         self.post_epoch: str | None = None
-        """The posts' log's identity as it was told after the last reconnect; ``None`` if there was none yet."""
+        """The posts' log's identity as it was told last, by a comparison; ``None`` if there was none yet."""
         self.conversation_epoch: str | None = None
         """The same of the conversations' log."""
 
@@ -101,6 +126,28 @@ class Desk:
                 get_logger().debug("asking again", error=str(error))
             attempt += 1
             await asyncio.sleep(delay_s(attempt))
+
+    async def of_this_log(self, load: Callable[[], Awaitable[L | None]], known: Callable[[], str | None]) -> L | None:
+        """What was loaded; once more where the broker was being replaced meanwhile.
+
+        Another log than the ``known`` one without an outage in between was made anew under a broker that stayed.
+
+        Raises:
+            Unavailable: the log is another one each time.
+        """
+        for attempt in range(LOG_TRIES):
+            if attempt:
+                await asyncio.sleep(delay_s(attempt))
+            outages = self.outages
+            loaded = await self.insist(load)
+            await self.certain.wait()
+            if loaded is None or known() in (None, loaded.epoch):
+                return loaded
+            if outages == self.outages:
+                await self.compare()
+                if known() == loaded.epoch:
+                    return loaded
+        raise Unavailable("the log does not stay the same")
 
     async def insist_for_ever(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
         """Without bound: streams may be provisioned an hour later. Told once; readiness says it all the while."""
