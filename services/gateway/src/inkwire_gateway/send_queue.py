@@ -109,8 +109,7 @@ class SendQueue:
 
     def feed(self, subscription: Subscription) -> None:
         """The subscription has something to catch up with."""
-        if subscription not in self._behind:
-            self._behind.append(subscription)
+        self.stay_behind(subscription)
         self.pump()
 
     def pause(self) -> None:
@@ -125,13 +124,15 @@ class SendQueue:
 
     def stay_behind(self, subscription: Subscription) -> None:
         """Keep a subscription that left the fan-out, to go on when there is room."""
-        if subscription not in self._behind:
+        if not subscription.is_queued:
+            subscription.is_queued = True
             self._behind.append(subscription)
 
     def forget(self, subscription: Subscription) -> None:
         """It was unsubscribed."""
         self.subscriptions.discard(subscription)
-        if subscription in self._behind:
+        if subscription.is_queued:
+            subscription.is_queued = False
             self._behind.remove(subscription)
 
     def close(self) -> None:
@@ -139,6 +140,8 @@ class SendQueue:
         self.closed = True
         self._replies.clear()
         self._reply_bytes = 0
+        for subscription in self._behind:
+            subscription.is_queued = False
         self._behind.clear()
 
     def detach(self) -> None:
@@ -176,6 +179,7 @@ class SendQueue:
                 self.hub.counters.count_piece(len(found.frame), found.events)
                 return found.frame
             self._behind.pop(0)
+            subscription.is_queued = False
             if subscription.state is State.CATCHING_UP:
                 self.hub.promote(subscription)
         return None

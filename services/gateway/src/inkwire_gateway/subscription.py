@@ -70,6 +70,7 @@ class Subscription:
         "connection",
         "cursor",
         "dialect",
+        "is_queued",
         "live_told",
         "name",
         "position",
@@ -107,6 +108,8 @@ class Subscription:
         self.recovered = False
         """Whether newer events alone are what it needs."""
         self.live_told = False
+        self.is_queued = False
+        """Whether it is among its queue's that are behind."""
         self.resyncs = 0
         self._stands = True
         """Whether it was given, or needs not, how things stand."""
