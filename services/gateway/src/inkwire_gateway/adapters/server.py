@@ -1,11 +1,13 @@
 """The WebSocket listener: handshakes, clients, one sweep for all of them, drain. Answers health on the same port."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from selectors import EVENT_READ, DefaultSelector
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, NegotiationError
 from websockets.http11 import Request, Response
@@ -36,6 +38,11 @@ from inkwire_gateway.waiting import WaitingReaders
 RECEIVE_QUEUE_FRAMES = 4
 BACKLOG = 1_024
 """Connections that the kernel holds until they are accepted: clients of a stopped gateway come back all together."""
+
+ACCEPT_WITHIN_S = 0.2
+"""For connections that the kernel still holds when the gateway stops listening."""
+QUIET_TURNS = 2
+"""Of the loop, in which nobody waits to be accepted: in the second one it has made a connection of the last."""
 
 HEALTH_PATHS = ("/livez", "/readyz")
 WEBSOCKET_PATH = "/ws"
@@ -134,8 +141,7 @@ class GatewayServer(Gateway):
             yield int(next(iter(server.sockets)).getsockname()[1])
         finally:
             self._health.draining = True
-            await self._drain()
-            server.close()
+            await self._drain(server)
             await server.wait_closed()
             sweeping.cancel()
 
@@ -232,19 +238,37 @@ class GatewayServer(Gateway):
         if self.waiting.too_much:
             self.waiting.relieve(now_s)
 
-    async def _drain(self) -> None:
-        """Close everybody with a resumable code; see :func:`drain`. Who comes meanwhile is closed at once."""
+    async def _drain(self, server: Server) -> None:
+        """Close everybody with a resumable code; see :func:`drain`. Handshakes under way are refused meanwhile."""
         self.channels.announcements.handing_over = True
+        deadline_s = self.clock.monotonic_s() + self.limits.drain_s
+        await _stop_listening(server, self.clock)
         await drain(
             list(self.clients.values()),
             lambda client: client.close("draining"),
-            within_s=self.limits.drain_s,
+            within_s=max(0.0, deadline_s - self.clock.monotonic_s()),
             now_s=self.clock.monotonic_s,
         )
         for client in list(self.clients.values()):
             client.close("draining")
         for connection in self.handshakes.all():
             connection.transport.abort()  # one that says nothing would hold the end up
+
+
+async def _stop_listening(server: Server, clock: Clock) -> None:
+    """Before anybody is sent away, as whoever comes back would be given to this process again.
+
+    The kernel resets what it holds for a socket that is closed, so all of that is accepted first, in time.
+    """
+    until_s, quiet = clock.monotonic_s() + ACCEPT_WITHIN_S, 0
+    with DefaultSelector() as selector:
+        for each in server.sockets:
+            selector.register(each, EVENT_READ)
+        while quiet < QUIET_TURNS and clock.monotonic_s() < until_s:
+            await asyncio.sleep(0)  # in which a loop accepts at least one
+            quiet = 0 if selector.select(0) else quiet + 1
+        server.server.close()
+    server.close(close_connections=False)
 
 
 def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -1,0 +1,144 @@
+"""A stopping gateway stops listening first: whoever comes, or comes back, is given to another one."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inkwire_chassis.machine import SHARES_PORTS
+from inkwire_gateway.adapters import server as server_module
+from inkwire_gateway.settings import Settings
+from tests.integration.gateway_support import Author, close_code, event_log, reader, running_gateway, settings, token
+from tests.support.loops import on_loops
+from tests.support.ports import free_port
+from tests.support.processes import http_status
+from tests.support.rfc6455 import handshake, new_key
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.nats
+
+NEW_READERS = 20
+
+
+class HeldDrain:
+    """In the place of :func:`drain`: begins to send readers away when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.may_go = asyncio.Event()
+
+    async def __call__(self, connections: Sequence[Any], close: Callable[[Any], None], **_times: Any) -> None:
+        self.begun.set()
+        await self.may_go.wait()
+        for connection in connections:
+            close(connection)
+
+
+@asynccontextmanager
+async def stopping_gateway(
+    chosen: Settings, patch: pytest.MonkeyPatch, before: Callable[[int], Awaitable[None]]
+) -> AsyncIterator[HeldDrain]:
+    """A gateway that was told to stop, after ``before``, and has not sent anybody away until the block is left."""
+    held = HeldDrain()
+    patch.setattr(server_module, "drain", held)
+
+    async def life() -> None:
+        async with running_gateway(chosen) as gateway:
+            await before(gateway.port)
+
+    living = asyncio.create_task(life())
+    begun = asyncio.create_task(held.begun.wait())
+    try:
+        await asyncio.wait({living, begun}, return_when=asyncio.FIRST_COMPLETED)
+        assert held.begun.is_set(), living
+        yield held
+    finally:
+        held.may_go.set()
+        begun.cancel()
+        await living
+
+
+async def refused(port: int) -> bool:
+    """Whether nobody listens there."""
+    try:
+        _, outgoing = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return True
+    outgoing.close()
+    return False
+
+
+@on_loops("asyncio", "uvloop")
+async def test_who_comes_while_it_drains_finds_nobody(
+    nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not listen any more, the admin port says why, and readers are served until they are sent away."""
+    port, admin = free_port(), free_port()
+    chosen = settings(nats_url, tmp_path, port=port, admin_port=admin)
+    async with event_log(nats_url) as log, AsyncExitStack() as stack:
+        author = Author(log)
+        await author.begin("s")
+        await author.open_section("s")
+        r: Any = None
+
+        async def follow(_port: int) -> None:
+            nonlocal r
+            r = await stack.enter_async_context(reader(port, token()))
+            await r.follow(author.channel)
+
+        async with stopping_gateway(chosen, monkeypatch, follow) as held:
+            await eventually(lambda: refused(port), what="nobody listens")
+            status, body = await asyncio.to_thread(http_status, f"http://127.0.0.1:{admin}/readyz")
+            assert status == 503 and "draining" in body
+            await author.chunk("while it drains")
+            await r.until("event", name="chunk.produced")
+            held.may_go.set()
+            assert await close_code(r) == 4200
+        assert r.exact
+
+
+@on_loops("asyncio", "uvloop")
+async def test_who_waits_to_be_accepted_is_answered(
+    nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that the kernel holds when the stop begins are told to try again; none is reset."""
+    waiting: list[socket.socket] = []
+
+    async def come(port: int) -> None:
+        for _ in range(NEW_READERS):  # in one turn of the loop, which accepts nobody meanwhile
+            waiting.append(socket.create_connection(("127.0.0.1", port)))
+            waiting[-1].sendall(handshake(f"127.0.0.1:{port}", "/ws", new_key(), ()))
+
+    async with event_log(nats_url), stopping_gateway(settings(nats_url, tmp_path), monkeypatch, come):
+        for sock in waiting:
+            incoming, outgoing = await asyncio.open_connection(sock=sock)
+            assert b"503" in await incoming.readline()
+            outgoing.close()
+    assert len(waiting) == NEW_READERS
+
+
+@pytest.mark.skipif(not SHARES_PORTS, reason="the kernel does not spread connections here")
+@on_loops("asyncio", "uvloop")
+async def test_the_other_one_on_a_shared_port_gets_everybody(
+    nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two gateways on one port the one that drains is given nobody any more."""
+    shared = settings(nats_url, tmp_path, port=free_port(), worker_ports="shared")
+
+    async def nobody(_port: int) -> None:
+        """It stops at once."""
+
+    async with (
+        event_log(nats_url),
+        running_gateway(shared) as other,
+        AsyncExitStack() as stack,
+        stopping_gateway(shared, monkeypatch, nobody),
+    ):
+        for _ in range(NEW_READERS):
+            r = await stack.enter_async_context(reader(other.port, token()))
+            await r.until("welcome")
+        assert len(other.server.clients) == NEW_READERS
