@@ -2,12 +2,12 @@
 
 What is bypassed: for each subscription nats-py keeps a queue and a task, and takes a message's headers apart, which is
 a sixth of the time of an event that five people read (benchmarks/README.md). Here a message is handed over in the
-parser's own turn, headers as they came. Nothing is queued in between, so nothing is dropped in between either: a
-process that cannot keep up stops reading, the server cuts it off in the end, and after the reconnect everything is
-compared with the log.
+parser's own turn, headers as they came (``direct_parser``). Nothing is queued in between, so nothing is dropped in
+between either: a process that cannot keep up stops reading, the server cuts it off in the end, and after the reconnect
+everything is compared with the log.
 
-``_process_msg`` is the client's own method (nats-py 2.16, ``nats/aio/client.py``);
-tests/integration/test_gateway_tail.py fails where a new version does not call it so any more.
+``_ps`` is the client's own parser (nats-py 2.16, ``nats/aio/client.py``); tests/integration/test_gateway_tail.py fails
+where a new version does not read through it any more.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,7 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-Taker = Callable[[bytes, bytes, bytes], object]
-"""(subject, payload, header block) of a message."""
+from inkwire_gateway.adapters.direct_parser import DirectParser, Taker
 
 
 class Undelivered(NatsError):
@@ -33,7 +32,12 @@ class DirectClient(Client):
 
     def __init__(self) -> None:
         super().__init__()
-        self._takers: dict[int, Taker] = {}
+        self._takers: dict[bytes, Taker] = {}
+        self._ps: DirectParser = DirectParser(self, self._takers)
+
+    def afterwards(self, work: Callable[[], None]) -> bool:
+        """Do something once for all messages of one read; see :meth:`DirectParser.afterwards`."""
+        return self._ps.afterwards(work)
 
     async def take(self, subject: str, taker: Taker) -> Subscription:
         """Subscribe; without a callback the library makes no task. What comes before this returns may be missed.
@@ -42,7 +46,7 @@ class DirectClient(Client):
             nats.errors.Error: the connection is closed.
         """
         subscription = await self.subscribe(subject)
-        self._takers[subscription._id] = taker
+        self._takers[_wire_id(subscription)] = taker
         return subscription
 
     async def leave(self, subscription: Subscription) -> None:
@@ -51,22 +55,18 @@ class DirectClient(Client):
         Raises:
             nats.errors.Error: the connection is closed.
         """
-        self._takers.pop(subscription._id, None)
+        self._takers.pop(_wire_id(subscription), None)
         await subscription.unsubscribe()
 
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        taker = self._takers.get(sid)
-        if taker is None:
-            await super()._process_msg(sid, subject, reply, data, headers)
-            return
-        self.stats["in_msgs"] += 1
-        self.stats["in_bytes"] += len(data)
-        try:
-            taker(subject, data, headers or b"")  # None, whatever the type says, where there are none
-        except Exception as error:  # noqa: BLE001 - the parser has no other caller: it would read nothing any more
-            failure = Undelivered(subject.decode(errors="replace"))
-            failure.__cause__ = error
-            await self._error_cb(failure)
+    async def undelivered(self, subject: bytes, error: Exception) -> None:
+        """Tell that a taker failed."""
+        failure = Undelivered(subject.decode(errors="replace"))
+        failure.__cause__ = error
+        await self._error_cb(failure)
+
+
+def _wire_id(subscription: Subscription) -> bytes:
+    return b"%d" % subscription._id
 
 
 def number_in(headers: bytes, name: bytes) -> int:

@@ -9,7 +9,8 @@ from nats.errors import SlowConsumerError
 
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts import subjects
-from inkwire_gateway.adapters.direct_nats import DirectClient, Taker, Undelivered, number_in
+from inkwire_gateway.adapters.direct_nats import DirectClient, Undelivered, number_in
+from inkwire_gateway.adapters.direct_parser import Taker
 from inkwire_gateway.adapters.presence import NatsPresence, read_whisper
 from inkwire_gateway.lag import LagSampler
 from inkwire_gateway.ports import OnConversation, OnMessage, PresenceListener, Unavailable
