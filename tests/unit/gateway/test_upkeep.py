@@ -9,8 +9,8 @@ from inkwire_gateway.live_conversation import LiveConversation
 from inkwire_gateway.live_post import LivePost, Loaded, Phase
 from inkwire_gateway.upkeep import LOG_TRIES
 from tests.support.wait import eventually
-from tests.unit.gateway.builders import Script
-from tests.unit.gateway.conversation_fakes import ADA, CONVERSATION
+from tests.unit.gateway.builders import POST, Script
+from tests.unit.gateway.conversation_fakes import ADA, CONVERSATION, FakeConversations
 from tests.unit.gateway.stage import Stage
 
 P = ParamSpec("P")
@@ -191,3 +191,48 @@ async def test_what_a_comparison_says_during_a_load_is_not_taken_back() -> None:
     await idle(stage)
     assert stage.channel.live.epoch == "epoch-2" and client.told[-1]["position"]["epoch"] == "epoch-2"
     assert stage.channel.live.snapshot.sections[0].text == "New and other and longer"
+
+
+async def test_answers_that_have_not_begun_hold_up_nobody() -> None:
+    """Who waits for an announced answer's first event takes no turn away from those whose post can be read."""
+    conversations = FakeConversations().begin()
+    replies = [letter * 26 for letter in "qrst"]
+    for post in replies:
+        conversations.say("", role="assistant", author=None, post=post)
+    stage = Stage(conversations=conversations, max_loads=len(replies), load_timeout_s=60.0)
+    asked, load = set(), stage.broker.load
+
+    async def only_what_began(owner: str, post: str) -> Loaded | None:
+        asked.add(post)
+        return await load(owner, post) if post == POST else None
+
+    stage.broker.load = only_what_began  # type: ignore[method-assign]
+    for post in replies:
+        stage.enter(f"reply:{CONVERSATION}:{post}", ADA)
+    await eventually(lambda: asked == {*replies}, what="the answers are waited for")
+    await stage.live(stage.join())
+    assert not stage.refusals, "and they are waited for on"
+    await stage.channels.stop()
+
+
+async def test_loads_that_hang_hold_up_no_repair() -> None:
+    """As many joins as may be read at once wait for a store that hangs; who is live is repaired all the same."""
+    stage = Stage(max_loads=2, load_timeout_s=60.0)
+    client = await stage.live(stage.join())
+    asked, load = set(), stage.broker.load
+
+    async def hangs(owner: str, post: str) -> Loaded | None:
+        asked.add(post)
+        if post != POST:
+            await asyncio.Event().wait()
+        return await load(owner, post)
+
+    stage.broker.load = hangs  # type: ignore[method-assign]
+    ended = ["q" * 26, "r" * 26, "s" * 26]
+    for post in ended:
+        stage.join(f"post:{post}")
+    await eventually(lambda: len(asked) == 2, what="all turns are taken")
+    stage.broker.script.chunk(" lost")
+    stage.broker.publish(stage.broker.script.chunk(" found"))
+    await eventually(lambda: client.seqs == [6], what="the lost event is read")
+    await stage.channels.stop()

@@ -65,7 +65,6 @@ class Channels:
         self._conversations = ConversationUpkeep(self._desk, outside.tail, outside.conversations, self._enter_part)
         self._presence = PresenceUpkeep(self._desk, outside.tail, outside.presence, announcements)
         self._upkeep: dict[Channel, Upkeep] = {}
-        self._reads = asyncio.Semaphore(times.max_loads)
         self._comparing: asyncio.Task[None] | None = None
         self._leftovers: set[asyncio.Task[None]] = set()
 
@@ -135,7 +134,7 @@ class Channels:
     async def _see_to(self, channel: Channel, upkeep: Upkeep) -> None:
         upkeep.again = False
         try:
-            async with self._desk.patience(), self._reads:
+            async with self._desk.patience():
                 await self._see_to_kind(channel, upkeep)
         except NotFollowable as error:
             self._give_up(channel, error.code)

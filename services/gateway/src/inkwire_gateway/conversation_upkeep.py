@@ -138,7 +138,7 @@ class ConversationUpkeep:
         if await desk.insist(self._history.epoch) != live.epoch:
             return True
         if channel.whole_at != live.seq:
-            loaded = await desk.insist(lambda: self._history.load(channel.conversation, since=None))
+            loaded = await desk.insist(partial(self._history.load, channel.conversation, since=None), load=True)
             if loaded is None or loaded.conversation.seq > live.seq:
                 return True
             channel.whole_at = loaded.conversation.seq

@@ -60,7 +60,7 @@ class ChannelTimes:
     load_timeout_s: float = 10.0
     """A reader waits at most so long for a channel; then it is told to try again."""
     max_loads: int = 64
-    """Reads of log and store at the same time."""
+    """Questions to the broker at the same time; and as many that may need the store, which may hang."""
 
 
 class Upkeep:
@@ -111,17 +111,23 @@ class Desk:
         self.certain.set()
         self.outages = 0
         """Grows whenever what comes from the log may be of another one than what came before."""
+        self._asking = asyncio.Semaphore(times.max_loads)
+        self._loading = asyncio.Semaphore(times.max_loads)
         self.post_epoch: str | None = None
         """The posts' log's identity as it was told last, by a comparison; ``None`` if there was none yet."""
         self.conversation_epoch: str | None = None
         """The same of the conversations' log."""
 
-    async def insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask until there is an answer; the patience around it is the bound."""
-        attempt = 0
+    async def insist(self, ask: Callable[[], Awaitable[T]], *, load: bool = False) -> T:
+        """Ask until there is an answer; the patience around it is the bound. Who waits to ask again takes no turn.
+
+        Where the store may be needed it is a ``load``: those have their own turns, for which nobody live waits.
+        """
+        attempt, turns = 0, self._loading if load else self._asking
         while True:
             try:
-                return await ask()
+                async with turns:
+                    return await ask()
             except Unavailable as error:
                 get_logger().debug("asking again", error=str(error))
             attempt += 1
@@ -139,7 +145,7 @@ class Desk:
             if attempt:
                 await asyncio.sleep(delay_s(attempt))
             outages = self.outages
-            loaded = await self.insist(load)
+            loaded = await self.insist(load, load=True)
             await self.certain.wait()
             if loaded is None or known() in (None, loaded.epoch):
                 return loaded

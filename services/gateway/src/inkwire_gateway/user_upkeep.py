@@ -27,7 +27,7 @@ class UserUpkeep:
             )
             channel.ready = True
         for post in channel.feed.unknown:
-            is_reply = await self._desk.insist(partial(self._history.is_reply, channel.owner, post))
+            is_reply = await self._desk.insist(partial(self._history.is_reply, channel.owner, post), load=True)
             self._tell(channel, channel.feed.learn(post, is_reply=is_reply))
         readers = list(channel.subscriptions) if upkeep.anew else channel.waiting
         if not readers:
@@ -35,7 +35,7 @@ class UserUpkeep:
             return
         joined = any(s.state is State.JOINING for s in readers)
         cursor = channel.ring.head
-        items = await self._desk.insist(lambda: self._history.newest_posts(channel.owner))
+        items = await self._desk.insist(partial(self._history.newest_posts, channel.owner), load=True)
         for item in items:
             self._tell(channel, channel.feed.learn(str(item["id"]), is_reply=False))
         for subscription in readers:
