@@ -157,7 +157,7 @@ async def test_the_admin_port_answers_through_the_drain(nats_url: str, tmp_path:
     leave = asyncio.Event()
 
     async def life() -> None:
-        chosen = settings(nats_url, tmp_path, admin_port=admin, close_timeout_s=60.0)
+        chosen = settings(nats_url, tmp_path, admin_port=admin, close_timeout_s=60.0, stop_timeout_s=90.0)
         async with running(chosen, supervisor) as gateway:
             port.set_result(gateway.port)
             await leave.wait()

@@ -90,8 +90,10 @@ async def test_slow_reader_on_the_loop_of_the_process(nats_url: str, tmp_path: P
         ({"INKWIRE_GATEWAY_PORT": "many"}, "INKWIRE_GATEWAY_PORT"),
         ({"INKWIRE_GATEWAY_PING_INTERVAL_S": "0"}, "INKWIRE_GATEWAY_PING_INTERVAL_S"),
         ({"INKWIRE_STORE_URL": "redis://x"}, "INKWIRE_STORE_URL"),
+        ({"INKWIRE_STOP_TIMEOUT_S": "3.5", "INKWIRE_GATEWAY_WORKERS": "2"}, "INKWIRE_GATEWAY_DRAIN_S: 1.5 s and "),
+        ({"INKWIRE_GATEWAY_CLOSE_TIMEOUT_S": "2.5"}, "must be less than INKWIRE_STOP_TIMEOUT_S (4 s)"),
     ],
-    ids=["keys", "port", "interval", "store"],
+    ids=["keys", "port", "interval", "store", "a group's stop", "a longer close"],
 )
 async def test_a_wrong_setting_is_one_line(tmp_path: Path, keep: Keep, changes: dict[str, str], names: str) -> None:
     """A wrong setting ends the process with one line that names the variable."""

@@ -193,8 +193,10 @@ async def test_a_second_signal_ends_them_at_once(nats_url: str, tmp_path: Path, 
 
 async def test_a_worker_that_does_not_stop_is_killed_at_the_deadline(nats_url: str, tmp_path: Path, keep: Keep) -> None:
     """It holds nobody up for longer than that; the others have ended in order."""
+    times = {"DRAIN_S": "0.3", "CLOSE_TIMEOUT_S": "0.3"}
+    changes = {"INKWIRE_STOP_TIMEOUT_S": "1", **{f"INKWIRE_GATEWAY_{name}": time for name, time in times.items()}}
     async with event_log(nats_url), AsyncExitStack() as stack:
-        process, _ = await stack.enter_async_context(group(keep, tmp_path, nats_url, INKWIRE_STOP_TIMEOUT_S="1"))
+        process, _ = await stack.enter_async_context(group(keep, tmp_path, nats_url, **changes))
         workers = pids(process)
         os.kill(workers[2], signal.SIGSTOP)
         assert await asyncio.to_thread(process.term) == 0

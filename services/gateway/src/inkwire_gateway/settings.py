@@ -3,7 +3,7 @@
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from inkwire_chassis.settings import TokenSettings
@@ -81,8 +81,9 @@ class Settings(TokenSettings, StoreSettings):
     compression: bool = False
     """Whether permessage-deflate is negotiated with clients that offer it, as browsers do. Each event is compressed
     once, for all of them: two thirds of the bytes, for some processor time (benchmarks/README.md)."""
-    drain_s: float = Field(1.5, ge=0, le=300)
-    """Over how long connections are closed when the process stops; less than `INKWIRE_STOP_TIMEOUT_S`."""
+    drain_s: float = Field(1.5, ge=0, le=300, validate_default=True)
+    """Over how long connections are closed when the process stops. With the close time-out it must be less than
+    `INKWIRE_STOP_TIMEOUT_S`."""
     silence_s: float = Field(2.0, gt=0, le=60)
     """A post that was silent for so long is compared with the log."""
     linger_s: float = Field(30.0, ge=0, le=3600)
@@ -101,6 +102,17 @@ class Settings(TokenSettings, StoreSettings):
     @classmethod
     def _number_of_cores(cls, value: object) -> object:
         return 0 if value == "auto" else value
+
+    @field_validator("drain_s")
+    @classmethod
+    def _fits_into_the_stop(cls, drain_s: float, info: ValidationInfo) -> float:
+        close_s, stop_s = info.data.get("close_timeout_s"), info.data.get("stop_timeout_s")
+        if close_s is not None and stop_s is not None and drain_s + close_s >= stop_s:
+            raise ValueError(
+                f"{drain_s:g} s and INKWIRE_GATEWAY_CLOSE_TIMEOUT_S ({close_s:g} s) together must be less than "
+                f"INKWIRE_STOP_TIMEOUT_S ({stop_s:g} s)"
+            )
+        return drain_s
 
     @field_validator("api_url")
     @classmethod
