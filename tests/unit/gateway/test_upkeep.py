@@ -7,11 +7,12 @@ from typing import Any, ParamSpec, TypeVar
 
 from inkwire_gateway.live_conversation import LiveConversation
 from inkwire_gateway.live_post import LivePost, Loaded, Phase
+from inkwire_gateway.ports import OnMessage
 from inkwire_gateway.upkeep import LOG_TRIES
 from tests.support.wait import eventually
 from tests.unit.gateway.builders import POST, Script
-from tests.unit.gateway.conversation_fakes import ADA, CONVERSATION, FakeConversations
-from tests.unit.gateway.stage import Stage
+from tests.unit.gateway.conversation_fakes import ADA, BOB, CONVERSATION, FakeConversations
+from tests.unit.gateway.stage import FakeWatch, Stage
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -236,3 +237,36 @@ async def test_loads_that_hang_hold_up_no_repair() -> None:
     stage.broker.publish(stage.broker.script.chunk(" found"))
     await eventually(lambda: client.seqs == [6], what="the lost event is read")
     await stage.channels.stop()
+
+
+async def test_a_part_that_ends_while_it_is_loaded_leaves_nothing() -> None:
+    """An answer that is given up with its conversation is followed no more, and fills no ring."""
+    stage = Stage()
+    stage.enter(HOME, ADA)
+    await idle(stage)
+    asked, answer, watch = asyncio.Event(), asyncio.Event(), stage.broker.watch_post
+
+    async def late(owner: str, post: str, on_message: OnMessage) -> FakeWatch:
+        asked.set()
+        await answer.wait()
+        return await watch(owner, post, on_message)
+
+    stage.broker.watch_post = late  # type: ignore[method-assign]
+    stage.enter(f"reply:{CONVERSATION}:{POST}", ADA)
+    await asked.wait()
+    stage.channels._give_up(stage.hub.conversation_channel(CONVERSATION), "internal")
+    answer.set()
+    await eventually(lambda: not stage.channels._leftovers, what="nothing is under way")
+    assert stage.hub.channels == {} and stage.hub.limits.rings.used_bytes == 0
+    assert not any(w.on for w in stage.broker.watches) and not any(w.on for w in stage.conversations.watches)
+
+
+async def test_what_is_heard_of_a_channel_that_is_forgotten_counts_for_nobody() -> None:
+    """Until its interest has ended something may still come in; it takes nothing of the rings' budget."""
+    stage = Stage()
+    client = stage.enter(f"presence:{CONVERSATION}", ADA)
+    await eventually(lambda: "here" in client.types, what="it is told who is there")
+    (watch, _), *_ = stage.presence.presence.listeners
+    stage.channels._give_up(stage.hub.conversation_channel(CONVERSATION), "internal")
+    watch.listener.heard(BOB, "bob-1")
+    assert stage.hub.channels == {} and stage.hub.limits.rings.used_bytes == 0

@@ -272,11 +272,18 @@ class Channels:
     def _release(self, channel: Channel) -> None:
         self.hub.drop_channel(channel)
         upkeep = self._upkeep.pop(channel, None)
-        if upkeep is not None and upkeep.watch is not None:
+        if upkeep is None:
+            return
+        if upkeep.task is not None and upkeep.task is not asyncio.current_task():
+            upkeep.task.cancel()  # of a part that ends with its conversation: it must not fill what is forgotten
+            self._hold(upkeep.task)
+        if upkeep.watch is not None:
             self._leftover(f"release {channel.name}", upkeep.watch.stop())
 
     def _leftover(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = spawn(name, work)
+        return self._hold(spawn(name, work))
+
+    def _hold(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         self._leftovers.add(task)
         task.add_done_callback(self._leftovers.discard)
         return task

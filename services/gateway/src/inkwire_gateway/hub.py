@@ -16,7 +16,7 @@ from inkwire_gateway.conversation_channel import ConversationChannel
 from inkwire_gateway.counters import Counters
 from inkwire_gateway.live_post import Loaded, LogEvent, Verdict
 from inkwire_gateway.presence_channel import PresenceChannel
-from inkwire_gateway.ring import Batch, Entry
+from inkwire_gateway.ring import Batch, Entry, Ring
 from inkwire_gateway.send_queue import SendQueue
 from inkwire_gateway.subscription import MAX_RESYNCS, State, Subscription, TooSlow
 
@@ -113,6 +113,7 @@ class Hub:
         for subscription in left:
             self.leave(subscription)
         channel.ring.clear(channel.ring.head)  # at once: in a cycle it would wait for a full collection, and prolong it
+        channel.ring = Ring(1, 0)  # what is still heard until its interest ends counts for nobody
         return left
 
     # -- readers -----------------------------------------------------------------------------------------------

@@ -50,7 +50,10 @@ class Watch(Protocol):
 
 
 class LiveTail(Protocol):
-    """Live messages, in the order in which they were stored, as far as they arrive at all."""
+    """Live messages, in the order in which they were stored, as far as they arrive at all.
+
+    Who is cancelled while an interest is being made has none.
+    """
 
     async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> Watch:
         """Follow a post. When this returns, everything stored from now on will be delivered or be missing later.
