@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import rig as rigs
 from benchmarks.fanout_rig import (
+    CENTRIFUGO,
     FLOOR,
     GATEWAY,
     Cpu,
@@ -43,6 +44,9 @@ MORE_THAN_CAN_BE_HAD = 150_000.0
 
 WARM_UP_S = 0.5
 """Of the same load, before it counts: a post that has been silent is compared with the log first."""
+
+FAR_OVERLOADED = (GATEWAY, CENTRIFUGO)
+"""Who has a turn at each overload but the first: the others queue what they cannot send, and drain it for minutes."""
 
 DRAIN_S = 15.0
 IDLE_S = 0.5
@@ -119,7 +123,13 @@ class Round:
     server: str
     handshakes_per_cpu_s: float
     half: Load
-    over: Load | None
+    overs: tuple[Load, ...]
+    """At more than can be had, in the order asked for."""
+
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        """All of them."""
+        return (self.half, *self.overs)
 
 
 class Bench:
@@ -131,7 +141,12 @@ class Bench:
         self._stream_seq = 10_000_000  # beyond the log's own
 
     def round(
-        self, server: Server, shape: Shape, rate: float, over_rate: float = 0.0, watch: Callable[[], None] | None = None
+        self,
+        server: Server,
+        shape: Shape,
+        rate: float,
+        over_rates: Sequence[float] = (),
+        watch: Callable[[], None] | None = None,
     ) -> Round:
         """Connect, follow, read for a while at ``rate`` deliveries a second, and perhaps at more than can be had.
 
@@ -148,9 +163,9 @@ class Bench:
             if watch is not None:
                 watch()
             half = self._load(client, server, shape, rate)
-            over = self._load(client, server, shape, over_rate) if over_rate else None
+            overs = tuple(self._load(client, server, shape, over_rate) for over_rate in over_rates)
         server.process.assert_running()
-        return Round(server.name, shape.connections / shaken.total_s, half, over)
+        return Round(server.name, shape.connections / shaken.total_s, half, overs)
 
     def _load(self, client: LoadClient, server: Server, shape: Shape, rate: float) -> Load:
         self._send(client, shape, rate, WARM_UP_S)
@@ -209,9 +224,8 @@ def _load(told: dict[str, Any], rate: float, cpu: Cpu, others_percent: float) ->
 
 
 def _show(shape: Shape, found: Round) -> None:
-    for kind, load in (("half", found.half), ("over", found.over)):
-        if load is None:
-            continue
+    for number, load in enumerate(found.loads):
+        kind = "over" if number else "half"
         shares = f"user {load.user_s:.2f} system {load.system_s:.2f} client {load.client_s:.2f} s"
         snapshot = f"  {load.skipped} by snapshot" if load.skipped else ""
         print(
@@ -224,7 +238,7 @@ def _show(shape: Shape, found: Round) -> None:
         )
 
 
-def _summarise(shape: Shape, rounds: list[dict[str, Round]]) -> None:
+def summarise(shape: Shape, rounds: list[dict[str, Round]]) -> None:
     """A Markdown table: medians of rounds, and of ratios made within a round."""
     print(f"\n{shape} readers, {len(rounds)} rounds; others used "
           f"{median([r.half.others_percent for row in rounds for r in row.values()]):.0f} % of a core\n")  # fmt: skip
@@ -247,20 +261,27 @@ def _summarise(shape: Shape, rounds: list[dict[str, Round]]) -> None:
             f" | {user:.2f} : {system:.2f} | {median([load.p50_ms for load in halves]):.1f}"
             f" | {median([load.p99_ms for load in halves]):.1f} |"
         )
-    if any(found.over for found in rounds[0].values()):
-        print("\n| overload | offered/s | delivered/s | per CPU-s | frames/event | p50 ms | p99 ms |")
-        print("|---|---|---|---|---|---|---|")
-        for name in rounds[0]:
-            overs = [load for row in rounds if (load := row[name].over)]
-            print(
-                f"| {name} | {overs[0].offered:,.0f} | {median([v.deliveries / v.seconds for v in overs]):,.0f}"
-                f" | {median([v.per_cpu_s for v in overs]):,.0f}"
-                f" | {median([v.frames_per_delivery for v in overs]):.2f}"
-                f" | {median([v.p50_ms for v in overs]):.0f} | {median([v.p99_ms for v in overs]):.0f} |"
-            )
+    for number in range(max(len(found.overs) for found in rounds[0].values())):
+        _summarise_overload(number, rounds)
     print("\nhandshakes per CPU-second: " + ", ".join(
         f"{name} {median([row[name].handshakes_per_cpu_s for row in rounds]):,.0f}" for name in rounds[0]
     ), flush=True)  # fmt: skip
+
+
+def _summarise_overload(number: int, rounds: list[dict[str, Round]]) -> None:
+    times = round(rounds[0][GATEWAY].overs[number].offered / rounds[0][GATEWAY].half.offered, 1)
+    print(f"\n| {times:g} times that load | offered/s | delivered/s | per CPU-s | frames/event | p50 ms | p99 ms |")
+    print("|---|---|---|---|---|---|---|")
+    for name in rounds[0]:
+        loads = [row[name].overs[number] for row in rounds if len(row[name].overs) > number]
+        if not loads:
+            continue
+        print(
+            f"| {name} | {loads[0].offered:,.0f} | {median([v.deliveries / v.seconds for v in loads]):,.0f}"
+            f" | {median([v.per_cpu_s for v in loads]):,.0f}"
+            f" | {median([v.frames_per_delivery for v in loads]):.2f}"
+            f" | {median([v.p50_ms for v in loads]):.0f} | {median([v.p99_ms for v in loads]):.0f} |"
+        )
 
 
 # -- a profile ---------------------------------------------------------------------------------------------------------
@@ -340,6 +361,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="of each server and shape; medians count (default 3)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each load (default 2)")
     parser.add_argument("--overload", default="1x1000", help="shapes that are overloaded too (default 1x1000)")
+    parser.add_argument(
+        "--overload-times",
+        default="3",
+        help="how many times half the saturating load that is, comma separated; each has a table of its own, and all"
+        " but the first are for the gateway and Centrifugo only (default 3)",
+    )
     parser.add_argument("--idle", default="1000,5000,10000", help="connections whose memory is read; empty: none")
     parser.add_argument(
         "--profile", metavar="PROGRAM", help="py-spy: watch the gateway in one more round of each shape"
@@ -352,17 +379,18 @@ def _rounds(
     bench: Bench, stage: Stage, shape: Shape, given: argparse.Namespace
 ) -> tuple[list[dict[str, Round]], float]:
     """Rounds in which every server has its turn, the first one another each time; and the load they had."""
-    first = bench.round(stage.gateway, shape, FIRST_RATE, MORE_THAN_CAN_BE_HAD)
-    assert first.over is not None
-    rate = first.over.frames / first.over.cpu_s / 2
-    over_rate = 3 * rate if str(shape) in [str(Shape.parse(text)) for text in given.overload.split(",") if text] else 0
+    first = bench.round(stage.gateway, shape, FIRST_RATE, [MORE_THAN_CAN_BE_HAD])
+    rate = first.overs[0].frames_per_cpu_s / 2
+    overloaded = str(shape) in [str(Shape.parse(text)) for text in given.overload.split(",") if text]
+    over_rates = [float(times) * rate for times in given.overload_times.split(",")] if overloaded else []
     print(f"(that was to warm up: half of the saturating load is {rate:,.0f} deliveries/s)", flush=True)
     rounds: list[dict[str, Round]] = []
     for number in range(given.rounds):
         turn = number % len(stage.servers)
         found: dict[str, Round] = {}
         for server in stage.servers[turn:] + stage.servers[:turn]:
-            found[server.name] = bench.round(server, shape, rate, over_rate)
+            asked = over_rates if server.name in FAR_OVERLOADED else over_rates[:1]
+            found[server.name] = bench.round(server, shape, rate, asked)
             _show(shape, found[server.name])
         rounds.append({server.name: found[server.name] for server in stage.servers})
     return rounds, rate
@@ -385,7 +413,7 @@ def main() -> int:
                 bench.resident([int(count) for count in given.idle.split(",")])
             for shape in shapes:
                 results[str(shape)], rate = _rounds(bench, stage, shape, given)
-                _summarise(shape, results[str(shape)])
+                summarise(shape, results[str(shape)])
                 if given.profile:
                     _profile(given.profile, stage, bench, shape, rate)
     except Missing as missing:
@@ -396,9 +424,7 @@ def main() -> int:
             {shape: [{n: asdict(r) for n, r in row.items()} for row in v] for shape, v in results.items()}
         )
         given.json.write_text(text)
-    loads = [
-        load for rows in results.values() for row in rows for r in row.values() for load in (r.half, r.over) if load
-    ]
+    loads = [load for rows in results.values() for row in rows for r in row.values() for load in r.loads]
     return int(any(load.lost for load in loads))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fanout import Shape, hottest
-from benchmarks.fanout_rig import END, POST, SEQ, STAMP, START, TEXT, Missing, compile_c, template
+from benchmarks.fanout import Load, Round, Shape, hottest, summarise
+from benchmarks.fanout_rig import END, FLOOR, POST, SEQ, STAMP, START, TEXT, Missing, compile_c, template
 from inkwire_chassis.clock import new_id
 from inkwire_contracts.events import ChunkProduced, encode_event, parse_event
 from inkwire_gateway.dialects.native import event_payload
@@ -46,6 +46,24 @@ def test_a_shape_is_posts_times_readers() -> None:
     """``1000x5`` is a thousand posts with five readers each: five thousand connections."""
     shape = Shape.parse("1000x5")
     assert (shape.posts, shape.readers, shape.connections) == (1000, 5, 5000)
+
+
+def test_each_overload_has_a_table_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """Medians of the rounds, headed by how many times the half load it was; only who had a turn there is in it."""
+
+    def loads(*offered: float) -> tuple[Load, ...]:
+        return tuple(Load(each, 400, 0, 200, 2.0, 1.0, 9.0, 0.0, 0, 0.5, 0.2, 0.3, 0.1, 0.0) for each in offered)
+
+    def row(*offered: float) -> dict[str, Round]:
+        half, *overs = loads(100, *offered)
+        return {"inkwire": Round("inkwire", 10.0, half, tuple(overs)), FLOOR: Round(FLOOR, 10.0, half, loads(300))}
+
+    summarise(Shape(1, 1000), [row(300, 2000), row(300, 2000)])
+    tables = capsys.readouterr().out.split("times that load")
+    assert [table.splitlines()[-1].strip("| ") for table in tables[:2]] == ["3", "20"]
+    ours, floor = "| inkwire | 2,000 | 200 | 800 | 0.50 | 1 | 9 |", "| C send() |"
+    assert floor in tables[1] and floor not in tables[2]
+    assert ours in tables[2]
 
 
 def test_a_profile_tells_own_time_and_time_with_callees() -> None:
