@@ -1,11 +1,12 @@
 """Presence between processes: what is said, heard, whispered, and what a stop or an outage do to it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from inkwire_contracts.client_frames import PresentMember
 from inkwire_gateway.announcements import Announcements
+from inkwire_gateway.ports import Unavailable
 from tests.support.clock import ManualClock
 from tests.support.wait import eventually
 from tests.unit.gateway.conversation_fakes import ADA, BOB, CONVERSATION, FakeConversations, FakePresence
@@ -88,6 +89,52 @@ async def test_an_outage_takes_nobody_away() -> None:
         w.one.clock.advance(31.0)
         w.one.channels.sweep()
         assert ada.types.count("left") == 1
+
+
+async def test_who_is_there_is_read_again_after_a_failure() -> None:
+    """A bucket that did not answer in time is asked again for the next reader, who then hears of who comes and goes."""
+    stage = Stage(load_timeout_s=0.05)
+    stage.presence.presence.bucket["bob", "bob-elsewhere"] = BOB
+    home = stage.enter(f"conversation:{CONVERSATION}", ADA)
+    await eventually(lambda: "conversation" in home.types, what="the conversation is here")
+    present = stage.presence.present
+
+    async def fails(conversation: str) -> Sequence[tuple[PresentMember, str]]:
+        raise Unavailable("down")
+
+    stage.presence.present = fails  # type: ignore[method-assign]
+    stage.enter(NAME, ADA)
+    assert await stage.refused() == "broker_unavailable"
+    stage.presence.present = present  # type: ignore[method-assign]
+    ada = await there(stage, ADA)
+    assert {m["user"] for m in ada.told[-1]["members"]} == {"ada", "bob"}
+    bob = await there(stage, BOB)
+    stage.hub.leave_all(bob.queue)
+    listener = stage.presence.presence.listeners[-1][0].listener
+    listener.gone("bob", "bob-elsewhere")
+    await eventually(lambda: ada.types[-1] == "left", what="it is told")
+
+
+async def test_a_loss_during_a_reading_is_made_good_by_another_one() -> None:
+    """Messages that may have been lost while it is read who is there make it be read once more."""
+    stage = Stage()
+    ada = await there(stage, ADA)
+    asked, answer, answers, present = asyncio.Event(), asyncio.Event(), [], stage.presence.present
+
+    async def late(conversation: str) -> Sequence[tuple[PresentMember, str]]:
+        answers.append(await present(conversation))
+        asked.set()
+        await answer.wait()
+        return answers[-1]
+
+    stage.presence.present = late  # type: ignore[method-assign]
+    stage.channels.suspect_conversation(CONVERSATION)
+    await asked.wait()
+    stage.presence.presence.bucket["bob", "bob-elsewhere"] = BOB  # and what was said of it is lost
+    stage.channels.suspect_conversation(CONVERSATION)
+    answer.set()
+    await eventually(lambda: "joined" in ada.types, what="the first is told")
+    assert len(answers) == 2
 
 
 async def test_whispers_go_to_all_but_their_own_connection() -> None:

@@ -10,7 +10,7 @@ from inkwire_gateway.live_post import LivePost, Loaded, Phase
 from inkwire_gateway.ports import OnMessage
 from inkwire_gateway.upkeep import LOG_TRIES
 from tests.support.wait import eventually
-from tests.unit.gateway.builders import POST, Script
+from tests.unit.gateway.builders import OWNER, POST, Script
 from tests.unit.gateway.conversation_fakes import ADA, BOB, CONVERSATION, FakeConversations
 from tests.unit.gateway.stage import FakeWatch, Stage
 
@@ -270,3 +270,28 @@ async def test_what_is_heard_of_a_channel_that_is_forgotten_counts_for_nobody() 
     stage.channels._give_up(stage.hub.conversation_channel(CONVERSATION), "internal")
     watch.listener.heard(BOB, "bob-1")
     assert stage.hub.channels == {} and stage.hub.limits.rings.used_bytes == 0
+
+
+async def test_a_loss_while_a_list_is_read_is_made_good_by_another_one() -> None:
+    """An owner's events that may have been lost while the list is read make it be read once more, for all readers."""
+    stage = Stage()
+    client = stage.join(f"user:{OWNER}")
+    await eventually(lambda: client.types == ["subscribed", "posts"], what="the list")
+    stage.clock.advance(2.0)
+    stage.channels.sweep()
+    await eventually(lambda: client.types[2:] == ["posts"], what="the settled list")
+    asked, answer, lists = asyncio.Event(), asyncio.Event(), stage.broker.newest_posts
+
+    async def late(owner: str) -> list[dict[str, Any]]:
+        found = await lists(owner)
+        asked.set()
+        await answer.wait()
+        return found
+
+    stage.broker.newest_posts = late  # type: ignore[method-assign]
+    stage.channels.suspect(OWNER)
+    await asked.wait()
+    stage.broker.items = [{"id": "new"}]
+    stage.channels.suspect(OWNER)
+    answer.set()
+    await eventually(lambda: client.told[-1].get("items") == [{"id": "new"}], what="the list that has it")

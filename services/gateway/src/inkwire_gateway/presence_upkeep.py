@@ -1,17 +1,19 @@
 """Keeps the channels of presence: who was there before, who comes and goes, who was silent for too long. No I/O."""
 
+from functools import partial
 from typing import Any
 
 import orjson
 
 from inkwire_contracts.client_frames import PresentMember
 from inkwire_gateway.announcements import Announcements
+from inkwire_gateway.attendance import Key
 from inkwire_gateway.conversation_channel import ConversationChannel
 from inkwire_gateway.hub import channels_of
 from inkwire_gateway.ports import LiveTail, Presence
 from inkwire_gateway.presence_channel import PresenceChannel
 from inkwire_gateway.subscription import State, Subscription
-from inkwire_gateway.upkeep import Desk, Upkeep
+from inkwire_gateway.upkeep import Desk, Upkeep, read_anew
 
 
 class PresenceUpkeep:
@@ -44,20 +46,26 @@ class PresenceUpkeep:
                 lambda: self._tail.watch_presence(channel.conversation, _Listener(self._desk, channel))
             )
         if upkeep.anew:
-            upkeep.anew = False
-            channel.touched = set()
-            found = await self._desk.insist(lambda: self._presence.present(channel.conversation))
-            touched, channel.touched = channel.touched, None
-            now_s = self._desk.clock.monotonic_s()
-            for who, connection in found:
-                if (who.user, connection) not in touched:
-                    channel.tell(channel.attendance.heard(who, connection, now_s))
-            if channel.ready:
-                self._desk.hub.changed(channel)
-            else:
-                self._desk.hub.started(channel)
+            await self._read(channel, upkeep)
         for subscription in channel.waiting:
             self._attach(channel, subscription)
+
+    async def _read(self, channel: PresenceChannel, upkeep: Upkeep) -> None:
+        touched: set[Key] = set()
+        with read_anew(upkeep):
+            channel.touched = touched
+            try:
+                found = await self._desk.insist(partial(self._presence.present, channel.conversation))
+            finally:
+                channel.touched = None
+        now_s = self._desk.clock.monotonic_s()
+        for who, connection in found:
+            if (who.user, connection) not in touched:
+                channel.tell(channel.attendance.heard(who, connection, now_s))
+        if channel.ready:
+            self._desk.hub.changed(channel)
+        else:
+            self._desk.hub.started(channel)
 
     def _attach(self, channel: PresenceChannel, subscription: Subscription) -> None:
         channel.hold(subscription)

@@ -1,8 +1,8 @@
 """What the keepers of all kinds of channels share: housekeeping, patience with the broker, and which log it has."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -79,6 +79,17 @@ class Upkeep:
         self.patience_s = patience_s
         """How long it may be silent before it is compared with the log."""
         self.idle_since_s: float | None = None
+
+
+@contextmanager
+def read_anew(upkeep: Upkeep) -> Iterator[None]:
+    """Around what reads a channel anew: it stays due if that fails, and is due again if somebody says so meanwhile."""
+    due, upkeep.anew = upkeep.anew, False
+    try:
+        yield
+    except BaseException:
+        upkeep.anew = upkeep.anew or due
+        raise
 
 
 class Desk:

@@ -8,7 +8,7 @@ from inkwire_gateway.channel import UserChannel
 from inkwire_gateway.owner_feed import Happening
 from inkwire_gateway.ports import History, LiveTail
 from inkwire_gateway.subscription import State
-from inkwire_gateway.upkeep import Desk, Upkeep
+from inkwire_gateway.upkeep import Desk, Upkeep, read_anew
 
 
 class UserUpkeep:
@@ -35,14 +35,15 @@ class UserUpkeep:
             return
         joined = any(s.state is State.JOINING for s in readers)
         cursor = channel.ring.head
-        items = await self._desk.insist(partial(self._history.newest_posts, channel.owner), load=True)
+        with read_anew(upkeep):
+            items = await self._desk.insist(partial(self._history.newest_posts, channel.owner), load=True)
         for item in items:
             self._tell(channel, channel.feed.learn(str(item["id"]), is_reply=False))
         for subscription in readers:
             if subscription.channel is channel:
                 self._desk.hub.attach_user(channel, subscription, items, cursor)
         # The store follows the log at a small distance: who joined gets the list once more when it has settled.
-        upkeep.anew = joined
+        upkeep.anew = upkeep.anew or joined
 
     def _on_message(self, channel: UserChannel) -> Callable[[str, bytes, int], None]:
         def on_message(event_type: str, payload: bytes, _stream_seq: int) -> None:
