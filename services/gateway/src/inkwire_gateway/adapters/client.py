@@ -77,12 +77,11 @@ class Client:
     """Glue without decisions of its own; nothing in it waits. It is the outlet of its queue."""
 
     __slots__ = (
-        "_acked_bytes",
         "_closing",
         "_connection",
         "_dialect",
+        "_full_s",
         "_gateway",
-        "_patience_s",
         "_pinged_s",
         "_subscriptions",
         "closed_here",
@@ -97,10 +96,8 @@ class Client:
         self._dialect = DEFLATED if negotiated(connection) else NATIVE
         self._closing = False
         self._pinged_s: float | None = None
-        self._patience_s = 0.0
-        """How long the pong may take."""
-        self._acked_bytes: int | None = None
-        """What had arrived when something was on the way before the ping."""
+        self._full_s: float | None = None
+        """When its socket was full last."""
         self.closed_here = False
         self.send = connection.direct.send
         self.queue = SendQueue(gateway.hub, self)
@@ -226,22 +223,16 @@ class Client:
             return
         heard_s, pinged_s = self._connection.heard_s, self._pinged_s
         if pinged_s is not None and heard_s < pinged_s:
-            if now_s - pinged_s > self._patience_s and not self._moves(now_s, limits):
+            if now_s - pinged_s > self._pong_patience_s(pinged_s, limits):
                 self.close("no_pong")
         elif now_s - heard_s >= limits.ping_interval_s:
-            self._pinged_s, self._patience_s = now_s, limits.pong_timeout_s
-            before = self._connection.direct.acknowledged()
-            self._acked_bytes = None if before.is_all else before.total_bytes
+            self._pinged_s = now_s
             self._ping()
 
-    def _moves(self, now_s: float, limits: "ServerLimits") -> bool:
-        """Whether what was on the way before a ping goes on arriving; then the pong has a slow reader's time."""
-        before = self._acked_bytes
-        if before is None:
-            return False
-        self._acked_bytes = self._connection.direct.acknowledged().total_bytes
-        self._pinged_s, self._patience_s = now_s, limits.slow_timeout_s
-        return self._acked_bytes > before
+    def _pong_patience_s(self, pinged_s: float, limits: "ServerLimits") -> float:
+        """How long a pong may take: for who was full not long ago it stands behind much that has to be read first."""
+        was_slow = self._full_s is not None and pinged_s - self._full_s < limits.slow_timeout_s
+        return max(limits.slow_timeout_s, limits.pong_timeout_s) if was_slow else limits.pong_timeout_s
 
     def transport_bytes(self) -> int:
         """See :class:`inkwire_gateway.waiting.Reader`."""
@@ -287,6 +278,7 @@ class Client:
     def has_room(self) -> None:
         """See :class:`ConnectionEvents`."""
         self._gateway.waiting.remove(self)
+        self._full_s = self._gateway.clock.monotonic_s()
         self._pinged_s = None  # it has taken what stood before the ping: asked again if it stays silent
         self.queue.resume()
 

@@ -19,28 +19,12 @@ socket here, so that whoever still holds ``send`` gets an error, and never the d
 
 import asyncio
 import socket
-import struct
 import sys
-from typing import NamedTuple
 
 from inkwire_gateway.send_queue import Send
 
 WRITE_LIMIT_BYTES = 0
 """High-water mark of the transport: see above."""
-
-
-_TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
-_TCP_INFO_BYTES = 128
-_UNACKED_AT, _BYTES_ACKED_AT = 24, 120
-"""In Linux's ``struct tcp_info`` (include/uapi/linux/tcp.h, since 4.1): ``tcpi_unacked``, ``tcpi_bytes_acked``."""
-
-
-class Acknowledged(NamedTuple):
-    """What the client's kernel has said that it has."""
-
-    is_all: bool
-    """Nothing is on the way."""
-    total_bytes: int
 
 
 class DirectSocket:
@@ -64,15 +48,6 @@ class DirectSocket:
             OSError, RuntimeError: the transport is closing.
         """
         self._transport.write(rest)
-
-    def acknowledged(self) -> Acknowledged:
-        """What has arrived; as if everything had where the system does not tell."""
-        if self._socket is None or _TCP_INFO is None:
-            return Acknowledged(is_all=True, total_bytes=0)
-        info = self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_BYTES)
-        (unacked,) = struct.unpack_from("=I", info, _UNACKED_AT)
-        (total_bytes,) = struct.unpack_from("=Q", info, _BYTES_ACKED_AT)
-        return Acknowledged(unacked == 0, total_bytes)
 
     def close(self) -> None:
         """Let go of the descriptor, which is the transport's."""
