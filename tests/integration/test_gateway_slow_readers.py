@@ -20,7 +20,7 @@ from tests.support.wait import eventually
 
 pytestmark = pytest.mark.nats
 
-SLOW_TIMEOUT_S = 0.4
+SLOW_TIMEOUT_S = 0.8
 KERNEL_BYTES = 4096
 """What the readers' kernel holds, about."""
 LITTLE_BYTES = 1024
