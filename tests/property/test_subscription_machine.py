@@ -17,7 +17,8 @@ from inkwire_contracts.fold import Outcome, Snapshot, document, fold
 from inkwire_gateway.channel import HubLimits, PostChannel
 from inkwire_gateway.dialects.native import NATIVE
 from inkwire_gateway.hub import Hub
-from inkwire_gateway.live_post import Loaded, LogEvent, Verdict, entry_of
+from inkwire_gateway.live_log import Verdict
+from inkwire_gateway.live_post import Loaded, LogEvent, entry_of
 from inkwire_gateway.send_queue import SendQueue
 from inkwire_gateway.subscription import State, Subscription
 

@@ -5,7 +5,7 @@ import pytest
 from inkwire_contracts.client_frames import Position
 from inkwire_gateway.channel import HubLimits, PostChannel
 from inkwire_gateway.hub import FEEDS, Hub
-from inkwire_gateway.live_post import Verdict
+from inkwire_gateway.live_log import Verdict
 from inkwire_gateway.ring import RingBudget
 from inkwire_gateway.subscription import State
 from tests.unit.gateway.builders import EPOCH, OWNER, POST, Script

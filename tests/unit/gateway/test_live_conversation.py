@@ -5,7 +5,7 @@ import json
 from inkwire_contracts.conversations import ConversationCreated, MessageCreated, parse_conversation_event
 from inkwire_gateway import live_conversation
 from inkwire_gateway.live_conversation import LiveConversation, LoadedConversation, complete_after
-from inkwire_gateway.live_post import Verdict
+from inkwire_gateway.live_log import Verdict
 from inkwire_gateway.ring import Ring
 from tests.unit.gateway.conversation_fakes import CONVERSATION, FakeConversations
 

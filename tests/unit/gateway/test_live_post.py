@@ -3,7 +3,8 @@
 import pytest
 
 from inkwire_contracts.fold import document
-from inkwire_gateway.live_post import LivePost, Phase, Verdict
+from inkwire_gateway.live_log import Phase, Verdict
+from inkwire_gateway.live_post import LivePost
 from inkwire_gateway.ring import Ring
 from tests.unit.gateway.builders import EPOCH, POST, Script
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from inkwire_gateway.live_conversation import LiveConversation
-from inkwire_gateway.live_post import LivePost, Loaded, Phase
+from inkwire_gateway.live_log import Phase
+from inkwire_gateway.live_post import LivePost, Loaded
 from inkwire_gateway.ports import OnMessage
 from inkwire_gateway.upkeep import LOG_TRIES
 from tests.support.wait import eventually

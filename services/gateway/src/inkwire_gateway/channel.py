@@ -6,11 +6,13 @@ Channels of conversations are in conversation_channel.py and presence_channel.py
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any, Generic, TypeVar
 
 from inkwire_contracts.topology import PRESENCE_TTL_S
 from inkwire_gateway.catch_up import CatchUp, CatchUps, Standing
 from inkwire_gateway.dialects import Dialect
 from inkwire_gateway.limits import RING_TOTAL_BYTES
+from inkwire_gateway.live_log import LiveLog
 from inkwire_gateway.live_post import LivePost
 from inkwire_gateway.owner_feed import OwnerFeed
 from inkwire_gateway.ring import Batch, Ring, RingBudget
@@ -113,30 +115,23 @@ class Channel(ABC):
         """Take nothing in any more; the channel is forgotten."""
 
 
-class PostChannel(Channel):
-    """``post:<id>`` of one owner; under another name a reply, for the members of its conversation."""
+V = TypeVar("V", bound=LiveLog[*tuple[Any, ...]])
 
-    def __init__(self, owner: str, post: str, limits: HubLimits, *, name: str = "", conversation: str = "") -> None:
-        ring = Ring(limits.ring_events, limits.ring_bytes, limits.rings)
-        super().__init__(name or f"post:{post}", owner, ring, limits)
-        self.post = post
-        self.conversation = conversation
-        """Of a reply: where it must belong."""
-        self.live = LivePost(post, ring, max_buffer=limits.buffer_events)
+
+class LogChannel(Channel, Generic[V]):
+    """A channel of what a log tells: whoever comes back to it with a position goes on there."""
+
+    def __init__(self, name: str, owner: str, live: V, limits: HubLimits) -> None:
+        super().__init__(name, owner, live.ring, limits)
+        self.live = live
 
     def stand(self, dialect: Dialect) -> CatchUp:
         """See :class:`Channel`."""
         return self.standing.at(self.live.seq, dialect, lambda: self._made_in(dialect))
 
+    @abstractmethod
     def _made_in(self, dialect: Dialect) -> CatchUp:
-        capture = self.live.capture()
-        live = dialect.live(self.name, capture.epoch, capture.seq)
-        frames = chain(dialect.catch_up(self.name, capture), (live,))
-        return CatchUp(capture.seq, frames, source_bytes=sum(len(text) for _, text in capture.texts))
-
-    def tell_live(self, subscription: Subscription) -> bytes:
-        """See :class:`Channel`."""
-        return subscription.dialect.live(self.name, self.live.epoch, subscription.cursor)
+        """How things stand, in a dialect."""
 
     def can_recover(self, subscription: Subscription) -> bool:
         """See :class:`Channel`."""
@@ -151,6 +146,28 @@ class PostChannel(Channel):
     def close(self) -> None:
         """See :class:`Channel`."""
         self.live.close()
+
+
+class PostChannel(LogChannel[LivePost]):
+    """``post:<id>`` of one owner; under another name a reply, for the members of its conversation."""
+
+    def __init__(self, owner: str, post: str, limits: HubLimits, *, name: str = "", conversation: str = "") -> None:
+        ring = Ring(limits.ring_events, limits.ring_bytes, limits.rings)
+        live = LivePost(post, ring, max_buffer=limits.buffer_events)
+        super().__init__(name or f"post:{post}", owner, live, limits)
+        self.post = post
+        self.conversation = conversation
+        """Of a reply: where it must belong."""
+
+    def _made_in(self, dialect: Dialect) -> CatchUp:
+        capture = self.live.capture()
+        live = dialect.live(self.name, capture.epoch, capture.seq)
+        frames = chain(dialect.catch_up(self.name, capture), (live,))
+        return CatchUp(capture.seq, frames, source_bytes=sum(len(text) for _, text in capture.texts))
+
+    def tell_live(self, subscription: Subscription) -> bytes:
+        """See :class:`Channel`."""
+        return subscription.dialect.live(self.name, self.live.epoch, subscription.cursor)
 
 
 class UserChannel(Channel):

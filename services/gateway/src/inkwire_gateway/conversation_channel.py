@@ -1,21 +1,21 @@
 """``conversation:<id>``: what its members follow, and what the channels of its answers and of its presence hang on."""
 
 from inkwire_gateway.catch_up import CatchUp
-from inkwire_gateway.channel import Channel, HubLimits
+from inkwire_gateway.channel import Channel, HubLimits, LogChannel
 from inkwire_gateway.dialects import Dialect
 from inkwire_gateway.live_conversation import LiveConversation
 from inkwire_gateway.ring import Batch, Ring
 from inkwire_gateway.subscription import Subscription
 
 
-class ConversationChannel(Channel):
+class ConversationChannel(LogChannel[LiveConversation]):
     """Shared by all members. Applicants for its parts wait here too, until it is known whether they are members."""
 
     def __init__(self, conversation: str, limits: HubLimits) -> None:
         ring = Ring(limits.ring_events, limits.ring_bytes, limits.rings)
-        super().__init__(f"conversation:{conversation}", "", ring, limits)
+        live = LiveConversation(conversation, ring, max_buffer=limits.buffer_events)
+        super().__init__(f"conversation:{conversation}", "", live, limits)
         self.conversation = conversation
-        self.live = LiveConversation(conversation, ring, max_buffer=limits.buffer_events)
         self.parts: set[Channel] = set()
         """Channels of answers and of presence: they need to know who is a member."""
         self.roster: frozenset[str] = frozenset()
@@ -28,23 +28,9 @@ class ConversationChannel(Channel):
         """See :class:`Channel`."""
         return bool(self.subscriptions or self.parts)
 
-    def stand(self, dialect: Dialect) -> CatchUp:
-        """See :class:`Channel`."""
-        return self.standing.at(self.live.seq, dialect, lambda: self._made_in(dialect))
-
     def _made_in(self, dialect: Dialect) -> CatchUp:
         capture = self.live.capture()
         return CatchUp(capture.seq, iter((dialect.conversation(self.name, capture),)))
-
-    def can_recover(self, subscription: Subscription) -> bool:
-        """See :class:`Channel`."""
-        position = subscription.position
-        return position is not None and position.epoch == self.live.epoch and self.ring.covers(position.seq)
-
-    def is_ahead(self, subscription: Subscription) -> bool:
-        """Whether the reader has seen more than this process."""
-        position = subscription.position
-        return position is not None and position.epoch == self.live.epoch and position.seq > self.live.seq
 
     def reaches_back(self, subscription: Subscription) -> bool:
         """Whether the reader resumes from before the ring, so that the log may have what it needs."""
@@ -64,7 +50,3 @@ class ConversationChannel(Channel):
     def frame(self, dialect: Dialect, batch: Batch) -> bytes:
         """See :class:`Channel`."""
         return dialect.conversation_event(self.name, self.live.epoch, batch)
-
-    def close(self) -> None:
-        """See :class:`Channel`."""
-        self.live.close()

@@ -7,7 +7,7 @@ from functools import partial
 from inkwire_chassis.logs import get_logger
 from inkwire_gateway.conversation_channel import ConversationChannel
 from inkwire_gateway.live_conversation import complete_after
-from inkwire_gateway.live_post import Phase, Verdict
+from inkwire_gateway.live_log import Phase, Verdict
 from inkwire_gateway.ports import ConversationHistory, Damaged, LiveTail, OnConversation
 from inkwire_gateway.presence_channel import PresenceChannel
 from inkwire_gateway.subscription import State, Subscription

@@ -14,7 +14,8 @@ from inkwire_gateway.catch_up import CatchUp
 from inkwire_gateway.channel import Channel, Group, HubLimits, PostChannel, UserChannel
 from inkwire_gateway.conversation_channel import ConversationChannel
 from inkwire_gateway.counters import Counters
-from inkwire_gateway.live_post import Loaded, LogEvent, Verdict
+from inkwire_gateway.live_log import Verdict
+from inkwire_gateway.live_post import Loaded, LogEvent
 from inkwire_gateway.presence_channel import PresenceChannel
 from inkwire_gateway.ring import Batch, Entry, Ring
 from inkwire_gateway.send_queue import SendQueue

@@ -1,10 +1,9 @@
 """A conversation that is followed here: its fold, its recent events, and how log and live messages become one sequence.
 
-The same three phases as a post's (live_post.py). What differs: sequences are the stream's, so they rise with holes, and
+How they stay whole: live_log.py. What differs from a post: sequences are the stream's, so they rise with holes, and
 each live message says which one was before it; and who is a member decides about readers.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from inkwire_contracts.conversations import (
     fold_conversation,
 )
 from inkwire_contracts.fold import Outcome
-from inkwire_gateway.live_post import Phase, Verdict
+from inkwire_gateway.live_log import LiveLog, Phase, Verdict
 from inkwire_gateway.ring import Entry, Ring
 
 NEWEST_MESSAGES = 50
@@ -60,25 +59,18 @@ class ConversationCapture:
     older: bool
 
 
-class LiveConversation:
-    """Pure: messages in, verdicts out. Bounded by what one conversation may hold, its ring and its buffer.
+class LiveConversation(LiveLog[bytes, int, int]):
+    """See :class:`LiveLog`. A message is its bytes, its sequence, and that of the one before it.
 
     Args:
-        conversation: the conversation's id.
-        ring: where applied events go.
-        max_buffer: messages kept while the log is read; more are dropped and read from the log instead.
+        conversation: the conversation's id; what one may hold is bounded.
     """
 
     def __init__(self, conversation: str, ring: Ring, *, max_buffer: int) -> None:
+        super().__init__(ring, max_buffer=max_buffer)
         self.conversation = Conversation(conversation=conversation)
-        self.ring = ring
-        self.epoch = ""
-        self.phase = Phase.BUFFERING
         self.roster: frozenset[str] = frozenset()
         """Who may follow: the members, while there is a conversation."""
-        self._buffer: deque[tuple[bytes, int, int]] = deque()
-        self._max_buffer = max_buffer
-        self._overflowed = False
         self._capture: ConversationCapture | None = None
 
     @property
@@ -90,15 +82,6 @@ class LiveConversation:
     def is_deleted(self) -> bool:
         """Whether it was deleted."""
         return self.conversation.status == "deleted"
-
-    def close(self) -> None:
-        """Take nothing in any more."""
-        self.phase = Phase.CLOSED
-        self._buffer.clear()
-
-    def suspend(self) -> None:
-        """Keep what comes in until :meth:`start` or :meth:`refill`, because the log is about to be read."""
-        self.phase = Phase.BUFFERING
 
     def start(self, loaded: LoadedConversation) -> Verdict:
         """Begin at a loaded state and add what was buffered meanwhile."""
@@ -144,22 +127,6 @@ class LiveConversation:
             self._capture = ConversationCapture(self.epoch, self.seq, head, len(newest) < len(standing))
         return self._capture
 
-    def _drain(self) -> Verdict:
-        """Go live through the buffer; what was dropped at its bound is a gap like any other."""
-        self.phase = Phase.LIVE
-        waiting, self._buffer = self._buffer, deque()
-        overflowed, self._overflowed = self._overflowed, False
-        while waiting:
-            verdict = self._take(*waiting.popleft())
-            if verdict is not Verdict.OK:
-                self._buffer.extend(waiting)
-                self._overflowed = overflowed
-                return verdict
-        if overflowed:
-            self.phase = Phase.BUFFERING
-            return Verdict.GAP
-        return Verdict.OK
-
     def _take(self, raw: bytes, seq: int, prev: int) -> Verdict:
         if seq <= self.seq:
             return Verdict.OK
@@ -195,13 +162,6 @@ class LiveConversation:
     def _call_roll(self) -> None:
         active = self.conversation.status == "active"
         self.roster = frozenset(m.user for m in self.conversation.members) if active else frozenset()
-
-    def _keep(self, raw: bytes, seq: int, prev: int) -> Verdict:
-        if len(self._buffer) < self._max_buffer:
-            self._buffer.append((raw, seq, prev))
-            return Verdict.OK
-        known, self._overflowed = self._overflowed, True
-        return Verdict.OK if known else Verdict.GAP
 
 
 def complete_after(events: Sequence[ConversationLogEvent], since: int) -> int:

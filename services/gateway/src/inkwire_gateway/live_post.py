@@ -1,43 +1,13 @@
-"""A post that is followed here: its fold, its recent events, and how history and tail become one gapless sequence.
+"""A post that is followed here: its fold and its recent events. How they stay whole: live_log.py."""
 
-  a          b            d
-----> BUFFERING ----> LIVE ----> CLOSED
-           ^           |
-           +-----------+
-                 c
-a: the live subject is subscribed, its messages are kept in a buffer while history is read
-b: history and buffer were folded and nothing is missing between them
-c: a message does not follow (or contradicts what is here): the log is read again from the last good place
-d: nobody reads it any more
-"""
-
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Literal
 
 from inkwire_contracts.events import ChunkProduced, Event, UnknownEvent, parse_event
 from inkwire_contracts.fold import Outcome, Snapshot, fold
+from inkwire_gateway.live_log import LiveLog, Phase, Verdict
 from inkwire_gateway.ring import Entry, Ring
-
-
-class Phase(StrEnum):
-    """See the diagram above."""
-
-    BUFFERING = "buffering"
-    LIVE = "live"
-    CLOSED = "closed"
-
-
-class Verdict(StrEnum):
-    """What has to be done after events came in."""
-
-    OK = "ok"
-    GAP = "gap"
-    """Something is missing: read the log after ``stream_seq`` and :meth:`LivePost.refill`."""
-    DAMAGED = "damaged"
-    """An event contradicts the fold: load the post anew and :meth:`LivePost.start`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,39 +45,23 @@ class Capture:
     """(section, data) of those that have some; each was bounded by the event that brought it."""
 
 
-class LivePost:
-    """Pure: messages in, verdicts out. Bounded by its ring and its buffer.
+class LivePost(LiveLog[bytes, int]):
+    """See :class:`LiveLog`. A message is its bytes and its place in the stream.
 
     Args:
         post: the post's id.
-        ring: where applied events go.
-        max_buffer: messages kept while history is read; more are dropped and read from the log instead.
     """
 
     def __init__(self, post: str, ring: Ring, *, max_buffer: int) -> None:
+        super().__init__(ring, max_buffer=max_buffer)
         self.snapshot = Snapshot(post=post)
-        self.ring = ring
         self.stream_seq = 0
-        self.epoch = ""
-        self.phase = Phase.BUFFERING
-        self._buffer: deque[tuple[bytes, int]] = deque()
-        self._max_buffer = max_buffer
-        self._overflowed = False
         self._capture: Capture | None = None
 
     @property
     def seq(self) -> int:
         """How far the post is folded."""
         return self.snapshot.seq
-
-    def close(self) -> None:
-        """Take nothing in any more."""
-        self.phase = Phase.CLOSED
-        self._buffer.clear()
-
-    def suspend(self) -> None:
-        """Keep what comes in until :meth:`start` or :meth:`refill`, because the log is about to be read."""
-        self.phase = Phase.BUFFERING
 
     def start(self, loaded: Loaded) -> Verdict:
         """Begin at a loaded state and add what was buffered meanwhile."""
@@ -149,22 +103,6 @@ class LivePost:
             self._capture = Capture(self.epoch, self.seq, head, texts, data)
         return self._capture
 
-    def _drain(self) -> Verdict:
-        """Go live through the buffer; what was dropped at its bound is a gap like any other."""
-        self.phase = Phase.LIVE
-        waiting, self._buffer = self._buffer, deque()
-        overflowed, self._overflowed = self._overflowed, False
-        while waiting:
-            verdict = self._take(*waiting.popleft())
-            if verdict is not Verdict.OK:
-                self._buffer.extend(waiting)
-                self._overflowed = overflowed
-                return verdict
-        if overflowed:
-            self.phase = Phase.BUFFERING
-            return Verdict.GAP
-        return Verdict.OK
-
     def _take(self, raw: bytes, stream_seq: int) -> Verdict:
         try:
             event = parse_event(raw)
@@ -187,13 +125,6 @@ class LivePost:
             # Not for duplicates: one may be stored beyond events that are still missing here.
             self.stream_seq = max(self.stream_seq, stream_seq)
         return outcome
-
-    def _keep(self, raw: bytes, stream_seq: int) -> Verdict:
-        if len(self._buffer) < self._max_buffer:
-            self._buffer.append((raw, stream_seq))
-            return Verdict.OK
-        known, self._overflowed = self._overflowed, True
-        return Verdict.OK if known else Verdict.GAP
 
 
 def entry_of(event: Event, raw: bytes) -> Entry:

@@ -6,7 +6,8 @@ from functools import partial
 
 from inkwire_chassis.logs import get_logger
 from inkwire_gateway.channel import PostChannel
-from inkwire_gateway.live_post import Loaded, Phase, Verdict
+from inkwire_gateway.live_log import Phase, Verdict
+from inkwire_gateway.live_post import Loaded
 from inkwire_gateway.ports import Damaged, History, LiveTail, Unavailable
 from inkwire_gateway.subscription import Subscription
 from inkwire_gateway.upkeep import REFILL_TRIES, Desk, NotFollowable, Upkeep, delay_s

@@ -1,0 +1,98 @@
+"""What is followed here of a log: how history and live messages become one gapless sequence.
+
+  a          b            d
+----> BUFFERING ----> LIVE ----> CLOSED
+           ^           |
+           +-----------+
+                 c
+a: the live subject is subscribed, its messages are kept in a buffer while history is read
+b: history and buffer were folded and nothing is missing between them
+c: a message does not follow (or contradicts what is here): the log is read again from the last good place
+d: nobody reads it any more
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from enum import StrEnum
+from typing import Generic, TypeVarTuple
+
+from inkwire_gateway.ring import Ring
+
+
+class Phase(StrEnum):
+    """See the diagram above."""
+
+    BUFFERING = "buffering"
+    LIVE = "live"
+    CLOSED = "closed"
+
+
+class Verdict(StrEnum):
+    """What has to be done after events came in."""
+
+    OK = "ok"
+    GAP = "gap"
+    """Something is missing: read the log after what is here, and refill."""
+    DAMAGED = "damaged"
+    """What is here cannot be built upon: load it anew, and start there."""
+
+
+Message = TypeVarTuple("Message")
+
+
+class LiveLog(ABC, Generic[*Message]):
+    """Pure: messages in, verdicts out. Bounded by its ring and its buffer. ``Message``: what a live one consists of.
+
+    Args:
+        ring: where applied events go.
+        max_buffer: messages kept while the log is read; more are dropped and read from the log instead.
+    """
+
+    def __init__(self, ring: Ring, *, max_buffer: int) -> None:
+        self.ring = ring
+        self.epoch = ""
+        self.phase = Phase.BUFFERING
+        self._buffer: deque[tuple[*Message]] = deque()
+        self._max_buffer = max_buffer
+        self._overflowed = False
+
+    @property
+    @abstractmethod
+    def seq(self) -> int:
+        """How far it is folded."""
+
+    def close(self) -> None:
+        """Take nothing in any more."""
+        self.phase = Phase.CLOSED
+        self._buffer.clear()
+
+    def suspend(self) -> None:
+        """Keep what comes in until it is started or refilled, because the log is about to be read."""
+        self.phase = Phase.BUFFERING
+
+    @abstractmethod
+    def _take(self, *message: *Message) -> Verdict:
+        """Add a live message; one that does not follow ends the phase LIVE."""
+
+    def _drain(self) -> Verdict:
+        """Go live through the buffer; what was dropped at its bound is a gap like any other."""
+        self.phase = Phase.LIVE
+        waiting, self._buffer = self._buffer, deque()
+        overflowed, self._overflowed = self._overflowed, False
+        while waiting:
+            verdict = self._take(*waiting.popleft())
+            if verdict is not Verdict.OK:
+                self._buffer.extend(waiting)
+                self._overflowed = overflowed
+                return verdict
+        if overflowed:
+            self.phase = Phase.BUFFERING
+            return Verdict.GAP
+        return Verdict.OK
+
+    def _keep(self, *message: *Message) -> Verdict:
+        if len(self._buffer) < self._max_buffer:
+            self._buffer.append(message)
+            return Verdict.OK
+        known, self._overflowed = self._overflowed, True
+        return Verdict.OK if known else Verdict.GAP
