@@ -4,7 +4,7 @@ Writers only add fields and types; readers ignore what they do not know (an unkn
 the sequence). What an event *means* is in :mod:`inkwire_contracts.fold`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -379,6 +379,9 @@ TERMINAL_TYPES: frozenset[str] = frozenset({"published", "failed", "cancelled", 
 _CHUNK_HEAD = b'{"type":"chunk",'
 """How :func:`encode_event` begins a chunk."""
 
+_parse_chunk: Callable[[bytes], ChunkProduced] = ChunkProduced.__pydantic_validator__.validate_json
+"""What ``model_validate_json`` calls, with nothing in between: a fifth of its time."""
+
 
 def parse_event(raw: bytes | str) -> Event:
     """Decode an event from JSON.
@@ -389,7 +392,7 @@ def parse_event(raw: bytes | str) -> Event:
         ValueError: not JSON at all.
     """
     if isinstance(raw, bytes) and raw.startswith(_CHUNK_HEAD):  # nearly all are chunks: in one pass, half the time
-        return ChunkProduced.model_validate_json(raw)
+        return _parse_chunk(raw)
     return event_from_dict(from_json(raw))
 
 

@@ -313,8 +313,11 @@ class Hub:
             if self._dirty and self.counters.frames >= until:
                 self._schedule()
                 break
-        self._feed_some()
-        self.limits.rings.relieve()  # now, as what was sent to everybody is missed least
+        self._fed_count = 0
+        if self._unfed:
+            self._feed_some()
+        if self.limits.rings.is_exceeded:
+            self.limits.rings.relieve()  # now, as what was sent to everybody is missed least
 
     def _schedule(self) -> None:
         if not self._scheduled:

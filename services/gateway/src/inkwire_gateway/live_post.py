@@ -129,6 +129,6 @@ class LivePost(LiveLog[bytes, int]):
 
 def entry_of(event: Event, raw: bytes) -> Entry:
     """An event as its channel's ring holds it."""
-    name = event.type if isinstance(event, UnknownEvent) else type(event).name
-    section = event.data.section if isinstance(event, ChunkProduced) else None
-    return Entry(event.seq, name, raw, section)
+    if type(event) is ChunkProduced:
+        return Entry(event.seq, event.name, raw, event.data.section)
+    return Entry(event.seq, event.type if isinstance(event, UnknownEvent) else event.name, raw)
