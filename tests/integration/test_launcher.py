@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -13,10 +12,9 @@ import pytest_asyncio
 
 from inkwire import launcher as launcher_module
 from inkwire.launcher import Launcher, Program, StartFailed
-from inkwire_chassis.orphans import Warden
-from tests.support.processes import ManagedProcess, base_environment, process_exists
+from tests.support.processes import base_environment, process_exists
 from tests.support.terminal import Lines
-from tests.support.wait import eventually, eventually_sync, scaled_s
+from tests.support.wait import eventually, scaled_s
 
 # Says "up" once its file is there, notes the moment it is asked to stop, and stops.
 OBEDIENT = """
@@ -187,39 +185,3 @@ async def test_child_sees_only_its_environment(
     await launcher.start([program("service", tmp_path, code=code)])
     await eventually(lambda: terminal.lines, what="its environment")
     assert "OPENAI_API_KEY" not in terminal.lines[0][1]
-
-
-def test_warden_ends_the_children_of_a_dead_launcher() -> None:
-    """Where the kernel does not do it, the warden does: after SIGKILL of the launcher its child is ended too."""
-    code = (
-        "import subprocess, sys\n"
-        "from inkwire_chassis.orphans import Warden\n"
-        "warden = Warden(needed=True)\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
-        "warden.born(child.pid)\n"
-        "print('child', child.pid, flush=True)\n"
-        "import signal; signal.pause()\n"
-    )
-    owner = ManagedProcess("owner", [sys.executable, "-c", code]).start()
-    try:
-        child = int(owner.wait_line(r"^child (\d+)$").group(1))
-        assert process_exists(child)
-        owner.kill9()
-        eventually_sync(lambda: not process_exists(child), what="the child is ended")
-    finally:
-        owner.kill9()
-
-
-def test_warden_spares_who_is_gone_already() -> None:
-    """A number that was given back is not killed, whoever has it by then."""
-    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as bystander:
-        warden = Warden(needed=True)
-        process = warden._process
-        assert process is not None
-        assert process.stdin is not None
-        warden.born(bystander.pid)
-        warden.gone(bystander.pid)
-        process.stdin.close()
-        process.wait()
-        assert bystander.poll() is None
-        bystander.kill()
