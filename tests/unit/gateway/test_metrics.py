@@ -76,6 +76,15 @@ def test_channels_and_their_readers_are_counted_by_kind() -> None:
     assert values["ring_bytes"] == 111
 
 
+def test_channels_that_stand_still_are_told_while_somebody_reads_them() -> None:
+    """A channel that was left while it could not be compared with the log keeps nobody waiting."""
+    stage = IdleGateway()
+    read, left = (stage.hub.post_channel("ada", post) for post in ("p1", "p2"))
+    _join(stage, read)
+    read.stalled = left.stalled = True
+    assert stage.values()["channels_stalled"] == 1
+
+
 def _join(stage: IdleGateway, channel: PostChannel) -> Subscription:
     subscription = FakeTransport(stage.hub).subscription(channel.name)
     stage.hub.join(channel, subscription)

@@ -30,6 +30,11 @@ def phase(live: LivePost | LiveConversation) -> Phase:
     return live.phase
 
 
+def stalled(stage: Stage) -> bool:
+    """Whether a monitor is told that a channel's readers may wait."""
+    return any(channel.stalled for channel in stage.hub.channels.values())
+
+
 async def rounds(stage: Stage, publish: Callable[[], object]) -> None:
     """Some seconds of a channel that is never silent for as long as a check waits for."""
     for _ in range(4):
@@ -47,10 +52,10 @@ async def test_a_repair_that_failed_is_made_up_for_while_text_goes_on() -> None:
     stage.broker.down = True
     stage.broker.publish(stage.broker.script.chunk(" found"))
     await idle(stage)
-    assert phase(stage.channel.live) is Phase.BUFFERING
+    assert phase(stage.channel.live) is Phase.BUFFERING and stalled(stage)
     stage.broker.down = False
     await rounds(stage, lambda: stage.broker.publish(stage.broker.script.chunk(".")))
-    assert phase(stage.channel.live) is Phase.LIVE
+    assert phase(stage.channel.live) is Phase.LIVE and not stalled(stage)
     assert client.seqs[-1] == stage.broker.script.truth.seq
 
 
@@ -296,3 +301,12 @@ async def test_a_loss_while_a_list_is_read_is_made_good_by_another_one() -> None
     stage.channels.suspect(OWNER)
     answer.set()
     await eventually(lambda: client.told[-1].get("items") == [{"id": "new"}], what="the list that has it")
+
+
+async def test_a_load_that_meets_no_answer_stalls_nobody() -> None:
+    """Who comes first to a channel that cannot be read is refused; nobody waits there any more."""
+    stage = Stage(load_timeout_s=0.05)
+    stage.broker.down = True
+    stage.join()
+    assert await stage.refused() == "broker_unavailable"
+    assert not stalled(stage)

@@ -74,6 +74,8 @@ class Channel(ABC):
         self.sent_seq = 0
         self.ready = False
         """Whether readers can be attached."""
+        self.stalled = False
+        """The last comparison with what is stored met no answer: readers may wait for something that is missing."""
         self.subscriptions: set[Subscription] = set()
         """All readers, those who wait for the channel included."""
         self.groups: dict[Dialect, Group] = {}

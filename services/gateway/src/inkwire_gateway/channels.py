@@ -12,10 +12,11 @@ from inkwire_chassis.clock import Clock
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 from inkwire_chassis.logs import get_logger
 from inkwire_gateway.announcements import Announcements
-from inkwire_gateway.channel import Channel, PostChannel, UserChannel
+from inkwire_gateway.channel import Channel, LogChannel, PostChannel, UserChannel
 from inkwire_gateway.conversation_channel import ConversationChannel
 from inkwire_gateway.conversation_upkeep import ConversationUpkeep
 from inkwire_gateway.hub import Hub, channels_of
+from inkwire_gateway.live_log import Phase
 from inkwire_gateway.ports import ConversationHistory, Damaged, History, LiveTail, Presence, Unavailable
 from inkwire_gateway.post_upkeep import PostUpkeep
 from inkwire_gateway.presence_channel import PresenceChannel
@@ -136,6 +137,7 @@ class Channels:
         try:
             async with self._desk.patience():
                 await self._see_to_kind(channel, upkeep)
+            channel.stalled = isinstance(channel, LogChannel) and channel.live.phase is Phase.BUFFERING
         except NotFollowable as error:
             self._give_up(channel, error.code)
         except Damaged as error:
@@ -145,6 +147,7 @@ class Channels:
             if channel.waiting:
                 get_logger().warning("channel not available", channel=channel.name, error=str(error))
             self._refuse_waiting(channel, "broker_unavailable")
+            channel.stalled = channel.ready
         finally:
             upkeep.task = None
             upkeep.silent_since_s = self._clock.monotonic_s()

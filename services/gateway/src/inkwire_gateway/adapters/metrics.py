@@ -56,15 +56,19 @@ class GatewayMetrics:
 
     def _channels(self) -> Iterator[Family]:
         found: dict[str, list[int]] = {}  # kind -> channels, readers, bytes; plain, as there may be ten thousand
+        stalled = 0
         for channel in self._hub.channels.values():
             kind = channel.name.partition(":")[0]
             sums = found.get(kind) or found.setdefault(kind, [0, 0, 0])
             sums[0] += 1
             sums[1] += len(channel.subscriptions)
             sums[2] += channel.ring.size_bytes
+            stalled += channel.stalled and channel.in_use
         channels, subscriptions = ({kind: sums[n] for kind, sums in found.items()} for n in range(2))
         ring_bytes = sum(sums[2] for sums in found.values())
         yield gauge(f"{PREFIX}_channels", "Channels in memory, by kind.", _within(KINDS, channels), "kind")
+        meaning = "Channels with readers whose last comparison with the log met no answer."
+        yield gauge(f"{PREFIX}_channels_stalled", meaning, stalled)
         by_kind = _within(KINDS, subscriptions)
         yield gauge(f"{PREFIX}_subscriptions", "Readers of channels, by the channel's kind.", by_kind, "kind")
         yield gauge(f"{PREFIX}_ring_bytes", "Recent events kept for readers who fall behind or come back.", ring_bytes)
