@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from inkwire_chassis import event_log as event_log_module
 from inkwire_chassis import log_parts
@@ -19,6 +20,7 @@ from inkwire_chassis.jetstream import (
     TooLarge,
     WrongLastSequence,
 )
+from inkwire_chassis.lifecycle import spawn
 from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.provisioning import Drift, provision, verify
 from inkwire_contracts import events, subjects
@@ -28,6 +30,7 @@ from inkwire_contracts.topology import EVENTS, JOBS, PERSISTER_DURABLE, topology
 from inkwire_gateway.adapters.direct_nats import DirectClient
 from tests.support.log import SMALL, TIME, ScriptedWriter, make_job, open_log, read_now
 from tests.support.servers import NatsFactory
+from tests.support.wait import eventually
 
 
 async def test_provisioning_is_repeatable_and_verified(nats_url: str) -> None:
@@ -205,6 +208,30 @@ async def test_a_read_ends_with_what_the_broker_says(nats_url: str, kind: type[C
         with pytest.raises(BrokerError) as missing:
             await jetstream.direct_batch("NO_SUCH_STREAM", query)
         assert missing.value.code == 503
+
+
+@pytest.mark.parametrize("kind", [Client, DirectClient])
+async def test_a_read_whose_connection_is_closed(nats_url: str, kind: type[Client]) -> None:
+    """Who waits for a batch when the connection is closed learns that none came; who is cancelled then is cancelled."""
+    asked: list[Msg] = []
+    query = {"seq": 1, "next_by_subj": "a", "batch": 10}
+
+    async def say_nothing(msg: Msg) -> None:
+        asked.append(msg)
+
+    async with connected(nats_url, "silent") as silent, connected(nats_url, "test", kind()) as client:
+        await silent.subscribe("$JS.API.DIRECT.GET.SILENT", cb=say_nothing)
+        await silent.flush()
+        jetstream = JetStream(client)
+        patient = spawn("patient", jetstream.direct_batch("SILENT", query, timeout_s=0.5))
+        cancelled = spawn("cancelled", jetstream.direct_batch("SILENT", query, timeout_s=60.0))
+        await eventually(lambda: len(asked) == 2, what="both have asked")
+        await client.close()
+        cancelled.cancel()
+        with pytest.raises(BrokerError, match="in time"):
+            await patient
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
 
 
 async def _all(parts: AsyncIterator[list[Stored]]) -> list[Stored]:
