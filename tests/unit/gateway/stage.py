@@ -1,6 +1,6 @@
 """Channels on ports that fail on demand, with readers that are lists, for the gateway's unit tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from inkwire_contracts.client_frames import Position, PresentMember
@@ -10,7 +10,7 @@ from inkwire_gateway.channels import Channels, Outside
 from inkwire_gateway.dialects.native import NATIVE
 from inkwire_gateway.hub import Hub
 from inkwire_gateway.live_post import Loaded, LogEvent
-from inkwire_gateway.ports import Damaged, OnConversation, OnMessage, PresenceListener, Unavailable
+from inkwire_gateway.ports import Damaged, OnConversation, OnLifecycle, OnMessage, PresenceListener, Unavailable
 from inkwire_gateway.subscription import Subscription
 from inkwire_gateway.upkeep import ChannelTimes
 from tests.support.clock import ManualClock
@@ -79,10 +79,10 @@ class FakeBroker:
         return self.items
 
     async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> "FakeWatch":
-        return self._watch(on_message)
+        return self._watch(lambda _type, raw, stream_seq: on_message(raw, stream_seq))
 
-    async def watch_owner(self, owner: str, on_message: OnMessage) -> "FakeWatch":
-        return self._watch(on_message)
+    async def watch_owner(self, owner: str, on_message: OnLifecycle) -> "FakeWatch":
+        return self._watch(lambda event_type, raw, _stream_seq: on_message(event_type, raw))
 
     async def watch_conversation(self, conversation: str, on_message: OnConversation) -> ConversationWatch:
         return await self.conversations.watch_conversation(conversation, on_message)
@@ -95,7 +95,7 @@ class FakeBroker:
         self.lookups.append(post)
         return post in self.replies
 
-    def _watch(self, on_message: OnMessage) -> "FakeWatch":
+    def _watch(self, on_message: Callable[[str, bytes, int], None]) -> "FakeWatch":
         self._ask()
         self.watches.append(FakeWatch(on_message))
         return self.watches[-1]
@@ -110,7 +110,7 @@ class FakeBroker:
 class FakeWatch:
     """An interest."""
 
-    def __init__(self, on_message: OnMessage) -> None:
+    def __init__(self, on_message: Callable[[str, bytes, int], None]) -> None:
         self.on_message = on_message
         self.on = True
 

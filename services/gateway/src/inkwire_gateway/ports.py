@@ -17,8 +17,12 @@ class Damaged(Exception):
     """A post's history does not fold, though all of it was read."""
 
 
-OnMessage = Callable[[str, bytes, int], None]
-"""(event type, payload, stream sequence) of a live message."""
+OnMessage = Callable[[bytes, int], None]
+"""(payload, stream sequence) of a live message of a post."""
+
+
+OnLifecycle = Callable[[str, bytes], None]
+"""(event type, payload) of a live message of an owner's channel."""
 
 
 OnConversation = Callable[[bytes, int, int], None]
@@ -63,7 +67,7 @@ class LiveTail(Protocol):
         """
         ...
 
-    async def watch_owner(self, owner: str, on_message: OnMessage) -> Watch:
+    async def watch_owner(self, owner: str, on_message: OnLifecycle) -> Watch:
         """Follow the lifecycle events of all posts of an owner.
 
         Raises:

@@ -1,14 +1,13 @@
 """Keeps the channels of posts whole: loads, refills, tail checks. Awaits ports, does no I/O."""
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 
 from inkwire_chassis.logs import get_logger
 from inkwire_gateway.channel import PostChannel
 from inkwire_gateway.live_log import Phase, Verdict
 from inkwire_gateway.live_post import Loaded
-from inkwire_gateway.ports import Damaged, History, LiveTail, Unavailable
+from inkwire_gateway.ports import Damaged, History, LiveTail, OnMessage, Unavailable
 from inkwire_gateway.subscription import Subscription
 from inkwire_gateway.upkeep import REFILL_TRIES, Desk, NotFollowable, Upkeep, delay_s
 
@@ -135,8 +134,8 @@ class PostUpkeep:
         get_logger().warning("events are missing in the log", post=channel.post, seq=live.seq)
         return Verdict.GAP
 
-    def _on_message(self, channel: PostChannel, upkeep: Upkeep) -> Callable[[str, bytes, int], None]:
-        def on_message(_type: str, payload: bytes, stream_seq: int) -> None:
+    def _on_message(self, channel: PostChannel, upkeep: Upkeep) -> OnMessage:
+        def on_message(payload: bytes, stream_seq: int) -> None:
             verdict = self._desk.hub.offer(channel, payload, stream_seq)
             if channel.live.phase is Phase.LIVE:  # what comes in while something is missing moves nobody on
                 upkeep.silent_since_s = self._desk.clock.monotonic_s()

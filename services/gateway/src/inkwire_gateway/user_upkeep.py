@@ -1,12 +1,11 @@
 """Keeps the channels of owners: lists, and lifecycle events without those of answers in conversations. No I/O."""
 
-from collections.abc import Callable
 from functools import partial
 
 from inkwire_contracts.events import EVENT_CLASSES
 from inkwire_gateway.channel import UserChannel
 from inkwire_gateway.owner_feed import Happening
-from inkwire_gateway.ports import History, LiveTail
+from inkwire_gateway.ports import History, LiveTail, OnLifecycle
 from inkwire_gateway.subscription import State
 from inkwire_gateway.upkeep import Desk, Upkeep, read_anew
 
@@ -45,8 +44,8 @@ class UserUpkeep:
         # The store follows the log at a small distance: who joined gets the list once more when it has settled.
         upkeep.anew = upkeep.anew or joined
 
-    def _on_message(self, channel: UserChannel) -> Callable[[str, bytes, int], None]:
-        def on_message(event_type: str, payload: bytes, _stream_seq: int) -> None:
+    def _on_message(self, channel: UserChannel) -> OnLifecycle:
+        def on_message(event_type: str, payload: bytes) -> None:
             known = EVENT_CLASSES.get(event_type)
             self._desk.hub.counters.events += 1
             name = event_type if known is None else known.name

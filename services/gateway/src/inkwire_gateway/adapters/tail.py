@@ -13,7 +13,7 @@ from inkwire_gateway.adapters.direct_nats import DirectClient, Undelivered, numb
 from inkwire_gateway.adapters.direct_parser import Taker
 from inkwire_gateway.adapters.presence import NatsPresence, read_whisper
 from inkwire_gateway.lag import LagSampler
-from inkwire_gateway.ports import OnConversation, OnMessage, PresenceListener, Unavailable
+from inkwire_gateway.ports import OnConversation, OnLifecycle, OnMessage, PresenceListener, Unavailable
 
 PENDING_MESSAGES = 20_000
 PENDING_BYTES = 16 * 1024 * 1024
@@ -75,10 +75,22 @@ class NatsTail:
         self._lag = lag
 
     async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> DirectWatch:
-        return await self._watch((subjects.post_events(owner, post),), on_message)
+        lag = self._lag
 
-    async def watch_owner(self, owner: str, on_message: OnMessage) -> DirectWatch:
-        return await self._watch([subjects.post_event(owner, "*", kind) for kind in LIFECYCLE], on_message)
+        def take(_subject: bytes, payload: bytes, headers: bytes) -> None:
+            on_message(payload, number_in(headers, SEQUENCE))
+            if lag.armed:
+                lag.note(headers)
+
+        return await self._take((subjects.post_events(owner, post),), take)
+
+    async def watch_owner(self, owner: str, on_message: OnLifecycle) -> DirectWatch:
+        def take(subject: bytes, payload: bytes, headers: bytes) -> None:
+            on_message(subject[subject.rfind(b".") + 1 :].decode(), payload)
+            if self._lag.armed:
+                self._lag.note(headers)
+
+        return await self._take([subjects.post_event(owner, "*", kind) for kind in LIFECYCLE], take)
 
     async def watch_conversation(self, conversation: str, on_message: OnConversation) -> DirectWatch:
         def take(_subject: bytes, payload: bytes, headers: bytes) -> None:
@@ -107,16 +119,6 @@ class NatsTail:
         whisper = read_whisper(msg.data)
         if whisper is not None:
             listener.whispered(whisper.member, whisper.connection, whisper.name, whisper.data)
-
-    async def _watch(self, filters: Sequence[str], on_message: OnMessage) -> DirectWatch:
-        lag = self._lag
-
-        def take(subject: bytes, payload: bytes, headers: bytes) -> None:
-            on_message(subject[subject.rfind(b".") + 1 :].decode(), payload, number_in(headers, SEQUENCE))
-            if lag.armed:
-                lag.note(headers)
-
-        return await self._take(filters, take)
 
     async def _take(self, filters: Sequence[str], taker: Taker) -> DirectWatch:
         made: list[Subscription] = []
