@@ -109,3 +109,17 @@ async def test_who_vanishes_is_no_fault_of_ours(nats_url: str, tmp_path: Path) -
         assert document(await stays.read_to_end(author.channel)) == author.text and stays.exact
         await eventually(lambda: len(w.gateway.server.clients) == 1, what="the others are gone")
         assert w.gateway.hub.counters.closes == {}
+
+
+@on_loops("asyncio", "uvloop")
+@pytest.mark.parametrize("after", [b"", RESERVED_BITS], ids=["no text", "no text, then a bad frame"])
+async def test_an_end_is_seen_behind_messages_that_nobody_takes(nats_url: str, tmp_path: Path, after: bytes) -> None:
+    """A client whose text was refused, with more behind it than is taken in, is gone when it goes, not in the end."""
+    words = client_frame(TEXT, b"\xff") + client_frame(TEXT, b"{}") * 20 + after
+    async with world(nats_url, tmp_path, close_timeout_s=60, stop_timeout_s=90) as w:
+        with closing(await connected_socket(w.port)) as sock:
+            raw = await opened(sock, w.port, token())
+            await raw.send_bytes(words)
+            await raw.end()
+            assert raw.close_code == (1002 if after else 1007)
+        await eventually(lambda: not w.gateway.server.clients, what="it is gone")

@@ -268,13 +268,16 @@ class GatewayConnection(ServerConnection):
     def _check_open(self) -> None:
         """Whoever closes, the reader leaves the fan-out, and the client has ``close_timeout`` to end the connection.
 
-        The library waits for that without end: its own deadline is for calls that nobody makes here.
+        The library waits for that without end: its own deadline is for calls that nobody makes here. Nor does it read
+        where messages wait that nobody will take any more, and so it would not see the end.
         """
         if self.events is None or self.is_open:
             return
         self.events.going()
         if self._deadline is None:
             self._deadline = self.loop.call_later(self.close_timeout or 0.0, self.abort)
+        with contextlib.suppress(RuntimeError):  # it is gone already
+            self.transport.resume_reading()
 
     def _tell(self, what: Any) -> None:
         # The event loop swallows exceptions of these callbacks; a reader must not be left behind in silence.
