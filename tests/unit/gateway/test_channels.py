@@ -249,8 +249,9 @@ async def test_an_outage_during_a_comparison_sends_no_reader_back(stage: Stage) 
     assert client.told[-1]["position"]["seq"] == missed.event.seq
 
 
-async def test_a_log_that_is_provisioned_late_is_still_compared(stage: Stage) -> None:
+async def test_a_log_that_is_provisioned_late_is_still_compared(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that is back without its streams is asked on, however long; an ended post is compared too."""
+    monkeypatch.setattr("inkwire_gateway.upkeep.RETRY_FIRST_S", 0.001)
     stage.broker.script.publish()
     client = await stage.live(stage.join())
     stage.channels.disconnected()
