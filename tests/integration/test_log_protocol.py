@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from inkwire_chassis import event_log as event_log_module
@@ -21,6 +20,7 @@ from inkwire_chassis.jetstream import (
     WrongLastSequence,
 )
 from inkwire_chassis.lifecycle import spawn
+from inkwire_chassis.nats_client import NatsClient
 from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.provisioning import Drift, provision, verify
 from inkwire_contracts import events, subjects
@@ -195,8 +195,8 @@ async def test_long_histories_are_read_in_batches(nats_url: str, monkeypatch: py
             assert len(parts) > 2
 
 
-@pytest.mark.parametrize("kind", [Client, DirectClient])
-async def test_a_read_ends_with_what_the_broker_says(nats_url: str, kind: type[Client]) -> None:
+@pytest.mark.parametrize("kind", [NatsClient, DirectClient])
+async def test_a_read_ends_with_what_the_broker_says(nats_url: str, kind: type[NatsClient]) -> None:
     """Nothing there is nothing read; a query that is refused, or a stream that is missing, is an error at once."""
     async with open_log(nats_url), connected(nats_url, "test", kind()) as client:
         jetstream = JetStream(client)
@@ -210,8 +210,8 @@ async def test_a_read_ends_with_what_the_broker_says(nats_url: str, kind: type[C
         assert missing.value.code == 503
 
 
-@pytest.mark.parametrize("kind", [Client, DirectClient])
-async def test_a_read_whose_connection_is_closed(nats_url: str, kind: type[Client]) -> None:
+@pytest.mark.parametrize("kind", [NatsClient, DirectClient])
+async def test_a_read_whose_connection_is_closed(nats_url: str, kind: type[NatsClient]) -> None:
     """Who waits for a batch when the connection is closed learns that none came; who is cancelled then is cancelled."""
     asked: list[Msg] = []
     query = {"seq": 1, "next_by_subj": "a", "batch": 10}

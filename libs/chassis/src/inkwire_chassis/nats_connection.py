@@ -8,6 +8,7 @@ from nats.aio.client import Client
 
 from inkwire_chassis.health import Unready
 from inkwire_chassis.logs import get_logger
+from inkwire_chassis.nats_client import NatsClient
 from inkwire_chassis.nats_servers import server_list
 
 CONNECT_TIMEOUT_S = 2
@@ -23,6 +24,14 @@ async def _ignore() -> None:
     return None
 
 
+async def _call(work: Awaitable[None]) -> None:
+    """A callback's fault is not the client's, whose reading, or coming back, it would end."""
+    try:
+        await work
+    except Exception:  # noqa: BLE001 - see above
+        get_logger().error("nats callback failed", exc_info=True)
+
+
 def connection_options(
     service: str,
     *,
@@ -30,19 +39,20 @@ def connection_options(
     on_reconnect: Callback = _ignore,
     on_error: Callable[[Exception], Awaitable[None]] | None = None,
 ) -> dict[str, Any]:
-    """Keyword arguments for ``nats.connect`` and for FastStream's broker alike: never give up, come back fast.
+    """Keyword arguments for a client's ``connect`` and for FastStream's broker alike: never give up, come back fast.
 
     ``on_disconnect`` is called before the first try to come back, ``on_reconnect`` after all subscriptions are back.
+    What they raise is logged.
     """
     refused = False
 
     async def disconnected() -> None:
         get_logger().warning("nats disconnected")
-        await on_disconnect()
+        await _call(on_disconnect())
 
     async def reconnected() -> None:
         get_logger().info("nats reconnected")
-        await on_reconnect()
+        await _call(on_reconnect())
 
     async def failed(error: Exception) -> None:
         nonlocal refused
@@ -52,7 +62,7 @@ def connection_options(
         tell = get_logger().debug if repeated else get_logger().warning
         tell("nats error", error=str(error) or type(error).__name__)
         if on_error is not None:
-            await on_error(error)
+            await _call(on_error(error))
 
     return {
         "name": f"inkwire-{service}",
@@ -70,12 +80,14 @@ def connection_options(
 
 
 @asynccontextmanager
-async def connected(url: str, service: str, client: Client | None = None, **callbacks: Any) -> AsyncIterator[Client]:
+async def connected(
+    url: str, service: str, client: NatsClient | None = None, **callbacks: Any
+) -> AsyncIterator[NatsClient]:
     """A connection for the length of a block, to any of the servers in ``url`` (see :func:`server_list`).
 
     Waits for a server for as long as it takes. ``client`` is one of a special kind, not connected yet.
     """
-    client = client or Client()
+    client = client or NatsClient()
     await client.connect(server_list(url), **connection_options(service, **callbacks))
     try:
         yield client

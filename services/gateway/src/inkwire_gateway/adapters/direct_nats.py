@@ -12,10 +12,10 @@ where a new version does not read through it any more.
 
 from collections.abc import Callable
 
-from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from inkwire_chassis.nats_client import NatsClient
 from inkwire_gateway.adapters.direct_parser import DirectParser, Taker
 
 
@@ -27,7 +27,7 @@ class Undelivered(NatsError):
         self.subject = subject
 
 
-class DirectClient(Client):
+class DirectClient(NatsClient):
     """A client whose subscriptions may have takers; all else is as it was."""
 
     def __init__(self) -> None:

@@ -20,6 +20,7 @@ from nats.js.api import ConsumerConfig
 from inkwire_chassis.health import Unready
 from inkwire_chassis.jetstream import BrokerError, JetStream
 from inkwire_chassis.logs import get_logger
+from inkwire_chassis.nats_client import NatsClient
 from inkwire_chassis.nats_connection import connection_options
 from inkwire_chassis.nats_servers import server_list
 from inkwire_contracts.topology import PERSISTER_DURABLE
@@ -81,9 +82,19 @@ class Source(Generic[D]):
     keep: Callable[[Sequence[D], str], Awaitable[None]]
 
 
+class _Broker(NatsBroker):
+    """FastStream's, on the client that all services use."""
+
+    async def _connect(self) -> NatsClient:
+        client = NatsClient()
+        await client.connect(**self._connection_kwargs)
+        self.config.connect(client)
+        return client
+
+
 def make_broker(url: str, *, stop_timeout_s: float) -> NatsBroker:
     """FastStream's broker on our connection options. It declares nothing and acknowledges nothing."""
-    return NatsBroker(
+    return _Broker(
         server_list(url),
         **connection_options("persister"),
         graceful_timeout=stop_timeout_s,
