@@ -59,7 +59,7 @@ class ConversationCapture:
     older: bool
 
 
-class LiveConversation(LiveLog[bytes, int, int]):
+class LiveConversation(LiveLog[int, int]):
     """See :class:`LiveLog`. A message is its bytes, its sequence, and that of the one before it.
 
     Args:
@@ -71,7 +71,6 @@ class LiveConversation(LiveLog[bytes, int, int]):
         self.conversation = Conversation(conversation=conversation)
         self.roster: frozenset[str] = frozenset()
         """Who may follow: the members, while there is a conversation."""
-        self._capture: ConversationCapture | None = None
 
     @property
     def seq(self) -> int:
@@ -87,7 +86,6 @@ class LiveConversation(LiveLog[bytes, int, int]):
         """Begin at a loaded state and add what was buffered meanwhile."""
         self.conversation = loaded.conversation
         self.epoch = loaded.epoch
-        self._capture = None
         self.ring.clear(self.seq)
         self._seed(loaded.recent, loaded.recent_after)
         self._call_roll()
@@ -111,21 +109,19 @@ class LiveConversation(LiveLog[bytes, int, int]):
         self._seed(older, after)
 
     def capture(self) -> ConversationCapture:
-        """The conversation as it stands; made once per ``seq``, however many readers join there."""
-        if self._capture is None or self._capture.seq != self.seq:
-            standing = self.conversation.standing
-            newest: list[dict[str, Any]] = []
-            size_bytes = 0
-            for message in reversed(standing[-NEWEST_MESSAGES:]):
-                told = message.model_dump(mode="json")
-                size_bytes += len(orjson.dumps(told))
-                if newest and size_bytes > NEWEST_BYTES:
-                    break
-                newest.append(told)
-            head = self.conversation.model_dump(mode="json", exclude={"messages"})
-            head["messages"] = newest[::-1]
-            self._capture = ConversationCapture(self.epoch, self.seq, head, len(newest) < len(standing))
-        return self._capture
+        """The conversation as it stands."""
+        standing = self.conversation.standing
+        newest: list[dict[str, Any]] = []
+        size_bytes = 0
+        for message in reversed(standing[-NEWEST_MESSAGES:]):
+            told = message.model_dump(mode="json")
+            size_bytes += len(orjson.dumps(told))
+            if newest and size_bytes > NEWEST_BYTES:
+                break
+            newest.append(told)
+        head = self.conversation.model_dump(mode="json", exclude={"messages"})
+        head["messages"] = newest[::-1]
+        return ConversationCapture(self.epoch, self.seq, head, len(newest) < len(standing))
 
     def _take(self, raw: bytes, seq: int, prev: int) -> Verdict:
         if seq <= self.seq:

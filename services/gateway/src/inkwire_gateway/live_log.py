@@ -37,22 +37,27 @@ class Verdict(StrEnum):
     """What is here cannot be built upon: load it anew, and start there."""
 
 
-Message = TypeVarTuple("Message")
+Place = TypeVarTuple("Place")
+
+MAX_BUFFER_BYTES = 8 * 1024 * 1024
+"""Of one log, in messages kept while it is read; the last of them may come too much."""
 
 
-class LiveLog(ABC, Generic[*Message]):
-    """Pure: messages in, verdicts out. Bounded by its ring and its buffer. ``Message``: what a live one consists of.
+class LiveLog(ABC, Generic[*Place]):
+    """Pure: messages in, verdicts out. Bounded by its ring and its buffer. ``Place``: what tells a message's place.
 
     Args:
         ring: where applied events go.
-        max_buffer: messages kept while the log is read; more are dropped and read from the log instead.
+        max_buffer: messages kept while the log is read, as far as :data:`MAX_BUFFER_BYTES` go; more are dropped, and read
+            from the log instead.
     """
 
     def __init__(self, ring: Ring, *, max_buffer: int) -> None:
         self.ring = ring
         self.epoch = ""
         self.phase = Phase.BUFFERING
-        self._buffer: deque[tuple[*Message]] = deque()
+        self._buffer: deque[tuple[bytes, *Place]] = deque()
+        self._buffer_bytes = 0
         self._max_buffer = max_buffer
         self._overflowed = False
 
@@ -65,24 +70,26 @@ class LiveLog(ABC, Generic[*Message]):
         """Take nothing in any more."""
         self.phase = Phase.CLOSED
         self._buffer.clear()
+        self._buffer_bytes = 0
 
     def suspend(self) -> None:
         """Keep what comes in until it is started or refilled, because the log is about to be read."""
         self.phase = Phase.BUFFERING
 
     @abstractmethod
-    def _take(self, *message: *Message) -> Verdict:
+    def _take(self, raw: bytes, *place: *Place) -> Verdict:
         """Add a live message; one that does not follow ends the phase LIVE."""
 
     def _drain(self) -> Verdict:
         """Go live through the buffer; what was dropped at its bound is a gap like any other."""
         self.phase = Phase.LIVE
-        waiting, self._buffer = self._buffer, deque()
+        waiting, self._buffer, self._buffer_bytes = self._buffer, deque(), 0
         overflowed, self._overflowed = self._overflowed, False
         while waiting:
             verdict = self._take(*waiting.popleft())
             if verdict is not Verdict.OK:
                 self._buffer.extend(waiting)
+                self._buffer_bytes = sum(len(message[0]) for message in self._buffer)
                 self._overflowed = overflowed
                 return verdict
         if overflowed:
@@ -90,9 +97,10 @@ class LiveLog(ABC, Generic[*Message]):
             return Verdict.GAP
         return Verdict.OK
 
-    def _keep(self, *message: *Message) -> Verdict:
-        if len(self._buffer) < self._max_buffer:
-            self._buffer.append(message)
+    def _keep(self, raw: bytes, *place: *Place) -> Verdict:
+        if len(self._buffer) < self._max_buffer and self._buffer_bytes < MAX_BUFFER_BYTES:
+            self._buffer.append((raw, *place))
+            self._buffer_bytes += len(raw)
             return Verdict.OK
         known, self._overflowed = self._overflowed, True
         return Verdict.OK if known else Verdict.GAP

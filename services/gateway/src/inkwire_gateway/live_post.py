@@ -45,7 +45,7 @@ class Capture:
     """(section, data) of those that have some; each was bounded by the event that brought it."""
 
 
-class LivePost(LiveLog[bytes, int]):
+class LivePost(LiveLog[int]):
     """See :class:`LiveLog`. A message is its bytes and its place in the stream.
 
     Args:
@@ -56,7 +56,6 @@ class LivePost(LiveLog[bytes, int]):
         super().__init__(ring, max_buffer=max_buffer)
         self.snapshot = Snapshot(post=post)
         self.stream_seq = 0
-        self._capture: Capture | None = None
 
     @property
     def seq(self) -> int:
@@ -68,7 +67,6 @@ class LivePost(LiveLog[bytes, int]):
         self.snapshot = loaded.snapshot
         self.stream_seq = loaded.stream_seq
         self.epoch = loaded.epoch
-        self._capture = None
         first = loaded.recent[0].seq if loaded.recent else loaded.snapshot.seq + 1
         self.ring.clear(first - 1)
         for entry in loaded.recent:
@@ -91,17 +89,15 @@ class LivePost(LiveLog[bytes, int]):
         return self._drain()
 
     def capture(self) -> Capture:
-        """The post as it stands; made once per ``seq``, however many readers join there."""
-        if self._capture is None or self._capture.seq != self.seq:
-            head = self.snapshot.model_dump(mode="json", exclude={"sections": {"__all__": {"text", "data"}}})
-            for section in head["sections"]:
-                section["text"], section["data"] = "", None
-            done = [s for s in self.snapshot.sections if s.status == "done"]
-            rest = [s for s in self.snapshot.sections if s.status != "done"]
-            texts = tuple((s.section, s.text) for s in done + rest if s.text)
-            data = tuple((s.section, s.data) for s in self.snapshot.sections if s.data is not None)
-            self._capture = Capture(self.epoch, self.seq, head, texts, data)
-        return self._capture
+        """The post as it stands."""
+        head = self.snapshot.model_dump(mode="json", exclude={"sections": {"__all__": {"text", "data"}}})
+        for section in head["sections"]:
+            section["text"], section["data"] = "", None
+        done = [s for s in self.snapshot.sections if s.status == "done"]
+        rest = [s for s in self.snapshot.sections if s.status != "done"]
+        texts = tuple((s.section, s.text) for s in done + rest if s.text)
+        data = tuple((s.section, s.data) for s in self.snapshot.sections if s.data is not None)
+        return Capture(self.epoch, self.seq, head, texts, data)
 
     def _take(self, raw: bytes, stream_seq: int) -> Verdict:
         try:
