@@ -32,6 +32,7 @@ ORCHESTRATORS = {
         "cancels",
         "channels",
         "conversation_upkeep",
+        "log_upkeep",
         "post_upkeep",
         "presence_upkeep",
         "upkeep",

@@ -1,20 +1,19 @@
 """Keeps the channels of conversations whole, and lets in their members alone. Awaits ports, does no I/O."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from inkwire_chassis.logs import get_logger
 from inkwire_gateway.conversation_channel import ConversationChannel
-from inkwire_gateway.live_conversation import complete_after
+from inkwire_gateway.live_conversation import ConversationLogEvent, LoadedConversation, complete_after
 from inkwire_gateway.live_log import Phase, Verdict
-from inkwire_gateway.ports import ConversationHistory, Damaged, LiveTail, OnConversation
+from inkwire_gateway.log_upkeep import LogUpkeep
+from inkwire_gateway.ports import ConversationHistory, LiveTail, OnConversation
 from inkwire_gateway.presence_channel import PresenceChannel
 from inkwire_gateway.subscription import State, Subscription
-from inkwire_gateway.upkeep import REFILL_TRIES, Desk, NotFollowable, Upkeep, delay_s
+from inkwire_gateway.upkeep import Desk, Upkeep
 
 
-class ConversationUpkeep:
+class ConversationUpkeep(LogUpkeep[ConversationChannel, LoadedConversation, ConversationLogEvent]):
     """See the module's docstring.
 
     Args:
@@ -28,7 +27,7 @@ class ConversationUpkeep:
         history: ConversationHistory,
         enter: Callable[[ConversationChannel, Subscription], None],
     ) -> None:
-        self._desk = desk
+        super().__init__(desk)
         self._tail = tail
         self._history = history
         self._enter = enter
@@ -40,10 +39,6 @@ class ConversationUpkeep:
             return False
         self._let_in(channel, subscription, "memory")
         return True
-
-    def of_another_log(self, channel: ConversationChannel) -> bool:
-        """Whether the log that came back is not the one that the channel was read from."""
-        return channel.ready and channel.live.epoch != self._desk.conversation_epoch
 
     async def see_to(self, channel: ConversationChannel, upkeep: Upkeep) -> None:
         """Bring the channel up to date, let in who is a member and refuse the others.
@@ -59,9 +54,7 @@ class ConversationUpkeep:
             )
         await self._desk.certain.wait()
         seq = channel.live.seq
-        verdict, source = Verdict.DAMAGED if upkeep.anew else await self._repair(channel), "log"
-        if verdict is Verdict.DAMAGED:
-            source = await self._load(channel, upkeep)
+        verdict, source = await self._bring_up_to_date(channel, upkeep)
         quiet = verdict is not Verdict.GAP and channel.live.seq == seq and not channel.waiting
         wanted_s = upkeep.patience_s * 2 if quiet else self._desk.times.silence_s
         upkeep.patience_s = min(wanted_s, self._desk.times.max_silence_s)
@@ -86,55 +79,27 @@ class ConversationUpkeep:
         else:
             self._enter(channel, subscription)
 
-    async def _load(self, channel: ConversationChannel, upkeep: Upkeep) -> str:
-        """Read it; readers it already had are told how things stand. Returns where it came from."""
-        upkeep.anew = True
-        channel.live.suspend()
+    def _known_epoch(self) -> str | None:
+        return self._desk.conversation_epoch
+
+    async def _read_whole(self, channel: ConversationChannel) -> LoadedConversation | None:
         resumed = [s.position.seq for s in channel.waiting if s.name == channel.name and s.position is not None]
-        load = partial(self._history.load, channel.conversation, since=min(resumed, default=None))
-        loaded = await self._desk.of_this_log(load, lambda: self._desk.conversation_epoch)
-        if loaded is None:
-            raise NotFollowable("not_found")
-        upkeep.anew = False  # at once: what a comparison says from now on is not to be taken back
+        return await self._history.load(channel.conversation, since=min(resumed, default=None))
+
+    def _start(self, channel: ConversationChannel, loaded: LoadedConversation) -> Verdict:
         verdict = channel.live.start(loaded)
         self._call_roll(channel)
         self._desk.hub.started(channel)
-        if verdict is Verdict.GAP:
-            verdict = await self._repair(channel)
-        if verdict is Verdict.DAMAGED:
-            raise Damaged("a live message of a conversation cannot be read")
-        return "log" if loaded.recent else "store"
+        return verdict
 
-    async def _repair(self, channel: ConversationChannel) -> Verdict:
-        """Compare with the log's leader and read what is missing."""
-        live, desk = channel.live, self._desk
-        outages = desk.outages
-        for attempt in range(REFILL_TRIES):
-            newest = await desk.insist(lambda: self._history.newest_seq(channel.conversation))
-            if newest <= live.seq and live.phase is Phase.LIVE:
-                void = newest < live.seq and await self._is_void(channel)
-                return Verdict.DAMAGED if void else Verdict.OK
-            if attempt:
-                await asyncio.sleep(delay_s(attempt))
-            desk.hub.counters.repairs += 1
-            seq = live.seq
-            events = await desk.insist(
-                partial(self._history.events_after, channel.conversation, seq - 1, newest=newest)
-            )
-            if outages != desk.outages:
-                return Verdict.GAP
-            if complete_after(events, seq) > seq:
-                return Verdict.DAMAGED  # the log has forgotten some of what is missing; the store has it
-            live.refill(events)
-            self._settle(channel)
-            if live.phase is not Phase.LIVE and newest <= seq:
-                return Verdict.DAMAGED  # a live message proves that the log had more, and has forgotten it
-        get_logger().warning("events are missing in the log", conversation=channel.conversation, seq=live.seq)
-        return Verdict.GAP
+    async def _newest_seq(self, channel: ConversationChannel) -> int:
+        return await self._desk.insist(partial(self._history.newest_seq, channel.conversation))
 
-    async def _is_void(self, channel: ConversationChannel) -> bool:
+    async def _is_void(self, channel: ConversationChannel, newest: int) -> bool:
         """Where the log has less than was read: whether it is another one, or forgot what had not been seen here."""
         live, desk = channel.live, self._desk
+        if newest >= live.seq:
+            return False
         if await desk.insist(self._history.epoch) != live.epoch:
             return True
         if channel.whole_at != live.seq:
@@ -143,6 +108,21 @@ class ConversationUpkeep:
                 return True
             channel.whole_at = loaded.conversation.seq
         return False
+
+    async def _missing(self, channel: ConversationChannel, newest: int) -> Sequence[ConversationLogEvent]:
+        ask = partial(self._history.events_after, channel.conversation, channel.live.seq - 1, newest=newest)
+        return await self._desk.insist(ask)
+
+    def _refill(
+        self, channel: ConversationChannel, events: Sequence[ConversationLogEvent], seq: int, newest: int
+    ) -> Verdict:
+        if complete_after(events, seq) > seq:
+            return Verdict.DAMAGED  # the log has forgotten some of what is missing; the store has it
+        channel.live.refill(events)
+        self._settle(channel)
+        # A live message that is kept still proves that the log had more, and has forgotten it.
+        forgotten = channel.live.phase is not Phase.LIVE and newest <= seq
+        return Verdict.DAMAGED if forgotten else Verdict.OK
 
     async def _deepen(self, channel: ConversationChannel) -> None:
         """Read what the log still has for readers who resume from before the ring, once for all of them."""

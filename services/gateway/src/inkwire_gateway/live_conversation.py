@@ -48,6 +48,11 @@ class LoadedConversation:
     recent: Sequence[ConversationLogEvent] = ()
     recent_after: int = 0
 
+    @property
+    def source(self) -> str:
+        """Whether the log had anything of it."""
+        return "log" if self.recent else "store"
+
 
 @dataclass(frozen=True, slots=True)
 class ConversationCapture:
