@@ -1,11 +1,62 @@
 """Live messages past the broker client's queues: all of them, in order, through faults and reconnects."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from unittest.mock import Mock
+
 import pytest
 from nats.aio.msg import Msg
 
 from inkwire_chassis.nats_connection import connected
+from inkwire_gateway.adapters import tail as tail_module
 from inkwire_gateway.adapters.direct_nats import DirectClient, Undelivered, number_in
+from inkwire_gateway.adapters.presence import NatsPresence
+from inkwire_gateway.adapters.tail import NatsTail
+from inkwire_gateway.hub import Hub
+from inkwire_gateway.lag import LagSampler
+from inkwire_gateway.ports import PresenceListener, Unavailable, Watch
+from tests.support.faulty_nats import faulty_nats
 from tests.support.wait import eventually
+
+POST, CONVERSATION = "p" * 26, "c" * 26
+WATCHES: dict[str, Callable[[NatsTail], Awaitable[Watch]]] = {
+    "post": lambda tail: tail.watch_post("ada", POST, lambda *_: None),
+    "owner": lambda tail: tail.watch_owner("ada", lambda *_: None),
+    "conversation": lambda tail: tail.watch_conversation(CONVERSATION, lambda *_: None),
+    "presence": lambda tail: tail.watch_presence(CONVERSATION, Mock(spec=PresenceListener)),
+}
+
+
+def tail_of(client: DirectClient) -> NatsTail:
+    """A tail that measures nothing."""
+    hub = Hub(lambda: None)
+    return NatsTail(client, Mock(spec=NatsPresence), LagSampler(hub.counters, hub))
+
+
+@pytest.mark.parametrize("kind", WATCHES)
+@pytest.mark.parametrize("cancelled", [True, False], ids=["cancelled", "no answer"])
+async def test_a_watch_that_did_not_come_about_leaves_nothing(
+    kind: str, cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given up by its channel's patience, or for want of an answer: what was asked for so far is given up, too."""
+    monkeypatch.setattr(tail_module, "FLUSH_TIMEOUT_S", 30 if cancelled else 0.05)
+    client = DirectClient()
+    async with faulty_nats() as faulty, connected(faulty.url, "test", client):
+        (server,) = faulty.connections
+        server.answers = False
+        watching = asyncio.ensure_future(WATCHES[kind](tail_of(client)))
+        await eventually(lambda: server.lines.count(b"PING") == 2, what="the broker is asked")
+        if cancelled:
+            watching.cancel()
+        with pytest.raises(asyncio.CancelledError if cancelled else Unavailable):
+            await watching
+        assert (client._subs, client._takers) == ({}, {})
+        words = [line.split() for line in server.lines]
+        asked = {line[-1] for line in words if line[0] == b"SUB"}
+        await eventually(
+            lambda: {line.split()[1] for line in server.lines if line.startswith(b"UNSUB")} == asked,
+            what="the broker is told",
+        )
 
 
 async def test_a_taker_gets_every_message_in_order(nats_url: str) -> None:

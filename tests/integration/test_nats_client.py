@@ -189,6 +189,21 @@ async def test_a_publish_that_waits_for_room_can_be_cancelled() -> None:
             await client._process_op_err(StaleConnectionError())
 
 
+async def test_a_subscription_whose_asker_is_cancelled_is_given_up() -> None:
+    """Nobody got to know of it, so nobody else could; giving up waits for no room either."""
+    async with line() as (faulty, client):
+        await stuffed(faulty, client)
+        async with asyncio.TaskGroup() as tasks:
+            full = [tasks.create_task(client.publish("a", b"x" * MIB)) for _ in range(3)]
+            await eventually(lambda: full[0].done(), what="the first has room")
+            asking = tasks.create_task(client.subscribe("late", cb=Heard().message))
+            await eventually(lambda: client._subs, what="the subscription waits for room")
+            asking.cancel()
+            await eventually(asking.done, what="it is given up", timeout_s=5)  # a wait for room would be 10 s
+            assert asking.cancelled() and not client._subs
+            await client._process_op_err(StaleConnectionError())
+
+
 @on_loops("asyncio", "uvloop")
 async def test_a_close_does_not_wait_for_a_server_that_does_not_read() -> None:
     """It ends, and so do the subscriptions."""

@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Final
 
 from nats.aio.client import PING_PROTO, PONG_PROTO, Client, Srv
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.protocol.command import sub_cmd
+from nats.protocol.command import sub_cmd, unsub_cmd
 from nats.protocol.parser import PERMISSIONS_ERR, STALE_CONNECTION
 
 CLOSE_TIMEOUT_S: Final = 1.0
@@ -68,7 +69,7 @@ class NatsClient(Client):
         await self._send_soon(PONG_PROTO)
 
     async def _send_soon(self, command: bytes) -> None:
-        """Never wait for room: this is how a server that does not read is found out, or the reader of its messages."""
+        """Do not wait for room: a server that does not read is found out, and things are given up, all the same."""
         self._pending.append(command)
         self._pending_data_size += len(command)
         await self._flush_pending()
@@ -90,6 +91,17 @@ class NatsClient(Client):
     def _flusher_called(self) -> bool:
         runs = self._flusher_task is not None and not self._flusher_task.done()
         return runs and self._flush_queue is not None and not self._flush_queue.empty()
+
+    async def _send_subscribe(self, sub: Subscription) -> None:
+        """A subscription whose asker is gone is nobody's to give up."""
+        try:
+            await super()._send_subscribe(sub)
+        except BaseException:
+            await sub.unsubscribe()
+            raise
+
+    async def _send_unsubscribe(self, sid: int, limit: int = 0) -> None:
+        await self._send_soon(unsub_cmd(sid, limit))
 
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         """What was asked for and given up while there is no connection is not asked for by the next one."""

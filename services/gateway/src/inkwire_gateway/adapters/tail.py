@@ -1,6 +1,6 @@
 """Live messages over core NATS: what streams republish after storing it, of what has readers here; and whispers."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -34,25 +34,9 @@ LIFECYCLE = (
 )
 """Event types of an owner's channel."""
 
-Deliver = Callable[[Msg], Awaitable[None]]
-
 
 class NatsWatch:
-    """An interest of one channel: one or several subscriptions."""
-
-    def __init__(self, subscriptions: Sequence[Subscription]) -> None:
-        self._subscriptions = subscriptions
-
-    async def stop(self) -> None:
-        for subscription in self._subscriptions:
-            try:
-                await subscription.unsubscribe()
-            except NatsError as error:
-                get_logger().debug("unsubscribe failed", error=str(error))
-
-
-class DirectWatch:
-    """The same, of subscriptions with takers."""
+    """An interest of one channel: one or several subscriptions, with takers or without."""
 
     def __init__(self, client: DirectClient, subscriptions: Sequence[Subscription]) -> None:
         self._client = client
@@ -74,7 +58,7 @@ class NatsTail:
         self._presence = presence
         self._lag = lag
 
-    async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> DirectWatch:
+    async def watch_post(self, owner: str, post: str, on_message: OnMessage) -> NatsWatch:
         lag = self._lag
 
         def take(_subject: bytes, payload: bytes, headers: bytes) -> None:
@@ -84,7 +68,7 @@ class NatsTail:
 
         return await self._take((subjects.post_events(owner, post),), take)
 
-    async def watch_owner(self, owner: str, on_message: OnLifecycle) -> DirectWatch:
+    async def watch_owner(self, owner: str, on_message: OnLifecycle) -> NatsWatch:
         def take(subject: bytes, payload: bytes, headers: bytes) -> None:
             on_message(subject[subject.rfind(b".") + 1 :].decode(), payload)
             if self._lag.armed:
@@ -92,7 +76,7 @@ class NatsTail:
 
         return await self._take([subjects.post_event(owner, "*", kind) for kind in LIFECYCLE], take)
 
-    async def watch_conversation(self, conversation: str, on_message: OnConversation) -> DirectWatch:
+    async def watch_conversation(self, conversation: str, on_message: OnConversation) -> NatsWatch:
         def take(_subject: bytes, payload: bytes, headers: bytes) -> None:
             on_message(payload, number_in(headers, SEQUENCE), number_in(headers, LAST_SEQUENCE))
             if self._lag.armed:
@@ -113,41 +97,35 @@ class NatsTail:
                 listener.heard(who, connection)
 
         whispers = subjects.whisper(conversation)
-        return await self._subscribe([subjects.live_presence(conversation), whispers], deliver)
+        return await self._follow(
+            self._client.subscribe(
+                subject, cb=deliver, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
+            )
+            for subject in (subjects.live_presence(conversation), whispers)
+        )
 
     def _hear_whisper(self, msg: Msg, listener: PresenceListener) -> None:
         whisper = read_whisper(msg.data)
         if whisper is not None:
             listener.whispered(whisper.member, whisper.connection, whisper.name, whisper.data)
 
-    async def _take(self, filters: Sequence[str], taker: Taker) -> DirectWatch:
-        made: list[Subscription] = []
-        try:
-            for subject in filters:
-                made.append(await self._client.take(subjects.live(subject), taker))
-            await self._client.flush(timeout=FLUSH_TIMEOUT_S)
-        except (NatsError, OSError) as error:
-            await DirectWatch(self._client, made).stop()
-            raise Unavailable(str(error) or type(error).__name__) from None
-        return DirectWatch(self._client, made)
+    async def _take(self, filters: Sequence[str], taker: Taker) -> NatsWatch:
+        return await self._follow(self._client.take(subjects.live(subject), taker) for subject in filters)
 
-    async def _subscribe(self, filters: Sequence[str], deliver: Deliver) -> NatsWatch:
+    async def _follow(self, asking: Iterable[Awaitable[Subscription]]) -> NatsWatch:
+        """Subscribe one after the other, until the broker has them all; all of them or, cancelled or failing, none."""
         made: list[Subscription] = []
+        watch = NatsWatch(self._client, made)
         try:
-            for subject in filters:
-                made.append(
-                    await self._client.subscribe(
-                        subject,
-                        cb=deliver,
-                        pending_msgs_limit=PENDING_MESSAGES,
-                        pending_bytes_limit=PENDING_BYTES,
-                    )
-                )
+            for asked in asking:
+                made.append(await asked)
             await self._client.flush(timeout=FLUSH_TIMEOUT_S)
-        except (NatsError, OSError) as error:
-            await NatsWatch(made).stop()
-            raise Unavailable(str(error) or type(error).__name__) from None
-        return NatsWatch(made)
+        except BaseException as error:
+            await watch.stop()
+            if isinstance(error, NatsError | OSError):
+                raise Unavailable(str(error) or type(error).__name__) from None
+            raise
+        return watch
 
 
 def lost_of(error: Exception) -> tuple[str, str] | None:
