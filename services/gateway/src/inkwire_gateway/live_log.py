@@ -48,8 +48,8 @@ class LiveLog(ABC, Generic[*Place]):
 
     Args:
         ring: where applied events go.
-        max_buffer: messages kept while the log is read, as far as :data:`MAX_BUFFER_BYTES` go; more are dropped, and read
-            from the log instead.
+        max_buffer: messages kept while the log is read, within :data:`MAX_BUFFER_BYTES`; more are dropped and read from
+            the log instead.
     """
 
     def __init__(self, ring: Ring, *, max_buffer: int) -> None:
