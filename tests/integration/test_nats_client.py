@@ -218,6 +218,19 @@ async def test_a_close_does_not_wait_for_a_server_that_does_not_read() -> None:
             assert client.is_closed
 
 
+async def test_a_drain_that_is_cancelled_ends() -> None:
+    """A server that does not answer holds no stop up: the connection is closed, and the cancel is not forgotten."""
+    async with line() as (faulty, client):
+        await client.subscribe("a", cb=Heard().message)
+        await client.flush()
+        faulty.connections[0].answers = False
+        draining = asyncio.create_task(client.drain())
+        await eventually(lambda: faulty.connections[0].lines.count(b"PING") == 3, what="the server is asked")
+        draining.cancel()
+        await eventually(draining.done, what="it ends", timeout_s=5)  # asked once more it would be 10 s
+        assert draining.cancelled() and client.is_closed
+
+
 @on_loops("asyncio", "uvloop")
 async def test_a_close_without_a_connection_is_quiet() -> None:
     """What still waited to be sent then is lost with it, and raises nothing."""

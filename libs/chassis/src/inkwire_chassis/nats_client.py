@@ -7,7 +7,7 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from nats.aio.client import PING_PROTO, PONG_PROTO, Client, Srv
+from nats.aio.client import DEFAULT_FLUSH_TIMEOUT, PING_PROTO, PONG_PROTO, Client, Srv
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.protocol.command import sub_cmd, unsub_cmd
@@ -141,6 +141,20 @@ class NatsClient(Client):
         self._abort()
         self._ps.reset()
         await super()._connect_to_server(s)
+
+    async def drain(self) -> None:
+        """End when it is cancelled: the server would be asked once more for 10 s, and the cancel forgotten."""
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task is not None else 0
+        await super().drain()
+        if task is not None and task.cancelling() > cancels:
+            raise asyncio.CancelledError
+
+    async def flush(self, timeout: int = DEFAULT_FLUSH_TIMEOUT) -> None:  # noqa: ASYNC109 - as the library's
+        """See the library's; nothing is asked at the end of a drain that was cancelled."""
+        task = asyncio.current_task()
+        if not (self.is_draining_pubs and task is not None and task.cancelling()):
+            await super().flush(timeout)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         """In bounded time, also while there is no server or it does not read."""
