@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 from nats.errors import FlushTimeoutError, StaleConnectionError
+from structlog.testing import capture_logs
 
 from inkwire_chassis import nats_client
 from inkwire_chassis.nats_client import NatsClient, ReadingEnded
@@ -104,6 +105,21 @@ async def test_a_client_that_is_turned_away_comes_back() -> None:
         faulty.connections[0].send(b"-ERR 'Maximum Connections Exceeded'\r\n")
         await back_again(faulty, client)
         await client.flush()
+
+
+async def test_a_server_that_goes_on_turning_the_client_away_is_told_of_once() -> None:
+    """It is asked ten times a second, and lets the client in when it is configured to."""
+
+    def asked(connection: FaultyConnection, read: bytes) -> None:
+        if 0 < connection.number < 4 and read.startswith(b"CONNECT"):
+            connection.send(b"-ERR 'Authorization Violation'\r\n")
+
+    with capture_logs() as logs:
+        async with faulty_nats(asked) as faulty, connected(faulty.url, "test") as client:
+            await client._process_op_err(StaleConnectionError())
+            await eventually(lambda: len(faulty.connections) > 4 and client.is_connected, what="it is let in")
+    said = [entry["log_level"] for entry in logs if "Authorization" in entry.get("error", "")]
+    assert said == ["warning", "debug", "debug"]
 
 
 async def test_a_flush_is_answered_after_what_was_sent_before() -> None:

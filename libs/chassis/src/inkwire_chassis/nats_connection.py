@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from inkwire_chassis.health import Unready
 from inkwire_chassis.logs import get_logger
@@ -44,7 +45,7 @@ def connection_options(
     ``on_disconnect`` is called before the first try to come back, ``on_reconnect`` after all subscriptions are back.
     What they raise is logged.
     """
-    refused = False
+    told = ""
 
     async def disconnected() -> None:
         get_logger().warning("nats disconnected")
@@ -55,12 +56,13 @@ def connection_options(
         await _call(on_reconnect())
 
     async def failed(error: Exception) -> None:
-        nonlocal refused
-        repeated = refused and isinstance(error, ConnectionRefusedError)
-        refused = isinstance(error, ConnectionRefusedError)
-        # It is tried ten times a second while the server is away: told once.
-        tell = get_logger().debug if repeated else get_logger().warning
-        tell("nats error", error=str(error) or type(error).__name__)
+        nonlocal told
+        text = str(error) or type(error).__name__
+        # It is tried ten times a second while the server is away, or turns us away in words of its own: told once.
+        about = "refused" if isinstance(error, ConnectionRefusedError) else text if type(error) is NatsError else ""
+        tell = get_logger().debug if about and about == told else get_logger().warning
+        told = about
+        tell("nats error", error=text)
         if on_error is not None:
             await _call(on_error(error))
 
