@@ -29,9 +29,9 @@ MAX_BUFFERED_CHARS = 65_536
 MAX_SETTLE_S = 0.5
 """The longest that a provider's socket waits for its post's turn; then its text is kept here, as far as it may."""
 
-CHUNKS_COUNT = 64
-"""Chunks under way at once, of all posts of a worker: enough to keep a broker busy. More would only wait there, with
-text that is as old as it was when they left."""
+CHUNKS_COUNT = 128
+"""Chunks under way at once, of all posts of a worker: enough to keep a broker busy, chosen by figures
+(benchmarks/README.md). More would only wait there, with text that is as old as it was when they left."""
 
 KEYS_COUNT = 16
 """Key events under way at once, of all posts of a worker. Where hundreds of posts begin a section in the same second,
