@@ -205,6 +205,21 @@ async def test_a_publish_that_waits_for_room_can_be_cancelled() -> None:
             await client._process_op_err(StaleConnectionError())
 
 
+async def test_a_server_that_does_not_read_is_heard() -> None:
+    """The answer to its ping waits for room; what reads its messages does not."""
+    heard = Heard()
+    async with line() as (faulty, client):
+        await client.subscribe("a", cb=heard.message)
+        await client.flush()
+        await stuffed(faulty, client)
+        async with asyncio.TaskGroup() as tasks:
+            full = [tasks.create_task(client.publish("b", b"x" * MIB)) for _ in range(3)]
+            await eventually(lambda: full[0].done(), what="the first has room")
+            faulty.connections[0].send(b"PING\r\nMSG a 1 5\r\nhello\r\n")
+            await eventually(lambda: heard.payloads == [b"hello"], what="the message", timeout_s=5)  # else 10 s
+            await client._process_op_err(StaleConnectionError())
+
+
 async def test_a_subscription_whose_asker_is_cancelled_is_given_up() -> None:
     """Nobody got to know of it, so nobody else could; giving up waits for no room either."""
     async with line() as (faulty, client):
