@@ -235,6 +235,29 @@ async def test_a_subscription_whose_asker_is_cancelled_is_given_up() -> None:
             await client._process_op_err(StaleConnectionError())
 
 
+async def test_requests_are_answered_after_the_first_was_cancelled() -> None:
+    """The inbox of all requests is made by the next one."""
+    async with line() as (faulty, client):
+        await stuffed(faulty, client)
+        async with asyncio.TaskGroup() as tasks:
+            full = [tasks.create_task(client.publish("a", b"x" * MIB)) for _ in range(3)]
+            await eventually(lambda: full[0].done(), what="the first has room")
+            first = tasks.create_task(client.request("a"))
+            await eventually(lambda: client._subs, what="the inbox waits for room")
+            first.cancel()
+            await asyncio.wait([first])
+            await client._process_op_err(StaleConnectionError())
+        server = await back_again(faulty, client)
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(client.request("b", timeout=30))
+            await eventually(lambda: any(said.startswith(b"PUB b ") for said in server.lines), what="the request")
+            inbox = next(said.split()[2] for said in server.lines if said.startswith(b"PUB b "))
+            subscribed = [said.split() for said in server.lines if said.startswith(b"SUB _INBOX")]
+            numbers = [words[2] for words in subscribed if inbox.startswith(words[1].removesuffix(b"*"))]
+            server.send(b"MSG %b %b 2\r\nok\r\n" % (inbox, numbers[0]))
+        assert asked.result().data == b"ok"
+
+
 @on_loops("asyncio", "uvloop")
 async def test_a_close_does_not_wait_for_a_server_that_does_not_read() -> None:
     """It ends, and so do the subscriptions."""

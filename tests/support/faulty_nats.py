@@ -8,6 +8,9 @@ from tests.support.ports import LOOPBACK
 
 INFO = b'INFO {"server_id":"faulty","version":"2.15.1","max_payload":1048576,"headers":true}\r\n'
 
+LINE_BYTES = 4 * 1024 * 1024
+"""The most that one line may be long; a payload without line breaks is one."""
+
 
 class FaultyConnection:
     """One client's. It answers pings with pongs, until it is told not to, and notes each line that it reads."""
@@ -64,7 +67,7 @@ async def faulty_nats(
         faulty.connections.append(connection)
         await connection.read(reader, on_line)
 
-    server = await asyncio.start_server(serve, LOOPBACK, 0)
+    server = await asyncio.start_server(serve, LOOPBACK, 0, limit=LINE_BYTES)
     faulty.url = f"nats://{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
     try:
         yield faulty

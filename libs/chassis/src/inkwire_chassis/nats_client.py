@@ -100,6 +100,14 @@ class NatsClient(Client):
             await sub.unsubscribe()
             raise
 
+    async def _init_request_sub(self) -> None:
+        """The next request makes the inbox that a cancelled one did not; else no request would be answered any more."""
+        try:
+            await super()._init_request_sub()
+        except BaseException:
+            self._resp_sub_prefix = None
+            raise
+
     async def _send_unsubscribe(self, sid: int, limit: int = 0) -> None:
         await self._send_soon(unsub_cmd(sid, limit))
 
