@@ -60,6 +60,18 @@ def test_what_all_hold_is_bounded() -> None:
         new.frame(0)
 
 
+def test_one_that_goes_beyond_the_bound_itself_does_not_look_complete() -> None:
+    """A frame that was made is told; then its reader learns that the rest is gone, not that there is none."""
+    everything = CatchUps(max_bytes=25)
+    old = everything.add(made(1, b"first", b"second"))
+    new = everything.add(made(2))
+    assert old.frame(0) == b"first"
+    assert old.frame(1) == b"second" and everything.used_bytes == 10
+    with pytest.raises(LetGo):
+        old.frame(2)
+    assert new.frame(0) is None
+
+
 def test_what_nobody_reads_is_free() -> None:
     """Some of the newest are kept for who comes next."""
     everything = CatchUps()

@@ -58,6 +58,8 @@ class CatchUp:
             if self._all is not None:
                 self._all.used_bytes += len(made)
                 self._all.relieve()
+            if self.is_gone:  # of all things this one: what was made is told, and that it is gone the next time
+                return made
         return self._frames[index]
 
     def let_go(self) -> None:
