@@ -4,7 +4,7 @@ import pytest
 
 from inkwire_contracts.client_frames import Position
 from inkwire_gateway.channel import HubLimits, PostChannel
-from inkwire_gateway.hub import FEEDS, Hub
+from inkwire_gateway.hub import FEEDS, FLUSH_WRITES, Hub
 from inkwire_gateway.live_log import Verdict
 from inkwire_gateway.ring import RingBudget
 from inkwire_gateway.subscription import State
@@ -383,3 +383,43 @@ def test_readers_who_begin_together_share_frames_and_take_turns(stage: Stage) ->
     stage.hub.flush()
     assert all(client.types == ["subscribed", "snapshot", "text", "live"] for client in clients)
     assert len({id(frame) for client in clients for frame in client.frames[1:]}) == 3
+
+
+def test_readers_of_one_another_s_channels_who_begin_late_are_told_once() -> None:
+    """A pump that has a channel flushed is not entered again by those whom that flush leaves behind."""
+    hub = Hub(lambda: None, HubLimits(2, 1_000_000, 100))
+    scripts = {post * 26: Script(post * 26).begin() for post in "abc"}
+    for post, script in scripts.items():
+        script.chunk("Hello")
+        hub.start(hub.post_channel(OWNER, post), script.loaded())
+    a, b, c = (hub.post_channel(OWNER, post) for post in scripts)
+
+    def join(channel: PostChannel, *readers: FakeTransport) -> None:
+        for reader in readers:
+            subscription = reader.subscription(channel.name)
+            hub.join(channel, subscription)
+            hub.attach(channel, subscription)
+
+    def write(channel: PostChannel, chunks: int) -> None:
+        for stored in [scripts[channel.post].chunk("x") for _ in range(chunks)]:
+            hub.offer(channel, stored.raw, stored.stream_seq)
+
+    one, two = FakeTransport(hub), FakeTransport(hub)
+    join(b, one)
+    join(a, two)
+    join(c, *(FakeTransport(hub) for _ in range(FLUSH_WRITES)))
+    for _ in range(FLUSH_WRITES // FEEDS):
+        hub.flush()
+    join(c, *(FakeTransport(hub) for _ in range(FEEDS)))  # the turns of this time
+    join(a, one)
+    join(b, two)
+    write(c, 1)  # which leaves the others for the next flush
+    write(a, 3)
+    write(b, 3)
+    for _ in range(3):
+        hub.flush()
+    write(a, 1)
+    hub.flush()
+    told = [frame["type"] for frame in one.told if frame["channel"] == a.name]
+    assert told == ["subscribed", "snapshot", "text", "live", "event"]
+    assert not one.ends + two.ends

@@ -139,13 +139,17 @@ class Hub:
 
     def _feed(self, subscription: Subscription) -> None:
         """Let a reader begin: at once, but where many begin together soon."""
-        self._schedule()
         self._fed_count += 1
         if self._fed_count <= FEEDS:
+            self._schedule()
             subscription.queue.feed(subscription)
         else:
-            subscription.queue.stay_behind(subscription)
-            self._unfed[subscription.queue] = None
+            self._feed_soon(subscription)
+
+    def _feed_soon(self, subscription: Subscription) -> None:
+        self._schedule()
+        subscription.queue.stay_behind(subscription)
+        self._unfed[subscription.queue] = None
 
     def _feed_some(self) -> None:
         turns = list(islice(self._unfed, FEEDS))
@@ -339,13 +343,16 @@ class Hub:
                 self._write_all(group, channel.frame(dialect, batch), batch)
 
     def _skip(self, channel: Channel) -> None:
-        """Nobody is up to date, or more came in one tick than the ring holds: readers go on by themselves."""
+        """Nobody is up to date, or more came in one tick than the ring holds: readers go on by themselves.
+
+        Soon, as some connection's pump may be what asked for this, and it must not be entered twice.
+        """
         sent, channel.sent_seq = channel.sent_seq, channel.ring.head
         for group in list(channel.groups.values()):
             for subscription in list(group.members):
                 self._remove(channel, subscription)
                 subscription.fell_behind(sent)
-                self._feed(subscription)
+                self._feed_soon(subscription)
 
     def _write_all(self, group: Group, frame: bytes, batch: Batch) -> None:
         sends, readers = group.fan
