@@ -8,7 +8,9 @@ from inkwire_contracts.client_frames import Position, PresentMember
 from inkwire_contracts.fold import Snapshot
 from inkwire_gateway.channel import HubLimits
 from inkwire_gateway.conversation_channel import ConversationChannel
+from inkwire_gateway.dialects.native import NATIVE
 from inkwire_gateway.live_post import Loaded
+from inkwire_gateway.subscription import Subscription
 from tests.support.wait import eventually
 from tests.unit.gateway.builders import EPOCH, POST
 from tests.unit.gateway.conversation_fakes import ADA, BOB, CONVERSATION, EVE
@@ -213,6 +215,24 @@ async def test_a_conversation_stays_as_long_as_its_parts(stage: Stage) -> None:
         stage.clock.advance(31.0)
     assert stage.hub.channels == {}
     await eventually(lambda: not any(w.on for w in stage.conversations.watches), what="the interest is given up")
+
+
+async def test_a_connection_that_breaks_as_it_is_let_in_is_nowhere_in(stage: Stage) -> None:
+    """What else it waited for is not entered on its behalf: nobody would ever take it out again."""
+
+    class Breaking(FakeTransport):
+        def lost(self) -> None:
+            super().lost()
+            self.queue.hub.leave_all(self.queue)
+
+    clients = [Breaking(stage.hub) for _ in range(10)]  # a channel keeps no order among those who wait
+    for number, client in enumerate(clients):
+        client.fails = True
+        for name in (NAME, PRESENCE):
+            asked = Subscription(name, client.queue, NATIVE, None, None, who=ADA, connection=str(number))
+            stage.channels.join("ada", asked)
+    await eventually(lambda: all(c.ends for c in clients) and not _working(stage), what="it is over")
+    assert [channel.name for channel in stage.hub.channels.values() if channel.subscriptions] == []
 
 
 def _working(stage: Stage) -> bool:

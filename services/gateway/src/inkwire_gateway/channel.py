@@ -4,6 +4,7 @@ Channels of conversations are in conversation_channel.py and presence_channel.py
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Generic, TypeVar
@@ -84,6 +85,10 @@ class Channel(ABC):
     def waiting(self) -> list[Subscription]:
         """Readers who have not been attached yet."""
         return [s for s in self.subscriptions if s.state is State.JOINING]
+
+    def each_waiting(self) -> Iterator[Subscription]:
+        """The same, one after the other; who is gone by then, as a connection that broke takes all it has, is not."""
+        return (s for s in self.waiting if s.state is State.JOINING)
 
     @property
     def in_use(self) -> bool:

@@ -59,7 +59,7 @@ class ConversationUpkeep(LogUpkeep[ConversationChannel, LoadedConversation, Conv
         wanted_s = upkeep.patience_s * 2 if quiet else self._desk.times.silence_s
         upkeep.patience_s = min(wanted_s, self._desk.times.max_silence_s)
         await self._deepen(channel)
-        for subscription in channel.waiting:
+        for subscription in channel.each_waiting():
             if subscription in joined_before and verdict is not Verdict.GAP:
                 self._decide(channel, subscription, source)
             else:

@@ -50,7 +50,7 @@ class PostUpkeep(LogUpkeep[PostChannel, Loaded, LogEvent]):
             verdict = await self._repair(channel)
             if verdict is Verdict.DAMAGED:
                 source = await self._load(channel, upkeep)
-        for subscription in channel.waiting:
+        for subscription in channel.each_waiting():
             # Who has seen more than there is here waits for the next round: who joined since the log was asked, and
             # everybody where the broker was lost meanwhile, so that what it has was not told to the end.
             asked = subscription in joined_before and verdict is not Verdict.GAP

@@ -47,7 +47,7 @@ class PresenceUpkeep:
             )
         if upkeep.anew:
             await self._read(channel, upkeep)
-        for subscription in channel.waiting:
+        for subscription in channel.each_waiting():
             self._attach(channel, subscription)
 
     async def _read(self, channel: PresenceChannel, upkeep: Upkeep) -> None:
