@@ -31,6 +31,10 @@ class FaultyConnection:
         """Take nothing more, and answer nothing; the connection stays."""
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]
 
+    def hang_up(self) -> None:
+        """End the connection, behind what was sent."""
+        self._writer.close()
+
     async def read(self, reader: asyncio.StreamReader, on_line: Callable[["FaultyConnection", bytes], object]) -> None:
         """Until the client ends it."""
         self.send(INFO)

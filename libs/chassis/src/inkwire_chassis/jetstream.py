@@ -221,7 +221,7 @@ class JetStream:
         Raises:
             BrokerError: the batch did not end in time or the query was refused.
         """
-        async with self._asked(stream, query, Batch(_message, sys.maxsize, timeout_s)) as batch:
+        async with self._asked(stream, query, Batch(_message, sys.maxsize, timeout_s, self._connection)) as batch:
             messages = await batch.part()
         return messages, batch.left, batch.up_to
 
@@ -233,7 +233,11 @@ class JetStream:
         Raises:
             BrokerError: on the way in; it could not be asked for.
         """
-        return self._asked(stream, query, Batch(_stored, messages, timeout_s))
+        return self._asked(stream, query, Batch(_stored, messages, timeout_s, self._connection))
+
+    def _connection(self) -> int:
+        """The number of the connection over which what is asked now goes out."""
+        return int(self.client.stats["reconnects"]) + (not self.client.is_connected)
 
     @asynccontextmanager
     async def _asked(self, stream: str, query: Mapping[str, Any], batch: "Batch[T]") -> "AsyncIterator[Batch[T]]":
@@ -268,12 +272,17 @@ class Batch(Generic[T]):
         read: makes of payload and header block what is handed out.
         messages: how many are waited for at a time.
         timeout_s: how long those may take.
+        connection: which one it is. Over the next one only the rest would come, and what was sent in between never.
     """
 
-    def __init__(self, read: Callable[[bytes, bytes], T], messages: int, timeout_s: float) -> None:
+    def __init__(
+        self, read: Callable[[bytes, bytes], T], messages: int, timeout_s: float, connection: Callable[[], int]
+    ) -> None:
         self._read = read
         self._messages = messages
         self._timeout_s = timeout_s
+        self._connection = connection
+        self._asked_over = connection()
         self._found: list[T] = []
         self._end: Mapping[str, str] | None = None
         self._enough = asyncio.Event()
@@ -282,13 +291,15 @@ class Batch(Generic[T]):
         """What has come meanwhile, at least so many messages as are waited for; after the last ones nothing.
 
         Raises:
-            BrokerError: they did not come in time, or the query was refused.
+            BrokerError: they did not come in time, or over another connection, or the query was refused.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._enough.wait()
         except TimeoutError:
             raise BrokerError("a history read did not end in time") from None
+        if self._connection() != self._asked_over:
+            raise BrokerError("the connection was lost during a history read")
         if self._end is None:
             self._enough.clear()
         elif self._end["Status"] not in ("204", "404"):
