@@ -14,11 +14,14 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from inkwire_contracts.client_frames import Position
 from inkwire_contracts.events import Event, encode_event, event_from_dict, parse_event
 from inkwire_contracts.fold import Outcome, Snapshot, document, fold
+from inkwire_gateway.catch_up import CatchUps
 from inkwire_gateway.channel import HubLimits, PostChannel
-from inkwire_gateway.dialects.native import NATIVE
+from inkwire_gateway.dialects import Dialect
+from inkwire_gateway.dialects.native import NATIVE, NativeWebSocket
 from inkwire_gateway.hub import Hub
 from inkwire_gateway.live_log import Verdict
 from inkwire_gateway.live_post import Loaded, LogEvent, entry_of
+from inkwire_gateway.ring import RingBudget
 from inkwire_gateway.send_queue import SendQueue
 from inkwire_gateway.subscription import State, Subscription
 
@@ -26,6 +29,8 @@ POST = "a" * 26
 EPOCH = "2026-01-01T00:00:00Z"
 TEXTS = st.text(alphabet=st.sampled_from('ab é漢\U0001f600\n"\\'), min_size=1, max_size=8)
 TRANSPORT_BYTES = 700
+DIALECTS: tuple[Dialect, ...] = (NATIVE, NativeWebSocket())
+"""Readers of different ones share no bytes; here they say the same."""
 
 
 class Log:
@@ -76,8 +81,9 @@ class Log:
 class Reader:
     """A client and its transport: it folds what it gets, and nothing but the next event may come."""
 
-    def __init__(self, hub: Hub, log: Log) -> None:
+    def __init__(self, hub: Hub, log: Log, dialect: Dialect) -> None:
         self.log = log
+        self.dialect = dialect
         self.wire: list[bytes] = []
         self.partial = b""
         self.asked_again = False
@@ -177,13 +183,20 @@ class Gateway(RuleBasedStateMachine):
 
     readers = Bundle("readers")
 
-    @initialize(ring_events=st.integers(1, 12), buffer_events=st.integers(1, 6))
-    def begin(self, ring_events: int, buffer_events: int) -> None:
+    @initialize(
+        ring_events=st.integers(1, 12),
+        buffer_events=st.integers(1, 6),
+        ring_bytes=st.integers(1, 3_000),
+        told_bytes=st.integers(1, 3_000),
+    )
+    def begin(self, ring_events: int, buffer_events: int, ring_bytes: int, told_bytes: int) -> None:
         """A post that was accepted."""
         self.log = Log()
         self.flush_wanted = False
         self.recent = ring_events
-        self.hub = Hub(self.want_flush, HubLimits(ring_events, 100_000, buffer_events))
+        all_rings, all_told = RingBudget(ring_bytes), CatchUps(told_bytes)
+        limits = HubLimits(ring_events, 100_000, buffer_events, rings=all_rings, catch_ups=all_told)
+        self.hub = Hub(self.want_flush, limits)
         self.channel: PostChannel = self.hub.post_channel("ada", POST)
         self.undelivered: list[LogEvent] = []
         self.all: list[Reader] = []
@@ -299,17 +312,17 @@ class Gateway(RuleBasedStateMachine):
 
     # -- readers -------------------------------------------------------------------------------------------------
 
-    @rule(target=readers)
-    def connect(self) -> Reader:
+    @rule(target=readers, dialect=st.sampled_from(DIALECTS))
+    def connect(self, dialect: Dialect) -> Reader:
         """Somebody opens the page."""
-        reader = Reader(self.hub, self.log)
+        reader = Reader(self.hub, self.log, dialect)
         self.all.append(reader)
         self.join(reader, None)
         return reader
 
     def join(self, reader: Reader, position: Position | None) -> None:
         """Subscribe, as the orchestrator does."""
-        reader.subscription = Subscription(f"post:{POST}", reader.queue, NATIVE, None, position)
+        reader.subscription = Subscription(f"post:{POST}", reader.queue, reader.dialect, None, position)
         self.hub.join(self.channel, reader.subscription)
         if self.channel.ready and not self.channel.is_ahead(reader.subscription):
             self.hub.attach(self.channel, reader.subscription)
@@ -325,7 +338,7 @@ class Gateway(RuleBasedStateMachine):
         self.hub.leave_all(old.queue)
         old.queue.close()
         self.all.remove(old)
-        reader = Reader(self.hub, self.log)
+        reader = Reader(self.hub, self.log, old.dialect)
         reader.snapshot, reader.position = old.snapshot, old.position
         self.all.append(reader)
         position = old.position
@@ -363,6 +376,8 @@ class Gateway(RuleBasedStateMachine):
         for subscription in self.channel.subscriptions:
             assert subscription.state is not State.CATCHING_UP or subscription.cursor <= self.channel.sent_seq
         assert len(self.channel.ring) <= max(1, self.hub.limits.ring_events)
+        assert self.hub.limits.rings.used_bytes == self.channel.ring.size_bytes
+        assert self.hub.limits.catch_ups.used_bytes >= 0
 
     def teardown(self) -> None:
         """When everything calms down, everyone has everything."""
