@@ -45,7 +45,8 @@ class Answers:
         return self._message(b"NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\n\r\n")
 
     def _message(self, headers: bytes) -> bytes:
-        return b"HMSG %s %s %d %d\r\n%s\r\n" % (*self._inbox, len(headers), len(headers), headers)
+        inbox, sid = self._inbox
+        return b"HMSG %s %s %d %d\r\n%s\r\n" % (inbox, sid, len(headers), len(headers), headers)
 
 
 @pytest.mark.parametrize("kind", [NatsClient, DirectClient])

@@ -311,13 +311,14 @@ class Impatient(NatsClient):
 
 
 async def test_an_attempt_that_failed_late_leaves_nothing_behind() -> None:
-    """Its half message and whatever its connection says later are no part of what the next connection brings."""
+    """Its half message and what its connection says later are no part of the next one's, nor its pings that wait."""
     heard = Heard()
 
     def asked(connection: FaultyConnection, read: bytes) -> None:
         if connection.number == 1 and read.startswith(b"SUB"):
             connection.send(b"MSG a 1 10\r\nhalf ")
             connection.answers = False
+            client._pending.append(b"PING\r\n")  # as where it does not read, either
 
     client = Impatient()
     async with faulty_nats(asked) as faulty, connected(faulty.url, "test", client):
@@ -330,6 +331,8 @@ async def test_an_attempt_that_failed_late_leaves_nothing_behind() -> None:
         await eventually(lambda: heard.payloads == [b"hello"], what="the whole message")
         await eventually(lambda: faulty.connections[1].ended, what="the connection of the late failure is cut")
         assert len(faulty.connections) == 3
+        connecting, coming_back = 1, 1
+        assert faulty.connections[2].lines.count(b"PING") == connecting + coming_back
 
 
 class Stumbling(NatsClient):

@@ -126,9 +126,6 @@ class NatsClient(Client):
 
     async def _attempt_reconnect(self) -> None:
         """Come back, whatever happens; a fault of the client ended that for ever."""
-        # Pings of the old connection: their answers would be taken for those of the new one's.
-        self._pending = [command for command in self._pending if command != PING_PROTO]
-        self._pending_data_size = sum(map(len, self._pending))
         while True:
             self._abort()
             try:
@@ -148,6 +145,9 @@ class NatsClient(Client):
                 task.cancel()
         self._abort()
         self._ps.reset()
+        # Pings of the one before, a late failure too: their answers would be taken for those of this one's.
+        self._pending = [command for command in self._pending if command != PING_PROTO]
+        self._pending_data_size = sum(map(len, self._pending))
         await super()._connect_to_server(s)
 
     async def drain(self) -> None:
