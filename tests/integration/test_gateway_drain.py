@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.support.loops import on_loops
 from tests.support.ports import free_port
 from tests.support.processes import http_status
 from tests.support.rfc6455 import handshake, new_key
-from tests.support.wait import eventually
+from tests.support.wait import DEFAULT_TIMEOUT_S, eventually
 
 pytestmark = pytest.mark.nats
 
@@ -119,6 +119,16 @@ async def test_who_waits_to_be_accepted_is_answered(
             assert b"503" in await incoming.readline()
             outgoing.close()
     assert len(waiting) == NEW_READERS
+
+
+@on_loops("asyncio", "uvloop")
+async def test_who_waits_to_be_accepted_and_says_nothing_holds_no_stop_up(nats_url: str, tmp_path: Path) -> None:
+    """Such a connection is cut with the others in their handshake; the stop would wait for that one's time limit."""
+    chosen = settings(nats_url, tmp_path, handshake_timeout_s=60)
+    with ExitStack() as stack:
+        async with event_log(nats_url), asyncio.timeout(DEFAULT_TIMEOUT_S), running_gateway(chosen) as gateway:
+            for _ in range(NEW_READERS):  # as above
+                stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port)))
 
 
 @pytest.mark.skipif(not SHARES_PORTS, reason="the kernel does not spread connections here")

@@ -41,8 +41,8 @@ BACKLOG = 1_024
 
 ACCEPT_WITHIN_S = 0.2
 """For connections that the kernel still holds when the gateway stops listening."""
-QUIET_TURNS = 2
-"""Of the loop, in which nobody waits to be accepted: in the second one it has made a connection of the last."""
+QUIET_TURNS = 3
+"""Of the loop, in which nobody waits to be accepted: behind the third one each of them is a connection, to be cut."""
 
 HEALTH_PATHS = ("/livez", "/readyz")
 WEBSOCKET_PATH = "/ws"
