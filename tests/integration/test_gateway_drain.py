@@ -4,10 +4,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from inkwire_chassis.machine import SHARES_PORTS
 from inkwire_gateway.adapters import server as server_module
@@ -129,6 +131,43 @@ async def test_who_waits_to_be_accepted_and_says_nothing_holds_no_stop_up(nats_u
         async with event_log(nats_url), asyncio.timeout(DEFAULT_TIMEOUT_S), running_gateway(chosen) as gateway:
             for _ in range(NEW_READERS):  # as above
                 stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port)))
+
+
+class ShortTime:
+    """A clock on which an hour passes after some looks."""
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        self._looks -= 1
+        return 0.0 if self._looks >= 0 else 3600.0
+
+
+@pytest.mark.parametrize("looks", [3, 4, 5])
+@on_loops("uvloop")
+async def test_when_the_time_to_accept_is_up_who_was_accepted_is_a_connection(looks: int) -> None:
+    """So the drain knows of it; uvloop accepts one in a turn, and asyncio all of them."""
+    made: list[object] = []
+
+    class Noted(ServerConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            made.append(self)
+            super().connection_made(transport)
+
+    server = await serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0, create_connection=Noted)
+    with ExitStack() as stack:
+        for _ in range(NEW_READERS):
+            stack.enter_context(socket.create_connection(server.sockets[0].getsockname()[:2]))
+        await server_module._stop_listening(server, ShortTime(looks))
+        known = len(made)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert known == len(made) > 0
+    await server.wait_closed()
 
 
 @pytest.mark.skipif(not SHARES_PORTS, reason="the kernel does not spread connections here")

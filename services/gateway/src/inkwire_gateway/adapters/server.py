@@ -269,6 +269,7 @@ async def _stop_listening(server: Server, clock: Clock) -> None:
             quiet = 0 if selector.select(0) else quiet + 1
         server.server.close()
     server.close(close_connections=False)
+    await asyncio.sleep(0)  # where the time was up, too
 
 
 def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
