@@ -349,6 +349,21 @@ def test_a_full_budget_closes_no_reader_of_an_owner() -> None:
     assert client.ends == [] and subscription.state is State.LIVE
 
 
+def test_a_full_budget_closes_no_reader_whose_list_takes_long() -> None:
+    """What came since the list was asked for is there, though others need the memory."""
+    hub = with_a_full_budget()
+    channel = hub.user_channel(OWNER)
+    channel.ready = True
+    client = FakeTransport(hub)
+    subscription = client.subscription(channel.name)
+    hub.join(channel, subscription)
+    for number in range(4):
+        hub.offer_user(channel, "post.published", b'{"seq":%d,"pad":"%s"}' % (number, b"x" * 5_000))
+        hub.flush()
+    hub.attach_user(channel, subscription, [], 0)
+    assert client.ends == [] and subscription.state is State.LIVE and client.seqs == [0, 1, 2, 3]
+
+
 def test_a_reader_who_waits_is_answered_though_all_begins_anew(stage: Stage) -> None:
     """`subscribed` comes first, once, and before how things stand at last, whatever was begun before there was room."""
     client = FakeTransport(stage.hub)

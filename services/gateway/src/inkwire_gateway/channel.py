@@ -20,6 +20,9 @@ from inkwire_gateway.ring import Batch, Ring, RingBudget
 from inkwire_gateway.send_queue import Send
 from inkwire_gateway.subscription import State, Subscription, TooSlow
 
+MIN_LIFECYCLE_EVENTS = 16
+"""Of one owner, kept though memory is short: what comes while the list is read has no snapshot to fall back to."""
+
 
 @dataclass(frozen=True, slots=True)
 class HubLimits:
@@ -181,7 +184,8 @@ class UserChannel(Channel):
     """``user:<owner>``: lifecycle events, numbered here, without replay."""
 
     def __init__(self, owner: str, limits: HubLimits) -> None:
-        super().__init__(f"user:{owner}", owner, Ring(limits.ring_events, limits.ring_bytes, limits.rings), limits)
+        ring = Ring(limits.ring_events, limits.ring_bytes, limits.rings, min_events=MIN_LIFECYCLE_EVENTS)
+        super().__init__(f"user:{owner}", owner, ring, limits)
         self.feed = OwnerFeed()
 
     def stand(self, dialect: Dialect) -> CatchUp:

@@ -68,14 +68,14 @@ class RingBudget:
         """Make rings smaller until the bound is kept, :data:`RELIEF_RINGS` in turn at most; the others next time.
 
         One that got nothing since the last look keeps its newest event, another the newer half of its events: in that
-        is what its readers are about to be sent.
+        is what its readers are about to be sent. Neither keeps fewer than it has to.
         """
         for _ in range(min(RELIEF_RINGS, len(self._rings))):
             if not self.is_exceeded:
                 return
             ring = next(iter(self._rings))
             self._rings[ring] = self._rings.pop(ring)
-            ring.shrink((len(ring) + 1) // 2 if ring.grew else 1)
+            ring.shrink(max(ring.min_events, (len(ring) + 1) // 2 if ring.grew else 1))
             ring.grew = False
 
 
@@ -86,11 +86,15 @@ class Ring:
         max_events: how many events are kept at most.
         max_bytes: how many bytes of their JSON are kept at most (the newest event always stays).
         budget: shared with others; without one this ring is on its own.
+        min_events: so many of the newest are kept whatever others need.
     """
 
-    def __init__(self, max_events: int, max_bytes: int, budget: RingBudget | None = None) -> None:
+    def __init__(
+        self, max_events: int, max_bytes: int, budget: RingBudget | None = None, *, min_events: int = 1
+    ) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
+        self.min_events = min_events
         self._budget = budget or RingBudget(max_bytes)
         self._entries: deque[Entry] = deque()
         self._bytes = 0
