@@ -72,6 +72,18 @@ def test_one_that_goes_beyond_the_bound_itself_does_not_look_complete() -> None:
     assert new.frame(0) is None
 
 
+def test_what_nobody_reads_goes_before_what_somebody_reads() -> None:
+    """Who is at it goes on, though others were made since and are kept for who comes next."""
+    everything = CatchUps(max_bytes=60)
+    old = everything.add(made(1, b"x" * 20, b"x" * 20))
+    assert old.frame(0)
+    for seq in (2, 3, 4):
+        everything.add(made(seq))
+    assert everything.used_bytes == 60
+    assert old.frame(1) == b"x" * 20 and old.frame(2) is None
+    assert everything.used_bytes == 60
+
+
 def test_what_nobody_reads_is_free() -> None:
     """Some of the newest are kept for who comes next."""
     everything = CatchUps()

@@ -95,7 +95,9 @@ class CatchUps:
         return catch_up
 
     def relieve(self) -> None:
-        """Let go of the oldest until the bound is kept."""
+        """Let go of the oldest until the bound is kept: of those that nobody reads first."""
+        while self.used_bytes > self._max_bytes and len(self._kept) > 1:
+            self._kept.popleft()
         while self.used_bytes > self._max_bytes and len(self._alive) > 1:
             number, oldest = next(iter(self._alive.items()))
             del self._alive[number]
