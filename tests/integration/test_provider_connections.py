@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from inkwire_chassis.clock import SystemClock
 from inkwire_generator.adapters.provider_openai import OpenAIProvider, ProviderConfig
+from inkwire_generator.errors import ProviderError
 from inkwire_generator.ports import Finish
 from inkwire_recipes.recipe import Prompt
 from tests.support.wait import eventually
@@ -113,3 +114,35 @@ async def test_calls_that_follow_each_other_share_a_connection(ends: bool) -> No
             await provider.close()
         await eventually(lambda: keeper.open == 0, what="the server has closed its side")
     assert (keeper.calls, keeper.connections) == (5, 1 if ends else 5)
+
+
+GARBLED = {
+    "no HTTP": b"garbage\r\n\r\n",
+    "a header without end": b"HTTP/1.1 200 OK\r\nA: " + b"x" * 20_000,
+    "a chunk without size": HEAD + b"\r\nzz\r\n",
+    "a chunk beyond its size": HEAD + b"\r\n5\r\nabcdeXX",
+}
+
+
+@pytest.mark.parametrize("answer", GARBLED.values(), ids=GARBLED)
+async def test_an_answer_that_is_no_http_is_the_servers_fault(answer: bytes) -> None:
+    """It is asked again, as where the connection was cut; the post's attempt is not spent."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(answer)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        provider = OpenAIProvider(ProviderConfig(url, "none", "tiny"), SystemClock(), _unheeded)
+        try:
+            with pytest.raises(ProviderError) as caught:
+                async with provider.stream(Prompt("be good", "write")) as answered:
+                    assert [piece async for piece in answered.pieces]
+        finally:
+            await provider.close()
+    assert caught.value.retryable

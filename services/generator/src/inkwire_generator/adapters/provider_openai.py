@@ -55,6 +55,9 @@ class ProviderConfig:
     limits: RateLimits = NO_LIMITS
 
 
+_CUT = (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError, OSError)
+"""aiohttp's own: of an answer that is no HTTP they come through as they are."""
+
 OnHeaders = Callable[[Mapping[str, str]], Awaitable[None]]
 """Told the headers of each answer, refusals included."""
 
@@ -161,7 +164,7 @@ class OpenAIProvider:
             mapped = from_status(error.status_code, error.response.headers, error.body, self._clock.now())
             mapped.params["status"] = error.status_code
             raise mapped from None
-        except (openai.APIConnectionError, httpx2.HTTPError, OSError) as error:
+        except _CUT as error:
             raise ProviderError("provider_unavailable", retryable=True, detail=_name(error)) from None
         try:
             await self._on_headers(response.headers)
@@ -215,13 +218,13 @@ class OpenAIProvider:
             return None
         except TimeoutError:
             raise _silent("no text") from None
-        except (httpx2.HTTPError, openai.APIConnectionError, OSError) as error:
+        except _CUT as error:
             raise ProviderError("provider_cut", retryable=True, detail=_name(error)) from None
 
 
 async def _read_out(received: AsyncIterator[bytes]) -> None:
     """Read what is left of a body whose answer is whole; what goes wrong with it is no matter any more."""
-    with contextlib.suppress(TimeoutError, httpx2.HTTPError, OSError):
+    with contextlib.suppress(TimeoutError, *_CUT):
         async with asyncio.timeout(MAX_END_S):
             async for _ in received:
                 pass
