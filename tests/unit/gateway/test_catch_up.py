@@ -6,6 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from inkwire_gateway.catch_up import KEPT_COUNT, CatchUp, CatchUps, LetGo, Standing
+from inkwire_gateway.channel import HubLimits
+from inkwire_gateway.hub import Hub
+from inkwire_gateway.subscription import State, Subscription
+from tests.unit.gateway.builders import OWNER, Script
+from tests.unit.gateway.fakes import FakeTransport
 
 
 def made(seq: int, *frames: bytes) -> CatchUp:
@@ -43,33 +48,43 @@ def test_those_at_one_place_are_one() -> None:
 
 
 def test_what_all_hold_is_bounded() -> None:
-    """Beyond the bound the oldest goes, and who reads it learns that; what nobody reads counts no more."""
+    """Beyond the bound the newest goes, so that who began before is done some time; whoever asks has his."""
     everything = CatchUps(max_bytes=60)
     old = everything.add(made(1, b"x" * 20, b"x" * 20))
     assert old.frame(0) and everything.used_bytes == 30
     new = everything.add(made(2, b"y" * 20))
-    assert new.frame(0) and everything.used_bytes == 60 and old.frame(0)
-    everything.add(made(3))
-    assert everything.used_bytes == 40
-    with pytest.raises(LetGo):
-        old.frame(0)
-    assert new.frame(0)
-    huge = everything.add(made(4, b"z" * 100))
-    assert huge.frame(0) and everything.used_bytes == 110, "the newest stays"
+    assert new.frame(0) and everything.used_bytes == 60
+    assert old.frame(1) and everything.used_bytes == 50 and new.is_gone
     with pytest.raises(LetGo):
         new.frame(0)
+    huge = everything.add(made(3, b"z" * 100))
+    assert huge.frame(0) and everything.used_bytes == 110 and old.is_gone
+    assert huge.frame(1) is None
 
 
-def test_one_that_goes_beyond_the_bound_itself_does_not_look_complete() -> None:
-    """A frame that was made is told; then its reader learns that the rest is gone, not that there is none."""
-    everything = CatchUps(max_bytes=25)
-    old = everything.add(made(1, b"first", b"second"))
-    new = everything.add(made(2))
-    assert old.frame(0) == b"first"
-    assert old.frame(1) == b"second" and everything.used_bytes == 10
-    with pytest.raises(LetGo):
-        old.frame(2)
-    assert new.frame(0) is None
+def test_slow_readers_whose_texts_do_not_all_fit_get_done() -> None:
+    """However many posts they begin with at once, nobody is closed for what others hold, and each has it all."""
+    hub = Hub(lambda: None, HubLimits(100, 10**6, 100, catch_ups=CatchUps(500_000)))
+    clients: list[tuple[FakeTransport, Subscription]] = []
+    for letter in "abcdefghijklmnopqrst":
+        script = Script(letter * 26).begin()
+        script.chunk(letter * 60_000)
+        channel = hub.post_channel(OWNER, letter * 26)
+        hub.start(channel, script.loaded())
+        client = FakeTransport(hub, 20_000)
+        subscription = client.subscription(channel.name)
+        hub.join(channel, subscription)
+        hub.attach(channel, subscription)
+        clients.append((client, subscription))
+    for _ in range(40):
+        hub.flush()
+        for client, _ in clients:
+            client.empty()
+    assert all(subscription.state is State.LIVE and not client.ends for client, subscription in clients)
+    assert hub.counters.resyncs, "some began anew"
+    for client, _ in clients:
+        last = len(client.types) - client.types[::-1].index("snapshot") - 1
+        assert sum(len(told["text"]) for told in client.told[last:] if told["type"] == "text") == 60_000
 
 
 def test_what_nobody_reads_goes_before_what_somebody_reads() -> None:

@@ -1,7 +1,7 @@
 """How a channel stands, as frames: made once, as they are asked for, for all readers who begin there. Pure.
 
 A reader at a thin line keeps what it began with, because it might never be done with ever newer ones. What all of these
-hold together is bounded: beyond it the oldest are let go of, and who still read them begin anew.
+hold together is bounded: beyond it the newest are let go of, and who read them begin anew, so that the others get done.
 """
 
 from collections import deque
@@ -57,9 +57,7 @@ class CatchUp:
             self.size_bytes += len(made)
             if self._all is not None:
                 self._all.used_bytes += len(made)
-                self._all.relieve()
-            if self.is_gone:  # of all things this one: what was made is told, and that it is gone the next time
-                return made
+                self._all.relieve(self)
         return self._frames[index]
 
     def let_go(self) -> None:
@@ -76,7 +74,7 @@ class CatchUp:
 
 
 class CatchUps:
-    """All that somebody still reads, and those made last; bounded by their bytes, the newest one always stays."""
+    """All that somebody still reads, and those made last; bounded by their bytes, but whoever asks has his."""
 
     def __init__(self, max_bytes: int = TOTAL_BYTES) -> None:
         self.used_bytes = 0
@@ -91,17 +89,22 @@ class CatchUps:
         self._alive[self._made_count] = catch_up
         self._kept.append(catch_up)
         catch_up.belong_to(self)
-        self.relieve()
+        self.relieve(catch_up)
         return catch_up
 
-    def relieve(self) -> None:
-        """Let go of the oldest until the bound is kept: of those that nobody reads first."""
+    def relieve(self, spared: CatchUp) -> None:
+        """Let go of others until the bound is kept: of those that nobody reads, then of the newest."""
         while self.used_bytes > self._max_bytes and len(self._kept) > 1:
             self._kept.popleft()
-        while self.used_bytes > self._max_bytes and len(self._alive) > 1:
-            number, oldest = next(iter(self._alive.items()))
+        if self.used_bytes <= self._max_bytes:
+            return
+        for number, newest in reversed(list(self._alive.items())):
+            if newest is spared:
+                continue
             del self._alive[number]
-            oldest.let_go()
+            newest.let_go()
+            if self.used_bytes <= self._max_bytes:
+                return
 
 
 class Standing:

@@ -213,6 +213,7 @@ class Hub:
         """
         channel = subscription.channel
         if channel is not None:
+            self.counters.resyncs += subscription.stands
             self._flush_channel(channel)
             subscription.stand(channel.stand(subscription.dialect))
 

@@ -64,7 +64,6 @@ class Subscription:
     __slots__ = (
         "_catch_up",
         "_index",
-        "_stands",
         "answered",
         "channel",
         "connection",
@@ -78,6 +77,7 @@ class Subscription:
         "recovered",
         "request_id",
         "resyncs",
+        "stands",
         "state",
         "who",
     )
@@ -111,7 +111,7 @@ class Subscription:
         self.is_queued = False
         """Whether it is among its queue's that are behind."""
         self.resyncs = 0
-        self._stands = True
+        self.stands = True
         """Whether it was given, or needs not, how things stand."""
         self._catch_up: CatchUp | None = None
         self._index = 0
@@ -126,17 +126,19 @@ class Subscription:
         """Start, or start again, with how things stand. That is asked for only when there is room for it."""
         self.state = State.CATCHING_UP
         self.recovered = False
-        self._stands = False
+        self.stands = False
         self._catch_up = None
 
     @property
     def needs_stand(self) -> bool:
         """Whether :meth:`stand` is due before the next piece."""
-        return not self._stands and self.answered and self.state is State.CATCHING_UP
+        if self.state is not State.CATCHING_UP or not self.answered:
+            return False
+        return not self.stands or (self._catch_up is not None and self._catch_up.is_gone)
 
     def stand(self, catch_up: CatchUp) -> None:
         """Go on with frames that bring the reader to a newer place; they end with the word that this is all."""
-        self._stands = True
+        self.stands = True
         self._catch_up, self._index = catch_up, 0
         self.cursor = catch_up.seq
         self.live_told = True
