@@ -48,6 +48,12 @@ async def back_again(faulty: FaultyNats, client: NatsClient) -> FaultyConnection
     return faulty.connections[-1]
 
 
+async def without_room(tasks: asyncio.TaskGroup, client: NatsClient) -> None:
+    """Publish until others wait for room."""
+    full = [tasks.create_task(client.publish("a", b"x" * MIB)) for _ in range(3)]
+    await eventually(lambda: full[0].done(), what="the first has room")
+
+
 async def stuffed(faulty: FaultyNats, client: NatsClient) -> None:
     """The server reads no more, and what the client has sent fills all there is on the way."""
     faulty.connections[0].stop_reading()
@@ -213,8 +219,7 @@ async def test_a_server_that_does_not_read_is_heard() -> None:
         await client.flush()
         await stuffed(faulty, client)
         async with asyncio.TaskGroup() as tasks:
-            full = [tasks.create_task(client.publish("b", b"x" * MIB)) for _ in range(3)]
-            await eventually(lambda: full[0].done(), what="the first has room")
+            await without_room(tasks, client)
             faulty.connections[0].send(b"PING\r\nMSG a 1 5\r\nhello\r\n")
             await eventually(lambda: heard.payloads == [b"hello"], what="the message", timeout_s=5)  # else 10 s
             await client._process_op_err(StaleConnectionError())
@@ -225,8 +230,7 @@ async def test_a_subscription_whose_asker_is_cancelled_is_given_up() -> None:
     async with line() as (faulty, client):
         await stuffed(faulty, client)
         async with asyncio.TaskGroup() as tasks:
-            full = [tasks.create_task(client.publish("a", b"x" * MIB)) for _ in range(3)]
-            await eventually(lambda: full[0].done(), what="the first has room")
+            await without_room(tasks, client)
             asking = tasks.create_task(client.subscribe("late", cb=Heard().message))
             await eventually(lambda: client._subs, what="the subscription waits for room")
             asking.cancel()
@@ -240,8 +244,7 @@ async def test_requests_are_answered_after_the_first_was_cancelled() -> None:
     async with line() as (faulty, client):
         await stuffed(faulty, client)
         async with asyncio.TaskGroup() as tasks:
-            full = [tasks.create_task(client.publish("a", b"x" * MIB)) for _ in range(3)]
-            await eventually(lambda: full[0].done(), what="the first has room")
+            await without_room(tasks, client)
             first = tasks.create_task(client.request("a"))
             await eventually(lambda: client._subs, what="the inbox waits for room")
             first.cancel()

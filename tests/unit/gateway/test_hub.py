@@ -3,11 +3,11 @@
 import pytest
 
 from inkwire_contracts.client_frames import Position
-from inkwire_gateway.channel import HubLimits, PostChannel
+from inkwire_gateway.channel import HubLimits, PostChannel, UserChannel
 from inkwire_gateway.hub import FEEDS, FLUSH_WRITES, Hub
 from inkwire_gateway.live_log import Verdict
 from inkwire_gateway.ring import RingBudget
-from inkwire_gateway.subscription import State
+from inkwire_gateway.subscription import State, Subscription
 from tests.unit.gateway.builders import EPOCH, OWNER, POST, Script
 from tests.unit.gateway.fakes import FakeTransport
 
@@ -334,14 +334,20 @@ def test_a_full_budget_costs_readers_nothing_who_are_up_to_date() -> None:
     assert hub.limits.rings.used_bytes <= 10_000
 
 
-def test_a_full_budget_closes_no_reader_of_an_owner() -> None:
-    """Several events of one tick are sent, though there is no snapshot to fall back to."""
+def owner_s_reader_beside_a_full_budget() -> tuple[Hub, UserChannel, FakeTransport, Subscription]:
+    """One who waits for his list."""
     hub = with_a_full_budget()
     channel = hub.user_channel(OWNER)
     channel.ready = True
     client = FakeTransport(hub)
     subscription = client.subscription(channel.name)
     hub.join(channel, subscription)
+    return hub, channel, client, subscription
+
+
+def test_a_full_budget_closes_no_reader_of_an_owner() -> None:
+    """Several events of one tick are sent, though there is no snapshot to fall back to."""
+    hub, channel, client, subscription = owner_s_reader_beside_a_full_budget()
     hub.attach_user(channel, subscription, [], 0)
     for number in range(3):
         hub.offer_user(channel, "post.published", b'{"seq":%d,"pad":"%s"}' % (number, b"x" * 5_000))
@@ -351,12 +357,7 @@ def test_a_full_budget_closes_no_reader_of_an_owner() -> None:
 
 def test_a_full_budget_closes_no_reader_whose_list_takes_long() -> None:
     """What came since the list was asked for is there, though others need the memory."""
-    hub = with_a_full_budget()
-    channel = hub.user_channel(OWNER)
-    channel.ready = True
-    client = FakeTransport(hub)
-    subscription = client.subscription(channel.name)
-    hub.join(channel, subscription)
+    hub, channel, client, subscription = owner_s_reader_beside_a_full_budget()
     for number in range(4):
         hub.offer_user(channel, "post.published", b'{"seq":%d,"pad":"%s"}' % (number, b"x" * 5_000))
         hub.flush()
