@@ -61,6 +61,16 @@ def writing(words: int) -> Callable[[Snapshot], bool]:
     return lambda post: len(document(post).split()) > words and post.open_section is not None
 
 
+def in_mid_section(sim: SimServer) -> None:
+    """Write so slowly that what is done next meets an open section, however slow this machine is."""
+    sim.set_speed(tokens_per_s=10)
+
+
+def left_by_client(sim: SimServer) -> int:
+    """How many answers of the model were given up before their end."""
+    return sum(request["close_reason"] == "client_closed" for request in sim.requests())
+
+
 def at_full_speed(sim: SimServer) -> None:
     """What matters has happened; write the rest quickly."""
     sim.set_speed(tokens_per_s=0, ttft_ms=0)
@@ -109,13 +119,16 @@ async def test_a_stopped_worker_hands_its_posts_over_at_once(nats_url: str, tmp_
             job = make_job(title=TITLE)
             await commit_job(log, job)
             await until(log, job, "sections are being written", writing(60))
+            in_mid_section(sim)
             await started(keep, generator_process(nats_url, sim, tmp_path, "second", INKWIRE_GENERATOR_POSTS="4"))
+            await until(log, job, "a section is open", writing(60))
             assert await first.terminated() == 0
+            await eventually(lambda: left_by_client(sim) == 1, what="the first's connection to the model is closed")
             at_full_speed(sim)
             await until_final(log, job)
             snapshot, stored = await read_folded(log, job)
             await until_idle(log)
-        assert sum(request["close_reason"] == "client_closed" for request in sim.requests()) == 1
+        assert left_by_client(sim) == 1
     assert "Traceback" not in first.log
     assert_exact(snapshot, stored)
     assert holders(stored) == ["first", "second"]
