@@ -32,7 +32,7 @@ async def load(script: Script) -> Loaded | None:
     for stored in script.events:
         stream.store(subjects.post_event(OWNER, POST, stored.event.type), stored.raw, {})
     history = LogHistory(stream.log(turns.draw), HangingStore(), recent_events=10)
-    with patch("inkwire_gateway.adapters.history.STORE_TIMEOUT_S", 0.01):
+    with patch("inkwire_gateway.adapters.store_time.STORE_TIMEOUT_S", 0.01):
         loading = spawn("load", history.load(OWNER, POST))
         await turns.play(loading)
     return loading.result()

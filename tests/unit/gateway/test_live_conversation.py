@@ -1,9 +1,9 @@
 """A conversation that is followed: order, holes, what readers may go on from, and what they get at first."""
 
-import json
-
+from inkwire_contracts.client_frames import MAX_TEXT_FRAME_BYTES
 from inkwire_contracts.conversations import ConversationCreated, MessageCreated, parse_conversation_event
 from inkwire_gateway import live_conversation
+from inkwire_gateway.dialects.native import NATIVE
 from inkwire_gateway.live_conversation import LiveConversation, LoadedConversation, complete_after
 from inkwire_gateway.live_log import Verdict
 from inkwire_gateway.ring import Ring
@@ -131,11 +131,15 @@ def test_readers_get_the_newest_that_stand() -> None:
     assert [m["content"] for m in after.conversation["messages"]] == ["text 0", "text 1", "instead"]
     assert not after.older and after.seq == edit.seq
     for _ in range(20):
-        big = log.say("\x01" * 15_000)
-        live.offer(big.raw, big.seq, big.seq - 3)
-    large = live.capture()
-    size_bytes = len(json.dumps(large.conversation["messages"]))
-    assert large.older and 300_000 < size_bytes < live_conversation.NEWEST_BYTES * 1.1
+        long = log.say("\x01" * 1_500)
+        live.offer(long.raw, long.seq, long.seq - 3)
+    many = live.capture()
+    assert many.older and 4 < len(many.conversation["messages"]) < 6
+    assert 40_000 < len(NATIVE.conversation("conversation:c", many)) < MAX_TEXT_FRAME_BYTES
+    longest = log.say("\x01" * 15_000)
+    live.offer(longest.raw, longest.seq, longest.seq - 3)
+    alone = live.capture()
+    assert alone.older and [m["seq"] for m in alone.conversation["messages"]] == [longest.seq]
 
 
 def test_a_conversation_that_begins_while_it_is_read() -> None:

@@ -60,12 +60,16 @@ class Cut:
     cut_at: str
 
 
-class ConversationStore(Protocol):
-    """Conversations by id and by member; the persister alone writes. Methods may raise ``StoreUnavailable``."""
+class HoldsConversations(Protocol):
+    """What a reader needs of the store. May raise ``StoreUnavailable``."""
 
     async def get(self, conversation: str) -> StoredConversation | None:
         """The conversation, deleted ones (tombstones) included; ``None`` if nothing of it was ever stored."""
         ...
+
+
+class ConversationStore(HoldsConversations, Protocol):
+    """Conversations by id and by member; the persister alone writes. Methods may raise ``StoreUnavailable``."""
 
     async def put(self, stored: StoredConversation, *, expected: tuple[str, int] | None) -> bool:
         """Compare-and-set on (epoch, seq); when this returns, the conversation is on disk.

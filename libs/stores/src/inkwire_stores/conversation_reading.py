@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from inkwire_chassis.conversation_log import ConversationLog, StoredConversationEvent, fold_stored
 from inkwire_contracts.conversations import Conversation
-from inkwire_stores.conversation_ports import ConversationStore
+from inkwire_stores.conversation_ports import HoldsConversations
 from inkwire_stores.ports import StoreUnavailable
 
 
@@ -20,7 +20,7 @@ class Read:
 class ConversationReader:
     """Reads conversations for every service."""
 
-    def __init__(self, log: ConversationLog, store: ConversationStore) -> None:
+    def __init__(self, log: ConversationLog, store: HoldsConversations) -> None:
         self._log = log
         self._store = store
 

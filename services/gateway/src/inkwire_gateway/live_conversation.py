@@ -26,8 +26,11 @@ from inkwire_gateway.live_log import LiveLog, Phase, Verdict
 from inkwire_gateway.ring import Entry, Ring
 
 NEWEST_MESSAGES = 50
-NEWEST_BYTES = 512 * 1024
-"""Messages that a reader gets at first: so many, and so much JSON; the newest one in any case."""
+NEWEST_BYTES = 48 * 1024
+"""Messages that a reader gets at first: so many, and so much JSON; the newest one in any case.
+
+With title and members that makes a frame of catch-up's size (``MAX_TEXT_FRAME_BYTES``) of all but the oddest ones.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,30 @@ from contextlib import asynccontextmanager
 
 from inkwire_chassis.conversation_log import ConversationLog, StoredConversationEvent
 from inkwire_chassis.jetstream import BrokerError
+from inkwire_gateway.adapters.store_time import in_time
 from inkwire_gateway.live_conversation import ConversationLogEvent, LoadedConversation, complete_after
 from inkwire_gateway.ports import Damaged, Unavailable
-from inkwire_stores.conversation_ports import ConversationStore
+from inkwire_stores.conversation_ports import HoldsConversations, StoredConversation
 from inkwire_stores.conversation_reading import ConversationReader
 from inkwire_stores.ports import StoreUnavailable
+
+
+class _InTime:
+    """A store that is not waited for longer than for posts."""
+
+    def __init__(self, store: HoldsConversations) -> None:
+        self._store = store
+
+    async def get(self, conversation: str) -> StoredConversation | None:
+        return await in_time(self._store.get(conversation))
 
 
 class LogConversations:
     """See :class:`inkwire_gateway.ports.ConversationHistory`."""
 
-    def __init__(self, log: ConversationLog, store: ConversationStore) -> None:
+    def __init__(self, log: ConversationLog, store: HoldsConversations) -> None:
         self._log = log
-        self._reader = ConversationReader(log, store)
+        self._reader = ConversationReader(log, _InTime(store))
 
     async def epoch(self) -> str:
         async with _translated():

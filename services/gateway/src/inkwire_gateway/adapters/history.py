@@ -1,9 +1,9 @@
 """What was stored before: the log, and the store for posts that have ended."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from inkwire_chassis import log_parts
 from inkwire_chassis.event_log import EventLog, LogDamaged, StoredEvent
@@ -12,19 +12,17 @@ from inkwire_chassis.log_parts import Parts
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.events import TERMINAL_TYPES, parse_event
 from inkwire_contracts.fold import Outcome, Snapshot
+from inkwire_gateway.adapters.store_time import in_time
 from inkwire_gateway.backlog import Backlog
 from inkwire_gateway.live_post import Loaded, LogEvent
 from inkwire_gateway.ports import Damaged, Unavailable
 from inkwire_stores.ports import PostStore, StoredPost, StoreUnavailable
 
-T = TypeVar("T")
 NEWEST_POSTS = 50
 LOAD_TRIES = 10
 """Reads that may find the log in the middle of a purge or a replica behind; then the history counts as damaged."""
 
 RETRY_S = 0.05
-STORE_TIMEOUT_S = 3.0
-"""A store that does not answer for so long is away: where it can, the log does; else it is asked again in turn."""
 SLICE_EVENTS = 500
 """Folded in one go: one or two milliseconds."""
 
@@ -60,7 +58,7 @@ class LogHistory:
 
     async def newest_posts(self, owner: str) -> list[dict[str, Any]]:
         async with _translated():
-            found = await _in_time(self._store.list_posts(owner, limit=NEWEST_POSTS))
+            found = await in_time(self._store.list_posts(owner, limit=NEWEST_POSTS))
             return [summary.model_dump(mode="json") for summary in found]
 
     async def is_reply(self, owner: str, post: str) -> bool:
@@ -94,7 +92,7 @@ class LogHistory:
     async def _stored(self, owner: str, post: str, *, needed: bool) -> StoredPost | None:
         """The owner's post in the store. Where the log has it too, a store that is away is no reason to fail."""
         try:
-            stored = await _in_time(self._store.get(post))
+            stored = await in_time(self._store.get(post))
         except StoreUnavailable as error:
             if needed:
                 raise
@@ -159,14 +157,6 @@ def _deleted(newest: StoredEvent, epoch: str) -> Loaded:
 
 def _log_event(stored: StoredEvent) -> LogEvent:
     return LogEvent(stored.event, stored.raw, stored.stream_seq)
-
-
-async def _in_time(read: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(STORE_TIMEOUT_S):
-            return await read
-    except TimeoutError:
-        raise StoreUnavailable("no answer in time") from None
 
 
 @asynccontextmanager
