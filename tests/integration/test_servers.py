@@ -3,8 +3,10 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
@@ -16,7 +18,7 @@ from tests.support.mongo_server import MongoEndpoint
 from tests.support.nats_server import NatsEndpoint, delete_streams, stream_names
 from tests.support.processes import ManagedProcess, ProcessEnded, ServiceProcess, process_exists
 from tests.support.servers import MongoFactory, NatsFactory
-from tests.support.wait import eventually, eventually_sync
+from tests.support.wait import eventually, eventually_sync, scaled_s
 
 WRITERS = 8
 ROUNDS = 10
@@ -211,7 +213,7 @@ async def test_a_service_is_ready_when_it_answers(keep: Keep, monkeypatch: pytes
     """It sees the environment of the test alone, its lines are kept, and it ends cleanly."""
     monkeypatch.setenv("OPENAI_API_KEY", "the developer's own")
     service = await _service(0, keep).ready()
-    assert "asked /readyz m None" in service.log
+    service.wait_line("asked /readyz m None")
     service.assert_clean_exit()
     assert not service.running
 
@@ -232,6 +234,29 @@ def test_waiting_for_a_dead_process_stops_at_once(keep: Keep) -> None:
         service.start().wait_ready()
     with pytest.raises(ProcessEnded):
         service.wait_line("never printed")
+
+
+class ReadLate(ManagedProcess):
+    """Its log is read when somebody waits for the end of it, and not before."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._awaited = threading.Event()
+
+    def _read(self, process: "subprocess.Popen[str]") -> None:
+        self._awaited.wait(scaled_s(10))
+        super()._read(process)
+
+    def _join_reader(self) -> None:
+        self._awaited.set()
+        super()._join_reader()
+
+
+def test_the_last_words_of_a_process_are_heard(keep: Keep) -> None:
+    """Whoever asks for the lines of an ended process gets all, even where nobody had the time to read them yet."""
+    process = keep(ReadLate("last words", [sys.executable, "-c", "print('that is all')"])).start()
+    eventually_sync(lambda: not process.running, what="it has ended")
+    assert process.lines == ["that is all"]
 
 
 def test_a_process_that_ignores_sigterm_is_killed_and_told(keep: Keep) -> None:

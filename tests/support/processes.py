@@ -20,7 +20,8 @@ from tests.support.wait import eventually_sync, scaled_s
 LOG_LINES: Final = 5_000  # kept for each process; older lines are dropped
 STOP_TIMEOUT_S: Final = 10.0
 READY_TIMEOUT_S: Final = 20.0
-HTTP_TIMEOUT_S: Final = 2.0
+HTTP_TIMEOUT_S: Final = 5.0
+READ_OUT_S: Final = 2.0  # for the rest of an ended process's log
 
 # Handed on from the developer's own environment; everything else a child sees is named by the test.
 INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -73,6 +74,8 @@ class ManagedProcess:
         self._reader: threading.Thread | None = None
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._starts = 0
+        self._read_out = False
+        """Whether the end of the log was waited for since the last start."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -96,7 +99,12 @@ class ManagedProcess:
 
     @property
     def lines(self) -> list[str]:
-        """What was printed to both outputs, oldest first, at most the last LOG_LINES, over all starts."""
+        """What was printed to both outputs, oldest first, at most the last LOG_LINES, over all starts.
+
+        All of it once the process has ended: its last words may still be on their way to us then.
+        """
+        if self._process is not None and not self.running and not self._read_out:
+            self._join_reader()
         return list(self._log)
 
     @property
@@ -109,6 +117,7 @@ class ManagedProcess:
         if self.running:
             raise RuntimeError(f"{self.name} is running already")
         self._starts += 1
+        self._read_out = False
         self._process = subprocess.Popen(
             guarded(self.argv),
             env=self._env,
@@ -197,9 +206,10 @@ class ManagedProcess:
                 self._log.append(line.rstrip("\n"))
 
     def _join_reader(self) -> None:
-        # Bounded: a grandchild that inherited the pipe could keep it open.
+        # Bounded, and once: a grandchild that inherited the pipe could keep it open.
+        self._read_out = True
         if self._reader is not None:
-            self._reader.join(scaled_s(2.0))
+            self._reader.join(scaled_s(READ_OUT_S))
 
 
 class ProcessEnded(RuntimeError):
