@@ -68,7 +68,7 @@ ONLY_IMPORTERS = {
     "bson": MONGO,
     "gridfs": MONGO,
     "lxml": FORMATS,
-    "motor": MONGO,
+    "motor": ("libs/stores/src/inkwire_stores/mongo_database.py",),
     "pymongo": MONGO_AND_INDEXES,
     "fastapi": ("services/api/*",),
     "starlette": ("services/api/*",),

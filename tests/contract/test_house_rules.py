@@ -60,7 +60,7 @@ FINE = [
     ("pure_imports", "services/generator/src/inkwire_generator/runner.py", "import asyncio\nfrom .ports import Log\n"),
     ("pure_imports", ADAPTER, "import asyncio, nats, time\n"),
     ("pure_code", "services/api/src/inkwire_api/ports.py", "async def f(x):\n    ...\n"),
-    ("only_importers", "libs/stores/src/inkwire_stores/mongo.py", "import motor, pymongo\n"),
+    ("only_importers", "libs/stores/src/inkwire_stores/mongo_database.py", "import motor, pymongo\n"),
     ("bounded_queues", ADAPTER, "import asyncio\nq = asyncio.Queue(maxsize=limit)\n"),
     ("supervised_tasks", ADAPTER, "async with TaskGroup() as tg:\n    tg.create_task(f())\n"),
     (

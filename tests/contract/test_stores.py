@@ -17,7 +17,7 @@ from inkwire_contracts.events import Turn
 from inkwire_contracts.fold import Snapshot, fold_all
 from inkwire_contracts.views import summary
 from inkwire_stores import PostStore, PostTooLarge, StoredPost, open_store
-from inkwire_stores.documents import to_document
+from inkwire_stores.mongo_post import to_document
 from tests.support.memory_store import MemoryStore
 from tests.support.mongo_server import MongoEndpoint
 from tests.support.post_logs import SECTIONS, PostLog, post_id, text_of, whole_post

@@ -227,3 +227,16 @@ async def test_closing_twice_is_fine(tmp_path: Path) -> None:
     await store.create()
     await store.close()
     await store.close()
+
+
+def test_a_transaction_is_taken_back_whatever_ends_it() -> None:
+    """An error that is none of SQLite's leaves nothing written, and the connection free for the next one."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE lines (line TEXT)")
+    with pytest.raises(UnicodeEncodeError), sqlite_file.transaction(connection):
+        connection.execute("INSERT INTO lines VALUES ('first')")
+        connection.execute("INSERT INTO lines VALUES (?)", ("\ud800",))
+    with sqlite_file.transaction(connection):
+        connection.execute("INSERT INTO lines VALUES ('second')")
+    assert connection.execute("SELECT line FROM lines").fetchall() == [("second",)]
+    connection.close()

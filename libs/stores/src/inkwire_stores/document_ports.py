@@ -8,9 +8,6 @@ from pydantic import BaseModel, ConfigDict
 
 from inkwire_contracts.documents import Passage
 
-MAX_DOCUMENT_CHARS = 2_000_000
-"""Text of one document."""
-
 MAX_DOCUMENT_BYTES = 14 * 1024 * 1024
 """Passages (as JSON) and vectors of one document together: one record of MongoDB, with room for its frame."""
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from inkwire_stores.documents import INDEXED
+from inkwire_stores.mongo_post import INDEXED
 
 POSTS: Final = "posts"
 

@@ -4,22 +4,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from pymongo import ASCENDING, DESCENDING
-from pymongo.errors import DuplicateKeyError
 
 from inkwire_contracts.fold import ACTIVE, FINAL
 from inkwire_contracts.views import PostSummary, UsageTotals
-from inkwire_stores.documents import SUMS, from_document, groups_of, sample_of, summary_of, to_document
 from inkwire_stores.indexes import CONVERSATIONS, POST_INDEXES, POSTS
 from inkwire_stores.mongo_conversations import MongoConversations
 from inkwire_stores.mongo_database import (
     Collection,
     Document,
+    Indexes,
     collection_of,
     driver_errors,
-    make_missing,
+    insert_new,
     open_database,
     ping,
 )
+from inkwire_stores.mongo_post import SUMS, from_document, groups_of, sample_of, summary_of, to_document
 from inkwire_stores.ports import MAX_POST_BYTES, EndedPost, PostTooLarge, StoredPost, check_limit
 from inkwire_stores.usage import MAX_SAMPLES, totals
 
@@ -41,7 +41,7 @@ class MongoPostStore:
     def __init__(self, posts: Collection, conversations: MongoConversations) -> None:
         self.conversations = conversations
         self._posts = posts
-        self._has_indexes = False
+        self._indexes = Indexes(posts, POST_INDEXES)
 
     async def get(self, post: str) -> StoredPost | None:
         """See :class:`inkwire_stores.ports.PostStore`."""
@@ -53,25 +53,12 @@ class MongoPostStore:
         """See :class:`inkwire_stores.ports.PostStore`."""
         document = to_document(stored)
         with driver_errors(_too_large):
-            await self._make_indexes()
+            await self._indexes.make()
             if expected_seq == 0:
-                return await self._insert(document)
+                return await insert_new(self._posts, document)
             # By $set, so that proven_seq, which is not the caller's, stays.
             result = await self._posts.update_one({"_id": document["_id"], "seq": expected_seq}, {"$set": document})
             return result.matched_count == 1
-
-    async def _make_indexes(self) -> None:
-        """Once per process."""
-        if not self._has_indexes:
-            await make_missing(self._posts, POST_INDEXES)
-            self._has_indexes = True
-
-    async def _insert(self, document: Document) -> bool:
-        try:
-            await self._posts.insert_one(document)
-        except DuplicateKeyError:
-            return False
-        return True
 
     async def list_posts(
         self,

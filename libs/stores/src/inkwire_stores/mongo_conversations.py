@@ -7,7 +7,6 @@ and MongoDB's names are narrower than JSON's.
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
-from pymongo.errors import DuplicateKeyError
 
 from inkwire_contracts.conversations import Conversation
 from inkwire_stores.conversation_ports import (
@@ -20,7 +19,7 @@ from inkwire_stores.conversation_ports import (
     summary_of_conversation,
 )
 from inkwire_stores.indexes import CONVERSATION_INDEXES
-from inkwire_stores.mongo_database import Collection, Document, driver_errors, make_missing
+from inkwire_stores.mongo_database import Collection, Document, Indexes, driver_errors, insert_new
 from inkwire_stores.ports import check_limit
 
 
@@ -29,7 +28,7 @@ class MongoConversations:
 
     def __init__(self, conversations: Collection) -> None:
         self._conversations = conversations
-        self._has_indexes = False
+        self._indexes = Indexes(conversations, CONVERSATION_INDEXES)
 
     async def get(self, conversation: str) -> StoredConversation | None:
         """See :class:`inkwire_stores.conversation_ports.ConversationStore`."""
@@ -45,24 +44,11 @@ class MongoConversations:
         """See :class:`inkwire_stores.conversation_ports.ConversationStore`."""
         document = _to_document(stored)
         with driver_errors(lambda: _too_large(stored.conversation)):
-            await self._make_indexes()
+            await self._indexes.make()
             if expected is None:
-                return await self._insert(document)
+                return await insert_new(self._conversations, document)
             result = await self._conversations.replace_one(_at(document["_id"], expected), document)
         return result.matched_count == 1
-
-    async def _make_indexes(self) -> None:
-        """Once per process."""
-        if not self._has_indexes:
-            await make_missing(self._conversations, CONVERSATION_INDEXES)
-            self._has_indexes = True
-
-    async def _insert(self, document: Document) -> bool:
-        try:
-            await self._conversations.insert_one(document)
-        except DuplicateKeyError:
-            return False
-        return True
 
     async def list_conversations(
         self, member: str, *, limit: int, before: tuple[str, str] | None = None

@@ -1,6 +1,6 @@
 """One MongoDB database as its adapters see it: how it is opened, its indexes, and where the driver's errors stop.
 
-With the adapters beside it the only importer of motor (docs/adr/0005-motor.md). Only operations that FerretDB 1.24 has
+The only importer of motor (docs/adr/0005-motor.md). Only operations that FerretDB 1.24 has
 too, for it stands in where there is no MongoDB.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import IndexModel, WriteConcern
-from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
 
 from inkwire_stores.ports import StoreUnavailable
 
@@ -63,11 +63,31 @@ def collection_of(database: Database, name: str) -> Collection:
     return database.get_collection(name, write_concern=concern)
 
 
-async def make_missing(collection: Collection, indexes: Sequence[IndexModel]) -> None:
-    """Make the indexes that are missing: FerretDB drops the connection when asked for one that is there."""
-    there = await collection.index_information()
-    if missing := [index for index in indexes if index.document["name"] not in there]:
-        await collection.create_indexes(missing)
+class Indexes:
+    """The indexes of a collection: made where they are missing, before its first write, once per process."""
+
+    def __init__(self, collection: Collection, wanted: Sequence[IndexModel]) -> None:
+        self._collection = collection
+        self._wanted = wanted
+        self._made = False
+
+    async def make(self) -> None:
+        """Only those that are missing: FerretDB drops the connection when asked for one that is there."""
+        if self._made:
+            return
+        there = await self._collection.index_information()
+        if missing := [index for index in self._wanted if index.document["name"] not in there]:
+            await self._collection.create_indexes(missing)
+        self._made = True
+
+
+async def insert_new(collection: Collection, document: Document) -> bool:
+    """Insert a document; false, and nothing changed, if there is one of that id."""
+    try:
+        await collection.insert_one(document)
+    except DuplicateKeyError:
+        return False
+    return True
 
 
 async def ping(collection: Collection) -> None:

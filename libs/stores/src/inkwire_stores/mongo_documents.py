@@ -20,9 +20,9 @@ from inkwire_stores.indexes import COUNTERS, DOCUMENT_INDEXES, DOCUMENTS
 from inkwire_stores.mongo_database import (
     Collection,
     Document,
+    Indexes,
     collection_of,
     driver_errors,
-    make_missing,
     open_database,
     ping,
 )
@@ -49,14 +49,14 @@ class MongoDocumentStore:
     def __init__(self, documents: Collection, counters: Collection) -> None:
         self._documents = documents
         self._counters = counters
-        self._has_indexes = False
+        self._indexes = Indexes(documents, DOCUMENT_INDEXES)
 
     async def add(self, stored: StoredDocument, *, limit: int) -> DocumentView | None:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
         passages, owner = packed(stored.passages), stored.view.owner
         check_size(stored, passages)
         with driver_errors(_too_large):
-            await self._make_indexes()
+            await self._indexes.make()
             if await self._held(owner) >= limit:
                 return None
             view = numbered(stored.view, await self._next_number(owner))
@@ -104,12 +104,6 @@ class MongoDocumentStore:
     async def ping(self) -> None:
         """See :class:`inkwire_stores.document_ports.DocumentStore`."""
         await ping(self._documents)
-
-    async def _make_indexes(self) -> None:
-        """Once per process."""
-        if not self._has_indexes:
-            await make_missing(self._documents, DOCUMENT_INDEXES)
-            self._has_indexes = True
 
     async def _held(self, owner: str) -> int:
         return int(await self._documents.count_documents({"owner": owner}))

@@ -13,7 +13,7 @@ from inkwire_stores.conversation_ports import (
     summary_of_conversation,
 )
 from inkwire_stores.ports import check_limit
-from inkwire_stores.sqlite_file import SqliteFile
+from inkwire_stores.sqlite_file import SqliteFile, transaction
 
 TABLES: Final = (
     """CREATE TABLE conversations (
@@ -104,8 +104,7 @@ class SqliteConversations:
         summary = summary_of_conversation(folded).model_dump_json()
         values = (folded.seq, stored.epoch, stored.cut_seq, stored.cut_at, summary, text, folded.conversation)
         connection = self._file.connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             if expected is None:
                 written = connection.execute(_INSERT, values).rowcount == 1
             else:
@@ -114,11 +113,6 @@ class SqliteConversations:
                 connection.execute(_FORGET_MEMBERS, (folded.conversation,))
                 lines = [(user, folded.updated_at, folded.conversation) for user in listed_members(folded)]
                 connection.executemany(_ADD_MEMBER, lines)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
         return written
 
     def _list(self, member: str, before: tuple[str, str] | None, limit: int) -> list[ConversationSummary]:

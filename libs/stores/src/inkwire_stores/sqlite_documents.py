@@ -10,7 +10,7 @@ from inkwire_contracts.documents import name_key
 from inkwire_stores.document_ports import DocumentView, Embeddings, StoredDocument
 from inkwire_stores.document_rows import FIRST_NUMBER, check_size, numbered, packed, unpacked
 from inkwire_stores.ports import MAX_LIST, check_limit
-from inkwire_stores.sqlite_file import SqliteFile
+from inkwire_stores.sqlite_file import SqliteFile, transaction
 
 _VERSION_1: Final = (
     # The short columns stand first, so that a list does not read past the texts.
@@ -102,14 +102,8 @@ class SqliteDocumentStore(SqliteFile):
         passages = packed(stored.passages)
         check_size(stored, passages)
         connection = self.connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            view = _insert(connection, stored, passages, limit)
-            connection.execute("COMMIT")
-        except sqlite3.Error:
-            connection.execute("ROLLBACK")
-            raise
-        return view
+        with transaction(connection):
+            return _insert(connection, stored, passages, limit)
 
     def _get(self, owner: str, document: str) -> StoredDocument | None:
         row = self.connection().execute(_GET, (document, owner)).fetchone()

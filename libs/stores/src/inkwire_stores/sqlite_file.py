@@ -8,8 +8,9 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
@@ -122,15 +123,23 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, versions: tuple[tuple[str, ...], ...]) -> None:
-    """All steps or none; another opener of the same file may have been faster."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    """Another opener of the same file may have been faster."""
+    with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         for step in versions[version:]:
             for statement in step:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {max(version, len(versions))}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that a block writes, or nothing of it. No other connection writes meanwhile."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
-    except sqlite3.Error:
-        connection.execute("ROLLBACK")
+    except BaseException:
+        if connection.in_transaction:  # SQLite may have taken it back by itself
+            connection.execute("ROLLBACK")
         raise

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from inkwire_contracts.fold import Snapshot, fold_all
-from inkwire_stores.documents import from_document, summary_of, to_document
+from inkwire_stores.mongo_post import from_document, summary_of, to_document
 from inkwire_stores.ports import StoredPost
 from tests.support.post_logs import PostLog, whole_post
 
