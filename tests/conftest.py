@@ -14,10 +14,11 @@ import pytest_asyncio
 import structlog
 from playwright.async_api import Browser, async_playwright
 from playwright.async_api import Page as BrowserPage
+from playwright.async_api import expect as expect_on_page
 
 from inkwire_contracts.topology import DLQ, JOBS
 from tests.support import docker
-from tests.support.browser import ARGUMENTS, chromium
+from tests.support.browser import ARGUMENTS, PAGE_TIMEOUT_S, chromium
 from tests.support.guards import no_blocking_in_loop, no_network
 from tests.support.mongo_server import MongoEndpoint, drop_database
 from tests.support.nats_cluster import NatsCluster
@@ -25,7 +26,7 @@ from tests.support.nats_server import NatsEndpoint, delete_streams, empty_stream
 from tests.support.processes import ManagedProcess
 from tests.support.report import REPORT, RunReport, Unavailable, required_things, skip_lines
 from tests.support.servers import MongoFactory, NatsFactory, open_mongo, open_nats
-from tests.support.wait import time_factor
+from tests.support.wait import scaled_s, time_factor
 
 KINDS: Final = ("unit", "property", "contract", "integration", "e2e", "chaos")
 ISOLATED: Final = ("unit", "property")
@@ -56,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
     docker.backend()
+    expect_on_page.set_options(timeout=scaled_s(PAGE_TIMEOUT_S) * 1_000)
     config.stash[REPORT] = RunReport(required_things())
 
 

@@ -19,7 +19,6 @@ from websockets.typing import Subprotocol
 from inkwire_chassis.auth import DEFAULT_SCOPES, KeyRing
 from inkwire_chassis.clock import new_id, rfc3339
 from inkwire_chassis.event_log import EventLog, Held
-from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.provisioning import provision
@@ -49,6 +48,7 @@ from inkwire_contracts.topology import EVENTS, topology
 from inkwire_gateway.app import Running, running
 from inkwire_gateway.settings import Settings
 from inkwire_stores import Store, open_store
+from tests.support.log import PatientJetStream
 from tests.support.processes import ManagedProcess
 from tests.support.wait import eventually, scaled_s
 
@@ -67,7 +67,7 @@ def token(owner: str = "ada", *, lifetime_s: int = 6 * 3600, now: datetime | Non
 async def event_log(url: str) -> AsyncIterator[EventLog]:
     """A connection of the writer's own; streams are made where they are missing."""
     async with connected(url, "test-writer") as client:
-        jetstream = JetStream(client)
+        jetstream = PatientJetStream(client)
         await jetstream.start()
         await provision(jetstream, topology(events_max_bytes=EVENTS_MAX_BYTES, conversations_max_bytes=1024**2))
         yield EventLog(jetstream, new_id)
@@ -179,7 +179,7 @@ class Reader:
         """Send one frame."""
         await self.socket.send(json.dumps(frame))
 
-    async def next(self, *, timeout_s: float = 10.0) -> dict[str, Any]:
+    async def next(self, *, timeout_s: float = 15.0) -> dict[str, Any]:
         """Receive and apply one frame."""
         async with asyncio.timeout(scaled_s(timeout_s)):
             frame: dict[str, Any] = json.loads(await self.socket.recv())

@@ -11,6 +11,8 @@ from tests.support.wait import scaled_s
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 PATH_VARIABLE: Final = "TEST_CHROMIUM"
 VERSION_TIMEOUT_S: Final = 20.0
+PAGE_TIMEOUT_S: Final = 30.0
+"""For what is expected on a page; playwright's own is 5 s, which a busy machine may need for a reload alone."""
 
 ARGUMENTS: Final = (
     "--disable-dev-shm-usage",  # containers have a small /dev/shm

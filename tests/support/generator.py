@@ -89,7 +89,7 @@ async def read_folded(log: EventLog, job: Job) -> tuple[Snapshot, list[StoredEve
     return snapshot, stored
 
 
-async def until_final(log: EventLog, job: Job, *, timeout_s: float = 30.0) -> Snapshot:
+async def until_final(log: EventLog, job: Job, *, timeout_s: float = 60.0) -> Snapshot:
     """Wait until the run has its terminal, and return the folded post."""
 
     async def final() -> Snapshot | None:
@@ -109,7 +109,7 @@ async def until(log: EventLog, job: Job, what: str, holds: Callable[[Snapshot], 
         snapshot, _ = await read_folded(log, job)
         return snapshot if holds(snapshot) else None
 
-    return await eventually(fits, what=what, timeout_s=30.0)  # type: ignore[return-value]
+    return await eventually(fits, what=what, timeout_s=60.0)  # type: ignore[return-value]
 
 
 async def until_idle(log: EventLog) -> None:
@@ -118,7 +118,7 @@ async def until_idle(log: EventLog) -> None:
     async def empty() -> bool:
         return int((await log.jetstream.stream_info("JOBS"))["state"]["messages"]) == 0
 
-    await eventually(empty, what="the work queue is empty", timeout_s=20.0)
+    await eventually(empty, what="the work queue is empty", timeout_s=60.0)
 
 
 def assert_exact(snapshot: Snapshot, stored: list[StoredEvent]) -> None:

@@ -3,6 +3,9 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Final
+
+from nats.aio.msg import Msg
 
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog, Held, StoredEvent
@@ -15,10 +18,18 @@ from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Event, RequestedData
 from inkwire_contracts.fold import Outcome, Snapshot, digest, document, fold
 from inkwire_contracts.topology import Topology, topology
-from tests.support.wait import eventually
+from tests.support.wait import eventually, scaled_s
 
 SMALL = topology(events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
+PATIENCE_S: Final = 5.0
 TIME = "2026-01-02T03:04:05.678Z"
+
+
+class PatientJetStream(JetStream):
+    """A test's own questions to the broker: a busy disk may keep the answer for longer than a service waits."""
+
+    async def _ask(self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float) -> Msg:
+        return await super()._ask(subject, payload, headers, scaled_s(max(timeout_s, PATIENCE_S)))
 
 
 @asynccontextmanager
@@ -26,7 +37,7 @@ async def open_log(url: str, plan: Topology = SMALL) -> AsyncIterator[EventLog]:
     """Connect, provision (again is fine; a cluster's streams have a copy on each server) and hand out a log."""
     servers = server_list(url)
     async with connected(url, "test") as client:
-        jetstream = JetStream(client)
+        jetstream = PatientJetStream(client)
         await jetstream.start()
         await provision(jetstream, replace(plan, replicas=len(servers)))
         yield EventLog(jetstream, new_id)
@@ -36,7 +47,7 @@ async def open_log(url: str, plan: Topology = SMALL) -> AsyncIterator[EventLog]:
 async def connect_log(url: str) -> AsyncIterator[EventLog]:
     """A log by a connection of its own; nothing is made or changed at the broker."""
     async with connected(url, "test") as client:
-        jetstream = JetStream(client)
+        jetstream = PatientJetStream(client)
         await jetstream.start()
         yield EventLog(jetstream, new_id)
 

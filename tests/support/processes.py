@@ -18,8 +18,8 @@ from typing import Final, Self
 from tests.support.wait import eventually_sync, scaled_s
 
 LOG_LINES: Final = 5_000  # kept for each process; older lines are dropped
-STOP_TIMEOUT_S: Final = 10.0
-READY_TIMEOUT_S: Final = 20.0
+STOP_TIMEOUT_S: Final = 30.0
+READY_TIMEOUT_S: Final = 60.0
 HTTP_TIMEOUT_S: Final = 5.0
 READ_OUT_S: Final = 2.0  # for the rest of an ended process's log
 

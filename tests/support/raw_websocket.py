@@ -27,7 +27,7 @@ from tests.support.rfc6455 import (
 from tests.support.wait import scaled_s
 
 READ_BYTES: Final = 65_536
-TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = 15.0
 
 
 class Ended(Exception):

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, overload
 T = TypeVar("T")
 
 TIME_FACTOR_VARIABLE: Final = "INKWIRE_TEST_TIME_FACTOR"
-DEFAULT_TIMEOUT_S: Final = 10.0
+DEFAULT_TIMEOUT_S: Final = 20.0
 INTERVAL_S: Final = 0.02
 
 _UNSET: Final = object()
