@@ -121,7 +121,7 @@ def frames_of(script: Script, dialects: Sequence[NativeWebSocket]) -> list[list[
     post = LivePost(POST, Ring(1_000, 1_000_000), max_buffer=10)
     post.start(script.loaded())
     chunks = [stored.raw for stored in script.events[3:]]
-    merged, count = merge_chunks(chunks)
+    merged, count = merge_chunks(tuple(chunks), 4)
     assert count == len(chunks)
     batches = [Batch(n, "chunk.produced", raw) for n, raw in enumerate([*chunks, merged])]
     return [

@@ -105,6 +105,18 @@ def test_nothing_beyond_what_is_asked() -> None:
     assert batch is not None and batch.seq == 5 and json.loads(batch.raw)["data"]["text"] == "ab"
 
 
+def test_readers_at_the_same_place_share_what_is_merged_for_them() -> None:
+    """Many who come back to a post together cost one merge; who is elsewhere, or goes further, gets his own."""
+    script = Script().begin()
+    for text in "abcd":
+        script.chunk(text)
+    ring = ring_of(script)
+    first, second = ring.batch_after(3, 6), ring.batch_after(3, 6)
+    assert first is not None and second is not None and first.raw is second.raw
+    others = [ring.batch_after(cursor, up_to) for cursor, up_to in ((4, 6), (3, 7))]
+    assert [json.loads(batch.raw)["data"]["text"] for batch in others if batch] == ["bc", "abcd"]
+
+
 def test_merged_frames_are_bounded() -> None:
     """A long backlog goes out in several frames, each below the bound."""
     script = Script().begin()

@@ -7,13 +7,10 @@ as it should be among them is taken by itself, as the fold says.
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
-from operator import itemgetter
-from typing import Any, NamedTuple
-
-import orjson
 
 from inkwire_contracts.events import ChunkProduced, parse_event
 from inkwire_contracts.fold import Outcome, Snapshot, fold
+from inkwire_gateway.coalesce import run_of_chunks
 from inkwire_gateway.live_post import entry_of
 from inkwire_gateway.ring import Entry
 
@@ -21,8 +18,6 @@ Stored = tuple[bytes, int]
 """An event's bytes, and its place in the stream."""
 
 _CHUNK_HEAD = b'{"type":"chunk",'
-_envelope = itemgetter("type", "post", "owner", "run", "attempt")
-_range = itemgetter("section", "start", "end", "text")
 
 
 class Backlog:
@@ -62,14 +57,17 @@ class Backlog:
         if not stored[at][0].startswith(_CHUNK_HEAD):
             return 0
         first_seq = self.snapshot.seq + 1
-        run = _run_of_chunks(stored, at, first_seq)
-        if run is None or fold(self.snapshot, run.event) is not Outcome.APPLIED:
+        merged, count = run_of_chunks((raw for raw, _ in islice(stored, at, None)), first_seq)
+        try:
+            run = ChunkProduced.model_validate(merged)
+        except ValueError:
             return 0
-        name, section = ChunkProduced.name, run.event.data.section
-        raws = islice(stored, at, at + run.events)
-        self._keep([Entry(seq, name, raw, section) for seq, (raw, _) in enumerate(raws, first_seq)])
-        self.stream_seq = stored[at + run.events - 1][1]
-        return run.events
+        if fold(self.snapshot, run) is not Outcome.APPLIED:
+            return 0
+        raws = islice(stored, at, at + count)
+        self._keep([Entry(n, run.name, raw, run.data.section) for n, (raw, _) in enumerate(raws, first_seq)])
+        self.stream_seq = stored[at + count - 1][1]
+        return count
 
     def _take_one(self, raw: bytes, stream_seq: int) -> Outcome:
         event = parse_event(raw)
@@ -83,49 +81,3 @@ class Backlog:
         if self.recent and entries[0].seq != self.recent[-1].seq + 1:
             self.recent.clear()  # a key event that followed another one, with chunks between them left out
         self.recent.extend(entries)
-
-
-class _Run(NamedTuple):
-    event: ChunkProduced
-    events: int
-
-
-def _run_of_chunks(stored: Sequence[Stored], at: int, first_seq: int) -> _Run | None:
-    """The longest run from there on that begins at ``first_seq`` and is what its events are one by one."""
-    last, texts = _contiguous(stored, at, first_seq)
-    if not texts:
-        return None
-    text = "".join(texts)
-    data = {**last["data"], "start": last["data"]["end"] - len(text), "text": text}
-    try:
-        return _Run(ChunkProduced.model_validate({**last, "first_seq": first_seq, "data": data}), len(texts))
-    except ValueError:
-        return None
-
-
-def _contiguous(stored: Sequence[Stored], at: int, seq: int) -> tuple[dict[str, Any], list[str]]:
-    """The last of the chunks that are one range of text, and the text of each."""
-    last: dict[str, Any] = {}
-    texts: list[str] = []
-    shared: tuple[object, ...] = ()
-    end = None
-    try:
-        for raw, _ in islice(stored, at, None):
-            event = orjson.loads(raw)
-            section, start, stop, text = _range(event["data"])
-            if not texts:
-                shared, end = (section, _envelope(event), event.get("traceparent")), start
-            if (
-                event["seq"] != seq
-                or start != end
-                or stop - start != len(text)
-                or (section, _envelope(event), event.get("traceparent")) != shared
-                or "first_seq" in event
-                or not (type(text) is type(event["time"]) is str)
-            ):
-                break
-            texts.append(text)
-            seq, end, last = seq + 1, stop, event
-    except (AttributeError, KeyError, TypeError, ValueError):
-        pass  # this one is not what it should be: taken by itself, it shows
-    return last, texts

@@ -183,7 +183,7 @@ class Ring:
             if entry.section != first.section or entry.seq > up_to or (raws and size > MAX_MERGED_BYTES):
                 break
             raws.append(entry.raw)
-        raw, count = merge_chunks(raws) if len(raws) > 1 else (first.raw, 1)
+        raw, count = merge_chunks(tuple(raws), first.seq) if len(raws) > 1 else (first.raw, 1)
         return Batch(self._entries[start + count - 1].seq, first.name, raw, None, count)
 
     def _index_after(self, cursor: int) -> int:
