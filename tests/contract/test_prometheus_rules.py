@@ -9,9 +9,12 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from inkwire_gateway.adapters.workers import _environment
+from inkwire_gateway.settings import Settings
 from tests.support.wait import scaled_s
 
-DEPLOY: Final = Path(__file__).resolve().parents[2] / "deploy"
+ROOT: Final = Path(__file__).resolve().parents[2]
+DEPLOY: Final = ROOT / "deploy"
 TIMEOUT_S: Final = 60.0
 
 
@@ -42,6 +45,31 @@ def test_each_alarm_has_a_case_that_raises_it_and_one_that_does_not() -> None:
             raised.setdefault(check["alertname"], set()).update(alarmed)
             assert alarmed < there, check["alertname"]
     assert set(raised) == set(rules) and all(raised.values())
+
+
+def _scraped(configuration: dict[str, Any]) -> list[str]:
+    (job,) = configuration["scrape_configs"]
+    (targets,) = (entry["targets"] for entry in job["static_configs"])
+    found: list[str] = targets
+    return found
+
+
+def _worker_targets(count: int) -> list[str]:
+    """Where so many workers of docker-compose.yml answer, as the gateway's parent would tell them."""
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]["gateway"]
+    first = Settings(jwt_keys=f"k1:{'k' * 40}", admin_port=service["environment"]["INKWIRE_GATEWAY_ADMIN_PORT"])
+    told = (_environment(worker, first, first.port, "shared") for worker in range(1, count + 1))
+    return [f"gateway:{environment['INKWIRE_GATEWAY_ADMIN_PORT']}" for environment in told]
+
+
+def test_every_worker_is_scraped() -> None:
+    """The configuration names the worker that docker-compose.yml starts, and the manual's those of three."""
+    assert _scraped(_read("prometheus.yml")) == _worker_targets(1)
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert "INKWIRE_GATEWAY_WORKERS: ${INKWIRE_GATEWAY_WORKERS:-1}" in compose, "one unless it is set"
+    manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"`INKWIRE_GATEWAY_WORKERS=3` write.*?```yaml\n(scrape_configs:.*?)```", manual, re.DOTALL)
+    assert _scraped(yaml.safe_load(example)) == _worker_targets(3)
 
 
 def test_prometheus_understands_them() -> None:
