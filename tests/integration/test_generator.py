@@ -1,13 +1,14 @@
 """The generator on a real broker, with a real HTTP server in the model's place."""
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Retrying
 from inkwire_contracts.fold import document
-from inkwire_contracts.topology import DLQ, JOBS
+from inkwire_contracts.topology import DLQ, JOBS, topology
 from tests.support.generator import (
     assert_exact,
     commit_cancel,
@@ -20,10 +21,15 @@ from tests.support.generator import (
     until_idle,
 )
 from tests.support.log import ScriptedWriter, make_job, open_log
+from tests.support.nats_cluster import Relay
+from tests.support.ports import LOOPBACK
 from tests.support.sim import SimServer
 from tests.support.wait import eventually
 
 SLOW = 40.0  # tokens a second: slow enough to act in the middle of a section
+LONG_LEASE = topology(
+    ack_wait_s=120.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2
+)  # a lease that cannot end within a test
 
 
 async def test_a_post_is_written_from_title_to_digest(nats_url: str, tmp_path: Path) -> None:
@@ -169,6 +175,26 @@ async def test_a_cancel_while_waiting_for_the_first_token(nats_url: str, tmp_pat
             await log.jetstream.publish(subjects.cancel(job.owner, job.post, 1), intent, {})
             snapshot = await until_final(log, job)
     assert snapshot.status == "cancelled"
+
+
+async def test_a_cancel_that_was_sent_while_the_worker_was_cut_off(nats_url: str, tmp_path: Path) -> None:
+    """It missed the signal, which nobody repeats; when it is back it sees the wish, long before its lease ends."""
+    relay = Relay(int(nats_url.rpartition(":")[2]))
+    relay.open()
+    with SimServer(ttft_ms=60_000) as sim, closing(relay):
+        settings = generator_settings(f"nats://{LOOPBACK}:{relay.port}", sim, tmp_path, lease_beats_count=50)
+        async with open_log(nats_url, LONG_LEASE) as log, running_generator(settings):
+            job = make_job()
+            await commit_job(log, job)
+            await until(log, job, "the outline is open", lambda post: post.open_section == "outline")
+            relay.cut()
+            await commit_cancel(log, job)
+            assert await log.cancel_intents([job]) == {job.post}
+            relay.mend()
+            snapshot = await until_final(log, job)
+            claim, _ = await log.read_claim(job.post)
+    assert snapshot.status == "cancelled"
+    assert claim is not None and (claim.attempt, claim.deliveries) == (1, 1), "nobody took the post over"
 
 
 async def test_a_cancel_before_any_worker(nats_url: str, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from inkwire_chassis.nats_client import NatsClient
 from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.provisioning import Drift, provision, verify
 from inkwire_contracts import events, subjects
+from inkwire_contracts.commands import CancelIntent, Job
 from inkwire_contracts.events import ChunkData, ChunkProduced, Started, parse_event
 from inkwire_contracts.fold import Outcome, Snapshot, document, fold
 from inkwire_contracts.topology import EVENTS, JOBS, PERSISTER_DURABLE, topology
@@ -106,6 +107,28 @@ async def test_claims_beyond_one_batch_are_counted_too(nats_url: str, monkeypatc
             await log.release(held)
         heir = await log.claim(post, run=1, deliveries=7, holder="heir")
         assert await log.released_attempts(post, up_to=heir.token) == {1, 2, 3, 4, 5, 6}
+
+
+async def test_wishes_to_cancel_are_read_together(either_nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many posts, those whose very run is meant; also where a claim is gone, without which no replica can tell."""
+    monkeypatch.setattr(event_log_module, "INTENTS_BATCH", 2)
+    async with open_log(either_nats_url) as log:
+        jobs = [(await ScriptedWriter.begin(log)).job for _ in range(5)]
+        assert await log.cancel_intents(jobs) == set() == await log.cancel_intents([])
+        meant, late = jobs[0].post, jobs[3].post
+        await log.store_cancel_intent(wish(jobs[0]))
+        await log.store_cancel_intent(wish(jobs[1], run=2))
+        await log.store_cancel_intent(wish(jobs[3]))
+        assert await log.cancel_intents(jobs) == {meant, late}
+        _, last = await log.read_claim(jobs[4].post)
+        await log.purge(subjects.claim(jobs[1].post), up_to=last)
+        await log.purge(subjects.claim(jobs[3].post), up_to=last)
+        assert await log.cancel_intents(jobs[:4]) == {meant, late}
+
+
+def wish(job: Job, *, run: int = 1) -> CancelIntent:
+    """As the api stores it."""
+    return CancelIntent(post=job.post, owner=job.owner, run=run, time=TIME)
 
 
 async def test_a_worker_that_stalled_before_its_first_event_is_fenced(either_nats_url: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from inkwire_chassis.event_log import EventLog, Fenced, Held
 from inkwire_chassis.jetstream import BrokerError
+from inkwire_contracts.commands import CancelIntent
 from inkwire_contracts.events import Started
 from inkwire_contracts.fold import document
 from inkwire_contracts.topology import EVENTS
@@ -98,6 +99,32 @@ async def test_a_replica_that_lags_does_not_answer_a_worker(cluster: NatsCluster
         assert [history.snapshot for history in histories] == [second.snapshot, new.snapshot]
         found = await newest
         assert found is not None and found.event.seq == new.snapshot.seq
+
+
+async def test_a_replica_that_lags_hides_no_wish_to_cancel(cluster: NatsCluster) -> None:
+    """Whoever asks for all posts' wishes by it gets no answer, until that has each wish that was stored before."""
+    async with one_apart(cluster) as (log, behind, apart):
+        writer = await insisting(lambda: ScriptedWriter.begin(log))
+        job = writer.job
+        await eventually(lambda: _reached(behind, writer), what="the third server has the beginning")
+
+        async def first_answer(asked: EventLog) -> tuple[set[str]]:
+            return (await asked.cancel_intents([job]),)  # an empty one is an answer, too
+
+        assert await insisting(lambda: first_answer(behind)) == (set(),)
+        cluster.isolate(apart)
+        intent = CancelIntent(post=job.post, owner=job.owner, run=1, time=TIME)
+
+        async def stored() -> bool:
+            await log.store_cancel_intent(intent)
+            return True
+
+        await insisting(stored)
+        with pytest.raises(BrokerError):
+            await behind.cancel_intents([job])
+        asked = asyncio.ensure_future(insisting(lambda: first_answer(behind)))
+        cluster.heal()
+        assert await asked == ({job.post},)
 
 
 async def _reached(log: EventLog, writer: ScriptedWriter) -> bool:

@@ -36,7 +36,7 @@ class NatsCluster:
     def __init__(self, folder: Path, *, extra_config: str = "", relayed: bool = False) -> None:
         cluster_ports = [free_port() for _ in range(_NODES)]
         pairs = [(a, b) for a in range(_NODES) for b in range(_NODES) if a != b] if relayed else []
-        self._relays = {(a, b): _Relay(cluster_ports[b]) for a, b in pairs}
+        self._relays = {(a, b): Relay(cluster_ports[b]) for a, b in pairs}
         self.nodes = [
             NatsServer(
                 folder / f"n{index + 1}",
@@ -179,7 +179,7 @@ def _leader_of(node: NatsServer, stream: str) -> str | None:
     return None
 
 
-class _Relay:
+class Relay:
     """Carries TCP connections to one port, until it is cut: then they end, and new ones end at once."""
 
     def __init__(self, target_port: int) -> None:

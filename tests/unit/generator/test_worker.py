@@ -1,10 +1,12 @@
 """How a job is settled whose attempt could not be brought to an end."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from inkwire_chassis.event_log import Held
 from inkwire_chassis.jetstream import BrokerError
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import RequestedData
@@ -44,10 +46,10 @@ class FakeTaken:
 
 
 class FakeQueue:
-    """Gives one job."""
+    """Gives the jobs it has, the last one first."""
 
-    def __init__(self, taken: Any) -> None:
-        self._taken = [taken]
+    def __init__(self, *taken: Any) -> None:
+        self._taken = list(taken)
         self._woken = asyncio.Event()
 
     async def take(self) -> TakenJob | None:
@@ -97,27 +99,22 @@ async def test_an_outage_costs_a_job_seconds_however_often_it_was_delivered(
 class SilentRunner:
     """An attempt that makes no step."""
 
-    held = None
+    def __init__(self, held: Held | None = None) -> None:
+        self.held = held
+        self.cancelled = False
 
     async def run(self) -> Any:
         await asyncio.Event().wait()
 
     def cancel(self) -> None:
-        return None
-
-
-class NoWishes:
-    """A log in which nobody wants to cancel."""
-
-    async def cancel_wanted(self, _job: Job) -> bool:
-        return False
+        self.cancelled = True
 
 
 async def test_heartbeats_are_as_many_within_a_lease_as_was_chosen() -> None:
     """A lease of over an hour, of which each fifty-thousandth brings a heartbeat."""
     taken = FakeTaken(1)
     queue: Any = FakeQueue(taken)
-    log: Any = NoWishes()
+    log: Any = None
     runner: Any = SilentRunner()
     limits = WorkerLimits(posts=1, lease_s=5_000.0, stall_limit_s=30.0, lease_beats_count=50_000)
     worker = Worker(queue, log, lambda _job, _deliveries, _pulse: runner, ManualClock(), limits)
@@ -126,3 +123,42 @@ async def test_heartbeats_are_as_many_within_a_lease_as_was_chosen() -> None:
     await worker.stop()
     await taking
     assert taken.releases == 1
+
+
+class Wishes:
+    """A log with one wish to cancel, which is not there for the first who asks."""
+
+    def __init__(self, post: str) -> None:
+        self._post = post
+        self.asked: list[set[str]] = []
+
+    async def cancels_wanted(self, jobs: Sequence[Job]) -> set[str]:
+        self.asked.append({job.post for job in jobs})
+        if len(self.asked) == 1:
+            raise BrokerError("no answer")
+        return {self._post}
+
+    async def release(self, _held: Held) -> None:
+        return None
+
+
+async def test_wishes_nobody_told_of_are_read_for_all_claimed_posts_at_once() -> None:
+    """One read for all, again after one that failed; who is not meant goes on, who has no claim reads for itself."""
+    posts = [f"aaaabbbbccccddddeeeefff{number}22" for number in "abc"]
+    takens = [FakeTaken(1) for _ in posts]
+    runners = {post: SilentRunner(Held(post, 7, 1)) for post in posts[:2]} | {posts[2]: SilentRunner()}
+    for taken, post in zip(takens, posts, strict=True):
+        taken.job = JOB.model_copy(update={"post": post})
+    queue: Any = FakeQueue(*takens)
+    log: Any = Wishes(posts[1])
+    make_runner: Any = lambda job, _deliveries, _pulse: runners[job.post]  # noqa: E731
+    limits = WorkerLimits(posts=3, lease_s=5_000.0, stall_limit_s=30.0, lease_beats_count=50_000)
+    worker = Worker(queue, log, make_runner, ManualClock(), limits)
+    taking = asyncio.ensure_future(worker.take_loop())
+    await eventually(lambda: worker.active_count == 3, what="all are under way")
+    watching = asyncio.ensure_future(worker.watch_cancels())
+    await eventually(lambda: runners[posts[1]].cancelled, what="the wish is seen")
+    await worker.stop()
+    await asyncio.gather(taking, watching)
+    assert all(asked == set(posts[:2]) for asked in log.asked)
+    assert not runners[posts[0]].cancelled and not runners[posts[2]].cancelled

@@ -39,6 +39,12 @@ CLAIMS_BATCH = 1_000
 """Claims of one post read at once; READ_TRIES times as many is far beyond the bounds at which a post is given up."""
 
 READ_TRIES = 20
+INTENTS_BATCH = 500
+"""Posts whose intents are read at once: the broker answers for at most 1,024 subjects."""
+
+INTENTS_TRIES = 4
+"""Times that a replica which lags is asked, over 0.3 s, before the leader is asked for one post after the other."""
+
 RETRY_FIRST_S = 0.02
 RETRY_MAX_S = 0.5
 
@@ -235,6 +241,32 @@ class EventLog:
         """The stored wish to cancel a run, if there is one."""
         stored = await self.jetstream.leader_last(EVENTS, subjects.cancel(owner, post, run))
         return None if stored is None else CancelIntent.model_validate_json(stored.payload)
+
+    async def cancel_intents(self, jobs: Sequence[Job]) -> set[str]:
+        """Which of these posts somebody wishes to cancel the run of: all wishes that the leader had before this call.
+
+        The posts have claims. It costs one read, and one more for each ``INTENTS_BATCH`` of them.
+
+        Raises:
+            BrokerError: the broker did not answer.
+        """
+        last = int((await self.jetstream.stream_info(EVENTS))["state"]["last_seq"])
+        found: set[str] = set()
+        for start in range(0, len(jobs), INTENTS_BATCH):
+            found |= await self._intents(jobs[start : start + INTENTS_BATCH], at_least=last)
+        return found
+
+    async def _intents(self, jobs: Sequence[Job], at_least: int) -> set[str]:
+        """From a replica that has what the leader had; where none has, from the leader."""
+        wishes = {subjects.cancel(job.owner, job.post, job.run): job.post for job in jobs}
+        # A claim is asked for too: an answer without any message does not tell how far it was read.
+        query = {"multi_last": [*wishes, subjects.claim(jobs[-1].post)], "batch": len(wishes) + 1}
+        for attempt in range(INTENTS_TRIES):
+            messages, _, up_to = await self.jetstream.direct_batch(EVENTS, query)
+            if up_to >= at_least:
+                return {wishes[message.subject] for message in messages if message.subject in wishes}
+            await asyncio.sleep(_delay(attempt))
+        return {job.post for job in jobs if await self.cancel_intent(job.owner, job.post, job.run) is not None}
 
     # -- writing -----------------------------------------------------------------------------------------------
 

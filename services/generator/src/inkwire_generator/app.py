@@ -213,6 +213,7 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
             memory = MemoryWatch(settings.memory_limit_mib * MIB, worker, health, supervisor)
             health.add("memory", memory.probe)
             supervisor.spawn("memory watch", memory.watch())
+        supervisor.spawn("cancel watch", worker.watch_cancels())
         supervisor.spawn("take loop", worker.take_loop())
         health.draining = False
         get_logger().info(

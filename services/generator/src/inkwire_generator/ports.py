@@ -189,6 +189,10 @@ class Log(Protocol):
         """Whether somebody wants this run to stop. Raises BrokerError."""
         ...
 
+    async def cancels_wanted(self, jobs: Sequence[Job]) -> set[str]:
+        """The posts among these, which are claimed, whose run somebody wants to stop. Raises BrokerError."""
+        ...
+
 
 class Writer(Protocol):
     """Writes one post's log in order, one event in flight, and folds what was accepted. Methods raise Fenced."""

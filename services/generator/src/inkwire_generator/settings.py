@@ -45,7 +45,7 @@ class GeneratorSettings(StoreSettings):
     posts: int = Field(32, ge=1, le=1_000)
     """Posts written at once by this process."""
     lease_beats_count: int = Field(5, ge=2, le=50)
-    """Heartbeats within the lease of a job, which `inkwire provision --lease-s` sets; each looks for a cancel, too."""
+    """Heartbeats, and looks for cancels, within the lease of a job, which `inkwire provision --lease-s` sets."""
     pools: str = Field("general", pattern=r"^[a-z0-9_-]{1,32}(,[a-z0-9_-]{1,32}){0,15}$")
     """Pools it takes jobs from, comma separated, without spaces."""
     memory_limit_mib: int | None = Field(None, ge=32, le=1_048_576)

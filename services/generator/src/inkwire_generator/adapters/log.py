@@ -1,6 +1,7 @@
 """A post's log and, behind it, the store: claims, history, writers."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
@@ -169,6 +170,9 @@ class PostLog:
 
     async def cancel_wanted(self, job: Job) -> bool:
         return await self._events.cancel_intent(job.owner, job.post, job.run) is not None
+
+    async def cancels_wanted(self, jobs: Sequence[Job]) -> set[str]:
+        return await self._events.cancel_intents(jobs)
 
 
 def age_s(time: str, now: datetime) -> float:

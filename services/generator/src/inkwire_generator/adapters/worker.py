@@ -6,6 +6,7 @@ task that hangs loses its job even though the process lives.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,11 +66,10 @@ class WorkerLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """A job under way; ``wake`` has its wish to cancel read at once."""
+    """A job under way."""
 
     job: Job
     runner: Runner
-    wake: asyncio.Event
 
 
 class Worker:
@@ -85,6 +85,7 @@ class Worker:
         self._posts: set[asyncio.Task[None]] = set()
         self._served: dict[str, _Served] = {}
         self._stopping = asyncio.Event()
+        self._look_for_cancels = asyncio.Event()
         self._loop_over = asyncio.Event()
         self._loop_over.set()
         self._takes = asyncio.Event()
@@ -148,6 +149,7 @@ class Worker:
     async def stop(self) -> None:
         """Take nothing more and hand every post over at once; returns when all are released."""
         self._stopping.set()
+        self._look_for_cancels.set()
         self._takes.set()
         self._queue.wake()
         if self._posts:
@@ -160,27 +162,56 @@ class Worker:
     def cancel_told(self, post: str, run: int | None) -> None:
         """Somebody stored the wish to cancel a post's run, and says so afterwards: that is as good as reading it.
 
-        A log that is busy with many posts' events would keep us waiting for the read. Without ``run`` the post's task
-        reads the log now.
+        A log that is busy with many posts' events would keep us waiting for the read. Without ``run`` the log is read
+        now.
         """
         served = self._served.get(post)
         if served is None:
             return
         if run is None:
-            served.wake.set()
+            self._look_for_cancels.set()
         elif run == served.job.run:
             served.runner.cancel()
+
+    async def watch_cancels(self) -> None:
+        """Until :meth:`stop`: read the wishes to cancel of all posts, together, as often as their heartbeats come.
+
+        What :meth:`cancel_told` is told may be lost: with a connection, or with who was about to say it.
+        """
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._beat_interval_s):
+                    await self._look_for_cancels.wait()
+            self._look_for_cancels.clear()
+            await self._read_cancels()
+
+    async def _read_cancels(self) -> None:
+        # Before a post is claimed there is nothing to read: its attempt reads its wish right after the claim.
+        claimed = [served for served in self._served.values() if served.runner.held is not None]
+        if not claimed:
+            return
+        try:
+            wanted = await self._log.cancels_wanted([served.job for served in claimed])
+        except (BrokerError, NatsError) as error:
+            get_logger().warning("wishes to cancel not read", error=str(error) or type(error).__name__)
+            return
+        for served in claimed:
+            if served.job.post in wanted:
+                served.runner.cancel()
+
+    @property
+    def _beat_interval_s(self) -> float:
+        return self._limits.lease_s / self._limits.lease_beats_count
 
     async def _serve(self, taken: TakenJob) -> None:
         job = taken.job
         with bound_contextvars(post=job.post, run=job.run):
             pulse = Pulse(self._clock.monotonic_s(), self._limits.stall_limit_s)
             runner = self._make_runner(job, taken.deliveries, pulse)
-            wake = asyncio.Event()
-            served = self._served[job.post] = _Served(job, runner, wake)
+            served = self._served[job.post] = _Served(job, runner)
             work = spawn(f"run {job.post}.{job.run}", runner.run())
             try:
-                end = await self._keep_lease(taken, runner, work, pulse, wake)
+                end = await self._keep_lease(taken, work, pulse)
                 if end is LeaseEnd.DONE:
                     outcome = await _settle(taken, work)
                     if outcome == AWAY:
@@ -197,18 +228,12 @@ class Worker:
                 if self._served.get(job.post) is served:
                     del self._served[job.post]
 
-    async def _keep_lease(
-        self, taken: TakenJob, runner: Runner, work: asyncio.Task[Ending], pulse: Pulse, wake: asyncio.Event
-    ) -> "LeaseEnd":
+    async def _keep_lease(self, taken: TakenJob, work: asyncio.Task[Ending], pulse: Pulse) -> LeaseEnd:
         """Beat until the work is done or must be given up."""
-        interval_s = self._limits.lease_s / self._limits.lease_beats_count
         stop = spawn("stop wish", self._stopping.wait())
         try:
             while True:
-                woken = spawn("cancel signal", wake.wait())
-                await asyncio.wait({work, stop, woken}, timeout=interval_s, return_when=asyncio.FIRST_COMPLETED)
-                woken.cancel()
-                wake.clear()
+                await asyncio.wait({work, stop}, timeout=self._beat_interval_s, return_when=asyncio.FIRST_COMPLETED)
                 if work.done():
                     return LeaseEnd.DONE
                 if stop.done():
@@ -216,7 +241,7 @@ class Worker:
                 if not pulse.alive(self._clock.monotonic_s()):
                     get_logger().error("post hangs, its job is given up")
                     return LeaseEnd.HUNG
-                await self._beat(taken, runner)
+                await _beat(taken)
         finally:
             stop.cancel()
 
@@ -229,13 +254,12 @@ class Worker:
         except (BrokerError, NatsError) as error:
             get_logger().warning("claim not given back", error=type(error).__name__)
 
-    async def _beat(self, taken: TakenJob, runner: Runner) -> None:
-        try:
-            await taken.beat()
-            if await self._log.cancel_wanted(taken.job):
-                runner.cancel()
-        except (BrokerError, NatsError) as error:
-            get_logger().warning("heartbeat failed", error=str(error) or type(error).__name__)
+
+async def _beat(taken: TakenJob) -> None:
+    try:
+        await taken.beat()
+    except NatsError as error:
+        get_logger().warning("heartbeat failed", error=str(error) or type(error).__name__)
 
 
 async def _settle(taken: TakenJob, work: asyncio.Task[Ending]) -> str:
