@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +321,28 @@ class World:
     def port(self) -> int:
         """Where the gateway listens."""
         return self.gateway.port
+
+
+class HeldTime:
+    """A gateway's time, which from now on goes by as the test says: no pause of the machine is anybody's silence."""
+
+    def __init__(self, gateway: Running) -> None:
+        clock = gateway.clock
+        self._wall, self._stands_s, self._passed_s = clock.now, clock.monotonic_s(), 0.0
+        clock.now = self.now  # type: ignore[method-assign]
+        clock.monotonic_s = self.monotonic_s  # type: ignore[method-assign]
+
+    def advance(self, seconds: float) -> None:
+        """Let time go by; what that brings comes with the gateway's next look."""
+        self._passed_s += seconds
+
+    def now(self) -> datetime:
+        """The machine's time, and what was let go by."""
+        return self._wall() + timedelta(seconds=self._passed_s)
+
+    def monotonic_s(self) -> float:
+        """What was let go by, alone."""
+        return self._stands_s + self._passed_s
 
 
 @asynccontextmanager

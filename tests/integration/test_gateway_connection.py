@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import os
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,12 @@ from websockets.streams import StreamReader
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_contracts.fold import Snapshot, document
 from inkwire_contracts.views import summary
+from inkwire_gateway.adapters import connection as connection_module
 from inkwire_gateway.app import running
 from inkwire_stores.ports import StoredPost
 from tests.integration.gateway_support import (
     Author,
+    HeldTime,
     World,
     close_code,
     event_log,
@@ -34,15 +35,12 @@ from tests.support.wait import eventually
 pytestmark = pytest.mark.nats
 
 
-def nearly_expired(owner: str = "ada") -> str:
-    """A token that is only valid within the leeway any more."""
-    return token(owner, lifetime_s=60, now=datetime.now(UTC) - timedelta(seconds=63))
-
-
 async def test_token_expiry_closes(nats_url: str, tmp_path: Path) -> None:
     """When the token ends the connection is closed with a code that says to get a new one and come back."""
-    async with world(nats_url, tmp_path) as w, reader(w.port, nearly_expired()) as r:
+    async with world(nats_url, tmp_path) as w, reader(w.port, token(lifetime_s=60)) as r:
+        time = HeldTime(w.gateway)
         await r.until("welcome")
+        time.advance(70)
         assert await close_code(r) == 4101
 
 
@@ -50,14 +48,17 @@ async def test_refresh_outlives_the_first_token(nats_url: str, tmp_path: Path) -
     """A refreshed connection goes on beyond the end of the token it began with."""
     async with (
         world(nats_url, tmp_path) as w,
-        reader(w.port, nearly_expired()) as r,
-        reader(w.port, nearly_expired()) as control,
+        reader(w.port, token(lifetime_s=60)) as r,
+        reader(w.port, token(lifetime_s=60)) as control,
     ):
+        time = HeldTime(w.gateway)
         author = Author(w.log)
         await author.begin("s")
         await r.follow(author.channel)
         await r.send(type="refresh", token=token(), id=5)
         assert (await r.until("refreshed", id=5))["expires_at"] > "2026"
+        await control.until("welcome")
+        time.advance(70)
         assert await close_code(control) == 4101, "the first token has ended by now"
         await author.open_section("s")
         await r.until("event", name="section.started")
@@ -131,12 +132,19 @@ def frames_of(data: bytes) -> list[Frame]:
     return frames
 
 
-async def test_dead_client_is_closed(nats_url: str, tmp_path: Path) -> None:
+async def test_dead_client_is_closed(nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who answers no ping is closed and cut; a client that answers stays."""
-    limits = {"ping_interval_s": 0.2, "pong_timeout_s": 0.6, "close_timeout_s": 0.3}
+    limits = {"ping_interval_s": 20, "pong_timeout_s": 20, "close_timeout_s": 0.3}
     async with world(nats_url, tmp_path, **limits) as w, reader(w.port, token()) as alive:
+        time = HeldTime(w.gateway)
+        monkeypatch.setattr(connection_module, "monotonic", time.monotonic_s)
         await alive.until("welcome")
         incoming, outgoing = await silent_socket(w.port, token())
+        await eventually(lambda: len(w.gateway.server.clients) == 2, what="both are there")
+        time.advance(21)
+        heard = [client._connection for client in w.gateway.server.clients.values()]
+        await eventually(lambda: max(each.heard_s for each in heard) == time.monotonic_s(), what="one has answered")
+        time.advance(21)
         frames = frames_of(await incoming.read())
         assert [f.opcode for f in frames] == [Opcode.TEXT, Opcode.PING, Opcode.CLOSE]
         assert int.from_bytes(bytes(frames[-1].data)[:2], "big") == 4104

@@ -14,6 +14,7 @@ from inkwire_contracts.fold import digest, document
 from inkwire_gateway.app import running
 from tests.integration.gateway_support import (
     Author,
+    HeldTime,
     Reader,
     close_code,
     event_log,
@@ -32,10 +33,13 @@ READERS = 120
 
 async def test_idle_connection_is_closed(nats_url: str, tmp_path: Path) -> None:
     """Who follows nothing and sends nothing is closed with a code to come back by; who follows something stays."""
-    async with world(nats_url, tmp_path, idle_timeout_s=0.3) as w, reader(w.port, token()) as busy:
+    async with world(nats_url, tmp_path, idle_timeout_s=60) as w, reader(w.port, token()) as busy:
+        time = HeldTime(w.gateway)
         await busy.send(type="subscribe", channel="user:ada")
         await busy.until("posts")
         async with reader(w.port, token()) as idle:
+            await idle.until("welcome")
+            time.advance(61)
             assert await close_code(idle) == 4106
         await busy.send(type="ping", id=1)
         await busy.until("pong", id=1)
@@ -63,17 +67,23 @@ async def test_handshakes_are_bounded(nats_url: str, tmp_path: Path) -> None:
 
 async def test_the_time_for_a_handshake_is_bounded(nats_url: str, tmp_path: Path) -> None:
     """Who says nothing, or half of it, is cut off when the time is over, and counted; who is in has all the time."""
-    async with world(nats_url, tmp_path, handshake_timeout_s=0.3) as w, reader(w.port, token()) as patient:
+    async with world(nats_url, tmp_path, handshake_timeout_s=3) as w, reader(w.port, token()) as patient:
         await patient.until("welcome")
-        for part in ("", HANDSHAKE):
-            incoming, outgoing = await asyncio.open_connection("127.0.0.1", w.port)
-            outgoing.write(part.encode())
-            assert not await incoming.read()
-            outgoing.close()
+        assert tuple(await asyncio.gather(_all_said(w.port, ""), _all_said(w.port, HANDSHAKE))) == (b"", b"")
         await eventually(lambda: not len(w.gateway.server.handshakes), what="they have gone")
         assert w.gateway.hub.counters.refusals == {"handshake_unfinished": 2}
         await patient.send(type="ping", id=1)
         await patient.until("pong", id=1)
+
+
+async def _all_said(port: int, words: str) -> bytes:
+    """What the server says to them until it cuts the connection."""
+    incoming, outgoing = await asyncio.open_connection("127.0.0.1", port)
+    outgoing.write(words.encode())
+    try:
+        return await incoming.read()
+    finally:
+        outgoing.close()
 
 
 HANDSHAKE = (

@@ -14,6 +14,7 @@ from inkwire_chassis.lifecycle import Supervisor
 from inkwire_gateway.app import running
 from tests.integration.gateway_support import (
     Author,
+    HeldTime,
     Reader,
     World,
     close_code,
@@ -26,7 +27,7 @@ from tests.integration.gateway_support import (
 )
 from tests.support.ports import free_port
 from tests.support.processes import http_status
-from tests.support.wait import eventually, scaled_s
+from tests.support.wait import eventually
 
 pytestmark = pytest.mark.nats
 
@@ -132,8 +133,8 @@ async def _misbehave(w: World) -> None:
 async def test_a_slow_reader_shows(nats_url: str, tmp_path: Path) -> None:
     """Who takes nothing is counted as behind, with its bytes, and no more once it is closed for that."""
     admin = free_port()
-    async with world(nats_url, tmp_path, admin_port=admin, slow_timeout_s=scaled_s(1.5), close_timeout_s=0.3) as w:
-        author = Author(w.log)
+    async with world(nats_url, tmp_path, admin_port=admin, slow_timeout_s=60, close_timeout_s=0.3) as w:
+        author, time = Author(w.log), HeldTime(w.gateway)
         await author.begin("s")
         await author.open_section("s")
         async with narrow_reader(w.port, token()) as slow:
@@ -144,6 +145,7 @@ async def test_a_slow_reader_shows(nats_url: str, tmp_path: Path) -> None:
             seen = await _metrics(admin)
             assert (seen["readers_behind"], seen["fell_behind_total"]) == (1, 1)
             assert 0 < seen["queue_bytes"] <= seen["queue_limit_bytes"]
+            time.advance(61)
             await eventually(lambda: not w.gateway.server.clients, what="it is cut")
         seen = await _metrics(admin)
         assert (seen["readers_behind"], seen["queue_bytes"], seen["closes_total[4102]"]) == (0, 0, 1)
