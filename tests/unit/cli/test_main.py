@@ -15,8 +15,9 @@ from inkwire_chassis.clock import SystemClock
 from inkwire_chassis.machine import usable_cores
 from inkwire_gateway.settings import MAX_WORKERS
 
-COMMANDS = tuple("up write watch cancel retry approve export delete usage doctor provision token".split())
-LETTER_COMMANDS = ("dlq list", "dlq show", "dlq replay", "dlq discard")
+COMMANDS = tuple("up write watch cancel retry approve export chat delete usage doctor provision token".split())
+GROUPS = {"dlq": ("list", "show", "replay", "discard"), "documents": ("add", "list", "remove")}
+ALL_COMMANDS = (*COMMANDS, *(f"{group} {name}" for group, names in GROUPS.items() for name in names))
 POST = "k3v5q7wz2m4n6bacbd2f4g6haj"
 
 
@@ -111,10 +112,12 @@ def test_what_to_type_is_what_was_typed(
     assert run(["up", "--help"]) == 0
     out = capsys.readouterr().out
     assert "./run up --port 9000 --data /tmp/inkwire --generators 2" in out
-    assert "  inkwire " not in out
+    for name in ALL_COMMANDS:
+        assert run([*name.split(), "--help"]) == 0
+        assert "  inkwire " not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", (*COMMANDS, *LETTER_COMMANDS))
+@pytest.mark.parametrize("name", ALL_COMMANDS)
 def test_help_teaches_by_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command shows how it is used."""
     assert run([*name.split(), "--help"]) == 0
@@ -124,7 +127,7 @@ def test_help_teaches_by_examples(name: str, capsys: pytest.CaptureFixture[str])
     assert lines[at + 1].startswith(f"inkwire {name}")
 
 
-@pytest.mark.parametrize("name", (*COMMANDS, *LETTER_COMMANDS))
+@pytest.mark.parametrize("name", ALL_COMMANDS)
 def test_every_command_takes_a_data_folder(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`--data` is how commands find their Inkwire."""
     run([*name.split(), "--help"])
@@ -138,12 +141,26 @@ def test_alone_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in out for name in COMMANDS)
 
 
-def test_letters_alone_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
-    """`dlq` is no wrong use: it lists its commands."""
-    assert run(["dlq"]) == 0
+@pytest.mark.parametrize(("group", "names"), GROUPS.items())
+def test_a_group_alone_explains_itself(
+    group: str, names: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dlq` is no wrong use: it lists its commands, and says how to begin."""
+    monkeypatch.setenv("INKWIRE_PROGRAM", "./run")
+    assert run([group]) == 0
     out = capsys.readouterr().out
-    assert "Start with: inkwire dlq list" in " ".join(out.split())
-    assert all(name.removeprefix("dlq ") in out for name in LETTER_COMMANDS)
+    assert all(name in out for name in names)
+    assert "inkwire" not in out
+
+
+def test_what_a_command_needs_is_loaded_when_it_runs() -> None:
+    """`--help`, `token` and wrong uses wait for no HTTP client, no WebSocket client and no drawing on terminals."""
+    code = "import sys, inkwire.main; print(*sys.modules)"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
+    )
+    assert "inkwire.main" in loaded
+    assert not loaded & {"aiohttp", "websockets", "inkwire.client", "inkwire.display"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["token", "--data", "{data}"]])

@@ -1,1 +1,1 @@
-"""The command line: inkwire up, write, watch, doctor, provision, token."""
+"""The command line, and the client for Python (:mod:`inkwire.client`)."""

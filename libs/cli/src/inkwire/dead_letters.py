@@ -7,7 +7,7 @@ from typing import Any
 
 from inkwire.client import Client, ClientError
 from inkwire.exits import EX_FAILED, EX_OK, CommandError, complain, program
-from inkwire.writing import exit_code
+from inkwire.refusals import asking, exit_code
 
 PAGE = 100
 
@@ -25,18 +25,15 @@ async def collect(
     """
     letters: list[dict[str, Any]] = []
     cursor: str | None = None
-    async with client:
-        try:
-            while len(letters) < limit:
-                page = await client.dead_letters(
-                    limit=min(PAGE, limit - len(letters)), cursor=cursor, kind=kind, reason=reason
-                )
-                letters += page["items"]
-                cursor = page["next_cursor"]
-                if cursor is None:
-                    break
-        except ClientError as error:
-            raise CommandError(str(error), exit_code(error)) from None
+    async with asking(client):
+        while len(letters) < limit:
+            page = await client.dead_letters(
+                limit=min(PAGE, limit - len(letters)), cursor=cursor, kind=kind, reason=reason
+            )
+            letters += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
     return letters, cursor is not None
 
 

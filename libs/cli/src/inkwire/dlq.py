@@ -11,11 +11,9 @@ from inkwire.options import DEFAULT_DATA, Data, Json, Token, Url, Yes, address, 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 10_000
 
-app = typer.Typer(
-    name="dlq",
-    rich_markup_mode=None,
-    help="Dead letters: jobs and events that could not be worked on. Start with: inkwire dlq list",
-)
+HELP = "Dead letters: jobs and events that could not be worked on. Start with: inkwire dlq list"
+
+app = typer.Typer(name="dlq")
 
 Letter = Annotated[str, typer.Argument(help="The dead letter's id, a number.")]
 Letters = Annotated[list[str], typer.Argument(help="Ids of dead letters.")]

@@ -55,22 +55,17 @@ MAX_GATEWAY_WORKERS = 256
 EXAMPLE = re.compile(r"(?<![\w/])inkwire (?=[a-z])")
 """The program's name where an example or a hint calls it."""
 
-DLQ_HELP = "Dead letters: jobs and events that could not be worked on. Start with: {program} dlq list"
+HELP = "Inkwire writes articles while you watch. Start with: inkwire up"
 
-app = typer.Typer(
-    name="inkwire",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Inkwire writes articles while you watch. Start with: inkwire up",
-)
+app = typer.Typer(name="inkwire", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 Size = Annotated[
     int | None, typer.Option(min=1024**2, help="Bytes on disk. [default: as it is, or the contracts' own]")
 ]
 
-app.add_typer(dlq.app)
-app.add_typer(documents.app)
+GROUPS = (dlq, documents)
+for group in GROUPS:
+    app.add_typer(group.app)
 
 
 def _gateway_workers(text: str | int) -> int:
@@ -377,13 +372,13 @@ def provision(
         fail(f"--nats-url or INKWIRE_NATS_URL: {error}", EX_CONFIG)
     try:
         if check:
-            _run(_bounded(verify_at(url)))
+            asyncio.run(_bounded(verify_at(url)))
             typer.echo("as it should be")
             return
         if make_keys:
             DataDir(data).prepare()
         sizes = Sizes(events_max_bytes, conversations_max_bytes, replicas, lease_s)
-        for line in _run(_bounded(provision_at(url, sizes))) or ["nothing to change"]:
+        for line in asyncio.run(_bounded(provision_at(url, sizes))) or ["nothing to change"]:
             typer.echo(line)
     except TimeoutError:
         fail(
@@ -434,10 +429,6 @@ def token(
     typer.echo(keys.mint(owner, now=clock.now(), lifetime_s=lifetime_s, jti=new_id(), scopes=scope or DEFAULT_SCOPES))
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
-
-
 def main() -> None:
     """Entry point: every expected end is one line and an exit code, never a stack trace."""
     sys.exit(run(sys.argv[1:]))
@@ -445,10 +436,10 @@ def main() -> None:
 
 def _app() -> Any:
     """The commands, with examples that can be typed as they stand."""
-    for command in (*app.registered_commands, *dlq.app.registered_commands):
-        command.help = EXAMPLE.sub(f"{program()} ", inspect.getdoc(command.callback) or "")
-    app.info.help = f"Inkwire writes articles while you watch. Start with: {program()} up"
-    dlq.app.info.help = DLQ_HELP.format(program=program())
+    for commands, text in ((app, HELP), *((group.app, group.HELP) for group in GROUPS)):
+        commands.info.help = EXAMPLE.sub(f"{program()} ", text)
+        for command in commands.registered_commands:
+            command.help = EXAMPLE.sub(f"{program()} ", inspect.getdoc(command.callback) or "")
     return typer.main.get_command(app)
 
 
@@ -476,7 +467,7 @@ def run(arguments: list[str]) -> int:
 def _invoke(arguments: list[str]) -> int:
     """As typer's own main, which would end the process itself where a pipe breaks."""
     command = _app()
-    if arguments == [dlq.app.info.name]:
+    if arguments in [[group.app.info.name] for group in GROUPS]:
         arguments = [*arguments, "--help"]
     try:
         with command.make_context(program(), arguments) as context:

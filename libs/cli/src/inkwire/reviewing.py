@@ -10,10 +10,10 @@ from typing import Any
 import typer
 
 from inkwire import writing
-from inkwire.client import Client, ClientError
+from inkwire.client import Client
 from inkwire.display import Display
 from inkwire.exits import EX_DATA, EX_USAGE, EX_WAITING, CommandError, program
-from inkwire.writing import exit_code
+from inkwire.refusals import asking
 from inkwire_recipes.outline import parse_outline
 from inkwire_recipes.recipe import UnusableOutput
 from inkwire_recipes.rendering import find_json
@@ -38,11 +38,8 @@ async def proposed(client: Client, post: str) -> Proposed:
     Raises:
         CommandError: it has none, or nobody answers.
     """
-    async with client:
-        try:
-            found = await client.get_post(post)
-        except ClientError as error:
-            raise CommandError(str(error), exit_code(error)) from None
+    async with asking(client):
+        found = await client.get_post(post)
     outlines = [part for part in found["sections"] if part["section"] in OUTLINES and part["data"] is not None]
     if not outlines:
         raise CommandError(f"{post} has no outline to approve; it is {found['status']}")
@@ -57,11 +54,8 @@ async def approve(
     Raises:
         CommandError: it was refused, or nobody answers.
     """
-    async with client:
-        try:
-            answer = await client.approve_post(post, outline, after_run=after_run)
-        except ClientError as error:
-            raise CommandError(str(error), exit_code(error)) from None
+    async with asking(client):
+        answer = await client.approve_post(post, outline, after_run=after_run)
     return f"{post} goes on as run {answer['run']}; follow it with: {program()} watch {post}"
 
 
@@ -71,11 +65,8 @@ async def export(client: Client, post: str, form: str) -> bytes:
     Raises:
         CommandError: it was refused, or nobody answers.
     """
-    async with client:
-        try:
-            return await client.export(post, form)
-        except ClientError as error:
-            raise CommandError(str(error), exit_code(error)) from None
+    async with asking(client):
+        return await client.export(post, form)
 
 
 def read(source: str) -> str:
@@ -139,9 +130,6 @@ def write(client: Client, request: Mapping[str, Any], new_display: Callable[[], 
 
 
 async def _begin(client: Client, request: Mapping[str, Any], display: Display) -> tuple[str, int]:
-    async with client:
-        try:
-            accepted = await client.create_post(**request)
-        except ClientError as error:
-            raise CommandError(str(error), exit_code(error)) from None
+    async with asking(client):
+        accepted = await client.create_post(**request)
         return accepted["id"], await writing.show(client, accepted["id"], display)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from inkwire.client import Client, ClientError
 from inkwire.exits import EX_OK, CommandError, complain, program
-from inkwire.writing import exit_code
+from inkwire.refusals import asking, exit_code
 from inkwire_contracts.fold import FINAL
 
 
@@ -14,11 +14,8 @@ async def cancel(client: Client, post: str) -> str:
     Raises:
         CommandError: it was refused, or nobody answers.
     """
-    async with client:
-        try:
-            answer = await client.cancel_post(post)
-        except ClientError as error:
-            raise CommandError(str(error), exit_code(error)) from None
+    async with asking(client):
+        answer = await client.cancel_post(post)
     if answer["status"] in FINAL:
         return f"{post} is {answer['status']}"
     return f"{post} is being stopped; what was written is kept"
@@ -30,11 +27,8 @@ async def retry(client: Client, post: str) -> str:
     Raises:
         CommandError: it was refused, or nobody answers.
     """
-    async with client:
-        try:
-            answer = await client.retry_post(post)
-        except ClientError as error:
-            raise CommandError(str(error), exit_code(error)) from None
+    async with asking(client):
+        answer = await client.retry_post(post)
     return f"{post} goes on as run {answer['run']}; follow it with: {program()} watch {post}"
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from inkwire.client import Client, ClientError
-from inkwire.exits import CommandError
-from inkwire.writing import exit_code
+from inkwire.client import Client
+from inkwire.refusals import asking
 
 Row = tuple[str, str, str]
 COLUMNS = ("Model", "Posts", "Tokens in", "Tokens out", "Wasted", "Cost")
@@ -17,11 +16,8 @@ async def fetch(client: Client, query: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         CommandError: they were refused, or nobody answers.
     """
-    async with client:
-        try:
-            return await client.usage(**query)
-        except ClientError as error:
-            raise CommandError(str(error), exit_code(error)) from None
+    async with asking(client):
+        return await client.usage(**query)
 
 
 def table(found: Mapping[str, Any]) -> str:

@@ -7,21 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
-from inkwire.client import Client, ClientError, Unavailable
+from inkwire.client import Client
 from inkwire.display import Display
 from inkwire.exits import (
     EX_DATA,
     EX_FAILED,
     EX_INTERRUPTED,
-    EX_NO_PERMISSION,
     EX_OK,
-    EX_UNAVAILABLE,
     EX_USAGE,
     EX_WAITING,
     CommandError,
     program,
 )
 from inkwire.following import DigestMismatch, PostFold
+from inkwire.refusals import asking
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 from inkwire_contracts.fold import Snapshot
 
@@ -50,11 +49,8 @@ async def write(client: Client, request: Mapping[str, Any], display: Display) ->
     Raises:
         CommandError: it was refused, or nobody answers.
     """
-    async with client:
-        try:
-            accepted = await client.create_post(**request)
-        except ClientError as error:
-            raise CommandError(str(error), exit_code(error)) from None
+    async with asking(client):
+        accepted = await client.create_post(**request)
         return await show(client, accepted["id"], display)
 
 
@@ -64,12 +60,17 @@ async def watch(client: Client, post: str, display: Display) -> int:
     Raises:
         CommandError: there is none, or nobody answers.
     """
-    async with client:
+    async with asking(client):
         return await show(client, post, display)
 
 
 async def show(client: Client, post: str, display: Display) -> int:
-    """Follow a post to the end of its run, with a client that is open; see :func:`watch`."""
+    """Follow a post to the end of its run, with a client that is open; returns the exit code.
+
+    Raises:
+        ClientError: there is none, or nobody answers.
+        CommandError: the text is not what was published.
+    """
     state = PostFold(post)
     with display:
         display.accepted(post, client.url)
@@ -84,8 +85,6 @@ async def show(client: Client, post: str, display: Display) -> int:
             except DigestMismatch as error:
                 display.result(_result(state, verified=False, message=str(error)))
                 raise CommandError(f"{error}; read the post again with: {program()} watch {post}", EX_DATA) from None
-            except ClientError as error:
-                raise CommandError(str(error), exit_code(error)) from None
         display.result(_result(state))
     return {"published": EX_OK, "paused": EX_WAITING}.get(state.snapshot.status, EX_FAILED)
 
@@ -130,12 +129,3 @@ def _result(
         "error": error,
         "message": message or (snapshot.error.message if snapshot.error else ""),
     }
-
-
-def exit_code(error: ClientError) -> int:
-    """The exit code for a refusal."""
-    if isinstance(error, Unavailable):
-        return EX_UNAVAILABLE
-    if error.status in (401, 403):
-        return EX_NO_PERMISSION
-    return EX_USAGE if error.status in (400, 413, 415, 422) else EX_FAILED
