@@ -22,27 +22,11 @@ from tests.support.generator import (
 )
 from tests.support.log import make_job, open_log
 from tests.support.processes import ManagedProcess
-from tests.support.sim import SimServer
-from tests.support.wait import eventually
+from tests.support.sim import STALLED_AFTER, SimServer
 
 Keep = Callable[[ManagedProcess], ManagedProcess]
 QUICK_LEASE = topology(ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 TITLE = "Top 5 Laravel tips"
-STALLED_AFTER = 40  # chunks
-
-
-def stall_in_mid_section(sim: SimServer) -> None:
-    """The next section's answer stops there, for longer than the test lasts."""
-    sim.add_fault("stall", match="<section>", after_chunks=STALLED_AFTER, seconds=300)
-
-
-async def until_stalled(sim: SimServer) -> None:
-    """Wait until the server has sent all that it is going to send."""
-
-    async def stalled() -> bool:
-        return any(r["fault"] == "stall" and r["chunks_sent"] == STALLED_AFTER for r in sim.requests())
-
-    await eventually(stalled, what="the answer has stalled")
 
 
 def tokens(records: Sequence[dict[str, Any]]) -> tuple[int, int]:
@@ -82,7 +66,7 @@ async def test_failed_calls_and_a_killed_worker(nats_url: str, tmp_path: Path, k
     """Two answers are cut, the third's worker is killed in mid-section: its successor knows what was paid before."""
     with SimServer() as sim:
         sim.add_fault("cut", match="<section>", count=2, after_chunks=15)
-        stall_in_mid_section(sim)
+        sim.stall()
         async with open_log(nats_url, QUICK_LEASE) as log:
             first = generator_process(nats_url, sim, tmp_path, "first")
             keep(first)
@@ -90,7 +74,7 @@ async def test_failed_calls_and_a_killed_worker(nats_url: str, tmp_path: Path, k
             await first.ready()
             job = make_job(title=TITLE)
             await commit_job(log, job)
-            await until_stalled(sim)
+            await sim.until_stalled()
             stalling = await until(log, job, "the stalled text is in the log", _has_answer)
             assert stalling.run_spent.retries == 2
             first.kill9()
@@ -120,7 +104,7 @@ async def test_failed_calls_and_a_killed_worker(nats_url: str, tmp_path: Path, k
 async def test_a_dead_workers_run_is_cancelled(nats_url: str, tmp_path: Path, keep: Keep) -> None:
     """Who finds a wish instead of work to do writes down what the dead worker's text had cost, and keeps both."""
     with SimServer() as sim:
-        stall_in_mid_section(sim)
+        sim.stall()
         async with open_log(nats_url, QUICK_LEASE) as log:
             first = generator_process(nats_url, sim, tmp_path, "first")
             keep(first)
@@ -128,7 +112,7 @@ async def test_a_dead_workers_run_is_cancelled(nats_url: str, tmp_path: Path, ke
             await first.ready()
             job = make_job(title=TITLE)
             await commit_job(log, job)
-            await until_stalled(sim)
+            await sim.until_stalled()
             left = await until(log, job, "the stalled text is in the log", _has_answer)
             first.kill9()
             await commit_cancel(log, job)
@@ -151,12 +135,12 @@ async def test_a_dead_workers_run_is_cancelled(nats_url: str, tmp_path: Path, ke
 async def test_a_cancelled_run_and_the_one_after_it(nats_url: str, tmp_path: Path) -> None:
     """A cancelled run keeps its cost with its text; once the next run begins that text anew, its cost is waste."""
     with SimServer() as sim:
-        stall_in_mid_section(sim)
+        sim.stall()
         settings = generator_settings(nats_url, sim, tmp_path, simulated=False)
         async with open_log(nats_url) as log, running_generator(settings):
             job = make_job(title=TITLE)
             await commit_job(log, job)
-            await until_stalled(sim)
+            await sim.until_stalled()
             await until(log, job, "the stalled text is in the log", _has_answer)
             await commit_cancel(log, job)
             await until_final(log, job)

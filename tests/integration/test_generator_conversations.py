@@ -36,6 +36,9 @@ from tests.support.talking import Talk, turn_of
 
 Keep = Callable[[ManagedProcess], ManagedProcess]
 Messages = list[tuple[str, str]]
+REPLY = "You are the assistant"
+"""How the request for a reply begins."""
+
 QUICK_LEASE = topology(ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 
 
@@ -69,7 +72,7 @@ def prompts(sim: SimServer) -> list[Messages]:
 
 def replies(asked: list[Messages]) -> list[Messages]:
     """Those that ask for a reply."""
-    return [messages for messages in asked if messages[0][1].startswith("You are the assistant")]
+    return [messages for messages in asked if messages[0][1].startswith(REPLY)]
 
 
 def sections(snapshot: Snapshot) -> list[tuple[str, bool]]:
@@ -129,7 +132,7 @@ async def test_a_title_that_cannot_be_had_fails_nothing(sim: SimServer, nats_url
 
 async def test_a_title_that_a_person_gave_stays(sim: SimServer, nats_url: str, tmp_path: Path) -> None:
     """Also one that was given while the reply was being written."""
-    sim.set_speed(tokens_per_s=200)
+    sim.set_speed(tokens_per_s=2)
     async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
         talk = await Talk.begin(log)
         job = await talk.ask("What is a queue?")
@@ -197,7 +200,7 @@ async def test_a_worker_killed_in_a_reply_loses_nothing(
         await process.start().ready()
         await published(log, await talk.ask("What is a queue?"))
         await published(log, await talk.ask("And a stack?"))
-        sim.set_speed(tokens_per_s=60)
+        sim.stall(REPLY)
         sim.clear_requests()
         job = await talk.ask("Which one do I need?")
         await until(
@@ -206,8 +209,8 @@ async def test_a_worker_killed_in_a_reply_loses_nothing(
             "the reply has begun",
             lambda post: bool(post.open_section == "reply" and post.sections[-1].text),
         )
+        await sim.until_stalled()
         process.kill9()
-        sim.set_speed(tokens_per_s=0)
         async with running_generator(generator_settings(nats_url, sim, tmp_path)):
             await published(log, job)
             await until_idle(log)
@@ -248,15 +251,15 @@ async def test_an_answer_written_once_more_and_an_edited_question(
 
 async def test_a_stopped_answer_is_gone_on_with_as_such(sim: SimServer, nats_url: str, tmp_path: Path) -> None:
     """What it said before it was stopped is known, and that it is not whole."""
-    sim.set_speed(tokens_per_s=200)
+    sim.stall(REPLY)
     async with open_log(nats_url) as log, running_generator(generator_settings(nats_url, sim, tmp_path)):
         talk = await Talk.begin(log, title="Queues")
         job = await talk.ask("What is a queue?")
         await until(log, job, "words are there", lambda post: len(document(post)) > 40)
+        await sim.until_stalled()
         await commit_cancel(log, job)
         stopped = await until_final(log, job)
         assert stopped.status == "cancelled"
-        sim.set_speed(tokens_per_s=0)
         await published(log, await talk.ask("Go on."))
         last = replies(prompts(sim))[-1]
     assert last[2] == ("assistant", document(stopped).rstrip())

@@ -71,13 +71,15 @@ async def test_a_worker_at_its_memory_limit_hands_over_and_is_started_again(
 ) -> None:
     """Its posts are finished exactly by another, it ends with 75, its launcher starts it, and it takes jobs again."""
     terminal = Lines()
-    with SimServer(tokens_per_s=300, ttft_ms=5) as sim:
+    with SimServer() as sim:
+        sim.stall(count=4)
         async with open_log(nats_url) as log, launched(nats_url, sim, tmp_path, terminal) as launcher:
             jobs = [make_job(title=f"Top {number} tips") for number in range(2, 6)]
             for job in jobs:
                 await commit_job(log, job)
             for job in jobs:
                 await until(log, job, "it is being written", lambda post: post.open_section is not None)
+            await sim.until_stalled(4)
             other = generator_process(nats_url, sim, tmp_path, "other")
             keep(other)
             other.start()
@@ -85,7 +87,6 @@ async def test_a_worker_at_its_memory_limit_hands_over_and_is_started_again(
             before = launcher.pids()["limited"]
             os.kill(before, signal.SIGUSR1)
             await eventually(lambda: launcher.pids().get("limited", before) != before, what="another process")
-            sim.set_speed(tokens_per_s=0, ttft_ms=0)
             for job in jobs:
                 await finished_by(log, job, "other")
             await other.terminated()

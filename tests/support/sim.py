@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any, Final
 
 from tests.support.processes import ManagedProcess
-from tests.support.wait import scaled_s
+from tests.support.wait import eventually, scaled_s
 
 CALL_S: Final = 10.0
+STALLED_AFTER: Final = 40  # chunks
 
 
 class SimServer:
@@ -116,6 +117,24 @@ class SimServer:
         }  # fmt: skip
         added: dict[str, Any] = self.control("POST", "faults", rule)
         return added
+
+    def stall(self, match: str = "<section>", *, count: int = 1) -> None:
+        """The next answers that fit stop in their middle for longer than a test lasts, so that whatever is done after
+        :meth:`until_stalled` meets an open connection and an open section, however slow this machine is.
+        """
+        self.add_fault("stall", match=match, after_chunks=STALLED_AFTER, seconds=300, count=count)
+
+    async def until_stalled(self, count: int = 1) -> None:
+        """Wait until so many answers have been sent as far as they will be."""
+
+        def stalled() -> bool:
+            return sum(r["fault"] == "stall" and r["chunks_sent"] == STALLED_AFTER for r in self.requests()) == count
+
+        await eventually(stalled, what=f"{count} answers have stalled", timeout_s=60.0)
+
+    async def until_left(self) -> None:
+        """Wait until the client has closed the connection of the newest request before its end."""
+        await eventually(lambda: self.requests()[-1]["close_reason"] == "client_closed", what="the client has gone")
 
     def faults(self) -> list[dict[str, Any]]:
         """All rules with their hits."""
