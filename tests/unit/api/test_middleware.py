@@ -97,12 +97,13 @@ async def test_a_crash_after_the_start_of_the_answer_is_not_hidden() -> None:
 
 
 async def test_every_answer_has_an_id_and_safe_headers() -> None:
-    """Inline scripts and foreign frames are off; a header that a route has set itself stays."""
+    """Inline scripts and foreign frames are off, nothing is kept; a header that a route has set itself stays."""
     answer = await ask(context())
     assert is_id(answer.headers["x-request-id"])
     assert "script-src" not in answer.headers["content-security-policy"]
     assert "default-src 'self'; connect-src 'self' ws: wss:" in answer.headers["content-security-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-frame-options"] == "SAMEORIGIN"
 
 

@@ -60,7 +60,7 @@ def problem(error: InkwireError) -> dict[str, Any]:
 
 def headers(error: InkwireError) -> dict[str, str]:
     """What else an error says in headers."""
-    found: dict[str, str] = {"Cache-Control": "no-store"}
+    found: dict[str, str] = {}
     if error.spec.status == 401:
         hint = "" if error.code == "unauthenticated" else ', error="invalid_token"'
         found["WWW-Authenticate"] = f'Bearer realm="inkwire"{hint}'

@@ -31,7 +31,9 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
 }
+"""Of each answer that does not say otherwise."""
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9_-]{8,64}$", re.ASCII)
 
 

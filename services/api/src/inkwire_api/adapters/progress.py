@@ -30,7 +30,7 @@ class ProgressResponse(Response):
     media_type = NDJSON
 
     def __init__(self, work: Work) -> None:
-        super().__init__(headers={"Cache-Control": "no-store"})
+        super().__init__()
         del self.headers["content-length"]
         self._work = work
         self._changed = asyncio.Event()

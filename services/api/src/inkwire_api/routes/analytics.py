@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 
 from inkwire_api.identity import require_list
 from inkwire_api.period import HOW, MAX_TIME_CHARS, parse_period
@@ -27,7 +27,6 @@ SCOPE = "ops"
 async def get_analytics(
     caller: Caller,
     here: Here,
-    response: Response,
     since: Annotated[
         str | None, Query(alias="from", max_length=MAX_TIME_CHARS, description=f"Created then or later; {HOW}.")
     ] = None,
@@ -50,7 +49,6 @@ async def get_analytics(
     whose = _whose(caller, owner)
     period = parse_period(since, until)
     found = await here.reader.usage(whose, since=period.since, until=period.until)
-    response.headers["Cache-Control"] = "no-store"
     return Analytics(
         owner=EVERYBODY if whose is None else whose, since=period.since, until=period.until, **found.model_dump()
     )

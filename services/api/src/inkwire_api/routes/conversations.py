@@ -19,11 +19,11 @@ from inkwire_api.conversation_schemas import (
 )
 from inkwire_api.conversations import MAX_SUBJECT_CHARS
 from inkwire_api.history import newest_first
-from inkwire_api.pagination import DEFAULT_LIMIT, MAX_CURSOR_CHARS, MAX_LIMIT
+from inkwire_api.pagination import DEFAULT_LIMIT
 from inkwire_api.problems import documented
 from inkwire_api.routes.exports import FILES, file_response
 from inkwire_api.routes.posts import IDENTITY
-from inkwire_api.routes.services import Caller, Here
+from inkwire_api.routes.services import Caller, Cursor, Here, Limit
 from inkwire_api.schemas import EXAMPLE_ID
 from inkwire_api.transcripts import transcript
 from inkwire_contracts.conversations import Member
@@ -77,7 +77,6 @@ async def create_conversation(
     """You own it: its answers are yours, you add the members, and you alone can delete it."""
     found = await here.conversations.create(caller, title=body.title, recipe=body.recipe, options=body.options)
     response.headers["Location"] = f"/conversations/{found.conversation.conversation}"
-    response.headers["Cache-Control"] = "no-store"
     return head(found)
 
 
@@ -89,27 +88,22 @@ async def create_conversation(
 async def list_conversations(
     caller: Caller,
     here: Here,
-    response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS)] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> ConversationList:
     """Those that you take part in, last changed first; one that was just begun comes into the list in a moment."""
     page = await here.conversations.page(caller, limit=limit, cursor=cursor)
-    response.headers["Cache-Control"] = "no-store"
     return ConversationList(items=page.items, next_cursor=page.next_cursor)
 
 
 @router.get("/conversations/{conversation}", summary="Read a conversation", responses=documented(*READING))
-async def get_conversation(
-    conversation: ConversationPath, caller: Caller, here: Here, response: Response
-) -> ConversationView:
+async def get_conversation(conversation: ConversationPath, caller: Caller, here: Here) -> ConversationView:
     """With its members and its newest messages, newest first, as they stand at this moment.
 
     Whoever takes no part is told that there is no such conversation.
     """
     found = await here.conversations.get(caller, conversation)
     page = await newest_first(here.answers, found.conversation, limit=NEWEST_MESSAGES)
-    response.headers["Cache-Control"] = "no-store"
     messages = [message_view(found.conversation, joined) for joined in page.items]
     return view(found, messages, page.next_cursor)
 
@@ -149,11 +143,10 @@ async def export_conversation(
     responses=documented(*WRITING, *BODY, "owner_only"),
 )
 async def change_conversation(
-    conversation: ConversationPath, caller: Caller, here: Here, response: Response, body: ChangeConversation
+    conversation: ConversationPath, caller: Caller, here: Here, body: ChangeConversation
 ) -> ConversationHead:
     """The owner's alone. May be repeated."""
     found = await here.conversations.rename(caller, conversation, body.title)
-    response.headers["Cache-Control"] = "no-store"
     return head(found)
 
 
@@ -169,7 +162,7 @@ async def delete_conversation(conversation: ConversationPath, caller: Caller, he
     May be repeated; after 503 `still_stopping` it goes on where it was.
     """
     await here.conversations.delete(caller, conversation)
-    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    return Response(status_code=204)
 
 
 @router.put(
@@ -182,13 +175,11 @@ async def put_member(
     user: UserPath,
     caller: Caller,
     here: Here,
-    response: Response,
     body: PutMember | None = None,
 ) -> Member:
     """The owner's alone. A member reads everything, also what was said before, and takes part. May be repeated."""
     wished = body or PutMember()
     member = await here.conversations.put_member(caller, conversation, user, name=wished.name, avatar=wished.avatar)
-    response.headers["Cache-Control"] = "no-store"
     return member
 
 
@@ -201,4 +192,4 @@ async def put_member(
 async def remove_member(conversation: ConversationPath, user: UserPath, caller: Caller, here: Here) -> Response:
     """The owner may remove everybody else, a member itself. What was said stays. May be repeated by the owner."""
     await here.conversations.remove_member(caller, conversation, user)
-    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    return Response(status_code=204)

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from inkwire_api.pagination import DEFAULT_LIMIT, MAX_CURSOR_CHARS, MAX_LIMIT
+from inkwire_api.pagination import DEFAULT_LIMIT
 from inkwire_api.problems import documented
 from inkwire_api.routes.posts import IDENTITY, traceparent_of
-from inkwire_api.routes.services import Caller, Here
+from inkwire_api.routes.services import Caller, Cursor, Here, Limit
 from inkwire_api.schemas import DeadLetterList, ReplayedLetter
 from inkwire_contracts.dead_letters import DeadLetter, LetterKind
 
@@ -27,9 +27,8 @@ LetterPath = Annotated[str, Path(examples=["17"])]
 async def list_dead_letters(
     caller: Caller,
     here: Here,
-    response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS)] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
     kind: LetterKind | None = None,
     reason: Annotated[str | None, Query(max_length=MAX_REASON_CHARS, pattern="^[a-z_]+$")] = None,
 ) -> DeadLetterList:
@@ -39,7 +38,6 @@ async def list_dead_letters(
     """
     caller.require(SCOPE)
     page = await here.dead_letters.page(limit=limit, cursor=cursor, kind=kind, reason=reason)
-    response.headers["Cache-Control"] = "no-store"
     return DeadLetterList(items=page.items, next_cursor=page.next_cursor)
 
 
@@ -48,11 +46,10 @@ async def list_dead_letters(
     summary="Look at a dead letter",
     responses=documented(*IDENTITY, "not_found", "broker_unavailable"),
 )
-async def get_dead_letter(letter: LetterPath, caller: Caller, here: Here, response: Response) -> DeadLetter:
+async def get_dead_letter(letter: LetterPath, caller: Caller, here: Here) -> DeadLetter:
     """Why it lies there and what to do with it. Of what its owner wrote it shows the title, nothing else."""
     caller.require(SCOPE)
     found = await here.dead_letters.get(letter)
-    response.headers["Cache-Control"] = "no-store"
     return found
 
 
@@ -86,7 +83,6 @@ async def replay_dead_letter(
     caller.require(SCOPE)
     replayed = await here.dead_letters.replay(letter, traceparent=traceparent_of(request))
     response.headers["Location"] = f"/posts/{replayed.post}"
-    response.headers["Cache-Control"] = "no-store"
     return ReplayedLetter(post=replayed.post, run=replayed.run, status=replayed.status)
 
 
@@ -100,4 +96,4 @@ async def discard_dead_letter(letter: LetterPath, caller: Caller, here: Here) ->
     """Takes the letter away for good. The post it belongs to stays as it is."""
     caller.require(SCOPE)
     await here.dead_letters.discard(letter)
-    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    return Response(status_code=204)

@@ -10,10 +10,10 @@ from fastapi.responses import JSONResponse
 from inkwire_api.adapters.progress import NDJSON, ProgressResponse, Tell
 from inkwire_api.adapters.uploads import read_upload
 from inkwire_api.identity import require_documents
-from inkwire_api.pagination import DEFAULT_LIMIT, MAX_CURSOR_CHARS, MAX_LIMIT
+from inkwire_api.pagination import DEFAULT_LIMIT
 from inkwire_api.problems import documented
 from inkwire_api.routes.posts import IDENTITY
-from inkwire_api.routes.services import Caller, Here
+from inkwire_api.routes.services import Caller, Cursor, Here, Limit
 from inkwire_api.schemas import EXAMPLE_ID, DocumentDetail, DocumentList
 from inkwire_stores.document_ports import DocumentView
 
@@ -85,7 +85,7 @@ async def upload_document(
         upload = await read_upload(request, name=name, max_bytes=documents.max_bytes)
         if NDJSON not in request.headers.get("accept", ""):
             view = await documents.upload(owner, upload)
-            return JSONResponse(view.model_dump(), 201, {"Location": f"/documents/{view.id}", **_PRIVATE})
+            return JSONResponse(view.model_dump(), 201, {"Location": f"/documents/{view.id}"})
         kept = stack.pop_all()
 
     async def work(tell: Tell) -> Mapping[str, Any]:
@@ -104,14 +104,12 @@ async def upload_document(
 async def list_documents(
     caller: Caller,
     here: Here,
-    response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS)] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> DocumentList:
     """Newest first. Go on with `next_cursor` until it is null."""
     require_documents(caller, "post:read")
     page = await here.documents.page(caller.owner, limit=limit, cursor=cursor)
-    response.headers.update(_PRIVATE)
     return DocumentList(items=page.items, next_cursor=page.next_cursor)
 
 
@@ -120,11 +118,10 @@ async def list_documents(
     summary="Read a document",
     responses=documented(*IDENTITY, "forbidden_channel", "not_found", "store_unavailable"),
 )
-async def get_document(document: DocumentPath, caller: Caller, here: Here, response: Response) -> DocumentDetail:
+async def get_document(document: DocumentPath, caller: Caller, here: Here) -> DocumentDetail:
     """With its text, in the passages that it is searched by."""
     require_documents(caller, "post:read")
     found = await here.documents.get(caller.owner, document)
-    response.headers.update(_PRIVATE)
     return DocumentDetail(**found.view.model_dump(), content=list(found.passages))
 
 
@@ -138,7 +135,4 @@ async def delete_document(document: DocumentPath, caller: Caller, here: Here) ->
     """Posts that were written from it stay as they are; one that is being written says that it is missing."""
     require_documents(caller, "post:write")
     await here.documents.delete(caller.owner, document)
-    return Response(status_code=204, headers=_PRIVATE)
-
-
-_PRIVATE = {"Cache-Control": "no-store"}
+    return Response(status_code=204)

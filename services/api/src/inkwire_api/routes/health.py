@@ -28,4 +28,4 @@ async def readyz(here: Here) -> Response:
 
 async def _answer(here: Here, path: str) -> Response:
     status, body = await health_answer(here.health, path)
-    return Response(body, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(body, status_code=status, media_type="application/json")

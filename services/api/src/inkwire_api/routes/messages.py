@@ -19,12 +19,12 @@ from inkwire_api.conversation_schemas import (
 from inkwire_api.history import newest_first
 from inkwire_api.messages import MessageWish
 from inkwire_api.messaging import Said
-from inkwire_api.pagination import DEFAULT_LIMIT, MAX_CURSOR_CHARS, MAX_LIMIT
+from inkwire_api.pagination import DEFAULT_LIMIT
 from inkwire_api.posts import FIRST_RUN
 from inkwire_api.problems import documented
 from inkwire_api.routes.conversations import BODY, READING, WRITING, ConversationPath
-from inkwire_api.routes.posts import KEY_HEADER, key_of, traceparent_of
-from inkwire_api.routes.services import Caller, Here, Services
+from inkwire_api.routes.posts import KEY_HEADER, REPLAYED, key_of, traceparent_of
+from inkwire_api.routes.services import Caller, Cursor, Here, Limit, Services
 from inkwire_api.routes.steering import MAX_RUN
 from inkwire_api.schemas import EXAMPLE_ID
 from inkwire_api.steering import Steered
@@ -37,13 +37,6 @@ MessagePath = Annotated[str, Path(examples=[EXAMPLE_ID])]
 EmojiPath = Annotated[str, Path(examples=["👍"])]
 Run = Annotated[int | None, Query(ge=1, le=MAX_RUN, description="The run that is meant.")]
 
-_REPLAYED = {
-    "Idempotency-Replayed": {
-        "description": "`true` if this request had been accepted before.",
-        "schema": {"type": "string"},
-    }
-}
-
 
 @router.get(
     "/conversations/{conversation}/messages",
@@ -54,15 +47,13 @@ async def list_messages(
     conversation: ConversationPath,
     caller: Caller,
     here: Here,
-    response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS)] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
     superseded: Annotated[bool, Query(description="Also messages in whose place others stand.")] = False,
 ) -> MessageList:
     """Newest first, answers with their text as far as it is written. Go on with `next_cursor` until it is null."""
     found = (await here.conversations.get(caller, conversation)).conversation
     page = await newest_first(here.answers, found, limit=limit, cursor=cursor, superseded=superseded)
-    response.headers["Cache-Control"] = "no-store"
     items = [message_view(found, joined) for joined in page.items]
     return MessageList(items=items, next_cursor=page.next_cursor)
 
@@ -72,16 +63,13 @@ async def list_messages(
     summary="Read one message",
     responses=documented(*READING, "unknown_message"),
 )
-async def get_message(
-    conversation: ConversationPath, message: MessagePath, caller: Caller, here: Here, response: Response
-) -> MessageView:
+async def get_message(conversation: ConversationPath, message: MessagePath, caller: Caller, here: Here) -> MessageView:
     """Also one that was superseded."""
     found = (await here.conversations.get(caller, conversation)).conversation
     known = found.message(message)
     if known is None:
         raise InkwireError("unknown_message")
     (joined,) = await here.answers.joined(found, [known])
-    response.headers["Cache-Control"] = "no-store"
     return message_view(found, joined)
 
 
@@ -93,9 +81,9 @@ async def get_message(
         201: {
             "model": SentMessage,
             "description": "The message stands; no answer was asked for.",
-            "headers": _REPLAYED,
+            "headers": REPLAYED,
         },
-        202: {"description": "The message is stored, and its answer will be written.", "headers": _REPLAYED},
+        202: {"description": "The message is stored, and its answer will be written.", "headers": REPLAYED},
         **documented(
             *WRITING,
             *BODY,
@@ -142,7 +130,7 @@ async def create_message(
     status_code=202,
     summary="Have an answer written once more",
     responses={
-        202: {"description": "The new answer will be written, in the place of the old one.", "headers": _REPLAYED},
+        202: {"description": "The new answer will be written, in the place of the old one.", "headers": REPLAYED},
         **documented(*WRITING, "unknown_message", "not_a_reply", "gone", "conversation_full", "too_many_posts"),
     },
 )
@@ -223,11 +211,9 @@ async def put_reaction(
     emoji: EmojiPath,
     caller: Caller,
     here: Here,
-    response: Response,
 ) -> Reactions:
     """In one's own name. May be repeated."""
-    changed = await here.conversations.react(caller, conversation, message, emoji, present=True)
-    return _reactions(changed, response)
+    return _reactions(await here.conversations.react(caller, conversation, message, emoji, present=True))
 
 
 @router.delete(
@@ -241,11 +227,9 @@ async def remove_reaction(
     emoji: EmojiPath,
     caller: Caller,
     here: Here,
-    response: Response,
 ) -> Reactions:
     """May be repeated."""
-    changed = await here.conversations.react(caller, conversation, message, emoji, present=False)
-    return _reactions(changed, response)
+    return _reactions(await here.conversations.react(caller, conversation, message, emoji, present=False))
 
 
 def _wish(body: CreateMessage) -> MessageWish:
@@ -266,7 +250,6 @@ def _wish(body: CreateMessage) -> MessageWish:
 
 def _sent(said: Said, here: Services, response: Response) -> SentMessage:
     response.status_code = 201 if said.answer is None else 202
-    response.headers["Cache-Control"] = "no-store"
     if said.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     reply = None
@@ -284,10 +267,8 @@ def _sent(said: Said, here: Services, response: Response) -> SentMessage:
 
 def _steered(message: str, steered: Steered, response: Response) -> SteeredReply:
     response.status_code = 202 if steered.accepted else 200
-    response.headers["Cache-Control"] = "no-store"
     return SteeredReply(message=message, post=steered.post, run=steered.run, status=steered.status)
 
 
-def _reactions(message: Message, response: Response) -> Reactions:
-    response.headers["Cache-Control"] = "no-store"
+def _reactions(message: Message) -> Reactions:
     return Reactions(message=message.message, reactions=message.reactions)

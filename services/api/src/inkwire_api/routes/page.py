@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from inkwire_api.adapters.assets import Asset
 from inkwire_api.docs_page import render
+from inkwire_api.routes.posts import is_unchanged
 from inkwire_api.routes.services import Here
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.ids import is_id
@@ -67,6 +68,6 @@ def _serve(assets: Mapping[str, Asset], path: str, request: Request) -> Response
         raise InkwireError("not_found")
     # Asked again each time and answered 304: an update shows at once, and no file is ever an old one.
     headers = {"ETag": asset.etag, "Cache-Control": "no-cache"}
-    if asset.etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
+    if is_unchanged(request, asset.etag):
         return Response(status_code=304, headers=headers)
     return Response(asset.body, headers={**headers, "Content-Type": asset.content_type})

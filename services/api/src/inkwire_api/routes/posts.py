@@ -4,14 +4,14 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from inkwire_api.identity import require_list, require_read
-from inkwire_api.pagination import DEFAULT_LIMIT, MAX_CURSOR_CHARS, MAX_LIMIT
+from inkwire_api.pagination import DEFAULT_LIMIT
 from inkwire_api.posts import MAX_KEY_CHARS, Accepted, Wish
 from inkwire_api.problems import documented
 from inkwire_api.reading import content_disposition, repr_digest
-from inkwire_api.routes.services import Caller, Here, Services
+from inkwire_api.routes.services import Caller, Cursor, Here, Limit, Services
 from inkwire_api.schemas import EXAMPLE_ID, AcceptedPost, CreatePost, FilterStatus, PostDetail, PostList, detail
 from inkwire_chassis.auth import Principal
 from inkwire_chassis.clock import rfc3339
@@ -30,6 +30,12 @@ KEY_HEADER = {
     "description": "Your own name for this request: repeated with the same body it is answered with the same post.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
 }
+REPLAYED = {
+    "Idempotency-Replayed": {
+        "description": "`true` if this request had been accepted before.",
+        "schema": {"type": "string"},
+    }
+}
 
 
 @router.post(
@@ -40,10 +46,7 @@ KEY_HEADER = {
         202: {
             "headers": {
                 "Location": {"description": "Where the post is.", "schema": {"type": "string"}},
-                "Idempotency-Replayed": {
-                    "description": "`true` if this request had been accepted before.",
-                    "schema": {"type": "string"},
-                },
+                **REPLAYED,
             }
         },
         **documented(
@@ -83,7 +86,6 @@ async def create_post(
     )
     answer = _accepted(accepted, caller, here)
     response.headers["Location"] = f"/posts/{accepted.post}"
-    response.headers["Cache-Control"] = "no-store"
     if accepted.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return answer
@@ -97,9 +99,8 @@ async def create_post(
 async def list_posts(
     caller: Caller,
     here: Here,
-    response: Response,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS)] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
     status: FilterStatus | None = None,
     replies: bool = False,
 ) -> PostList:
@@ -109,7 +110,6 @@ async def list_posts(
     """
     require_list(caller)
     page = await here.reader.page(caller.owner, limit=limit, cursor=cursor, status=status, replies=replies)
-    response.headers["Cache-Control"] = "no-store"
     return PostList(items=page.items, next_cursor=page.next_cursor)
 
 
@@ -120,10 +120,9 @@ async def list_posts(
         *IDENTITY, "forbidden_channel", "not_found", "gone", "corrupt", "broker_unavailable", "store_unavailable"
     ),
 )
-async def get_post(post: PostPath, caller: Caller, here: Here, response: Response) -> PostDetail:
+async def get_post(post: PostPath, caller: Caller, here: Here) -> PostDetail:
     """The post up to this moment, also while it is being written."""
     folded = await here.reader.post(caller.owner, readable(caller, post))
-    response.headers["Cache-Control"] = "no-store"
     return detail(folded.snapshot, folded.epoch)
 
 
@@ -185,8 +184,8 @@ def _accepted(accepted: Accepted, caller: Principal, here: Services) -> Accepted
 
 
 def is_unchanged(request: Request, etag: str) -> bool:
-    """Whether the caller has that representation already."""
-    return etag in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
+    """Whether the caller has that representation already; a proxy that compresses may have made the tag a weak one."""
+    return etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
 
 
 def readable(caller: Principal, post: str) -> str:

@@ -1,10 +1,10 @@
-"""What the routes call, made once by the composition and carried in the application's state."""
+"""What the routes call, made once by the composition and carried in the application's state, and what several take."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.security import HTTPBearer
 
 from inkwire_api.adapters.assets import Asset
@@ -15,6 +15,7 @@ from inkwire_api.dead_letters import DeadLetters
 from inkwire_api.documents import Documents
 from inkwire_api.identity import bearer_token
 from inkwire_api.messaging import Messages
+from inkwire_api.pagination import MAX_CURSOR_CHARS, MAX_LIMIT
 from inkwire_api.posts import Posts
 from inkwire_api.reading import Reader
 from inkwire_api.schemas import PublicConfig
@@ -65,3 +66,8 @@ async def _principal(request: Request, here: Here, _documented: Annotated[Any, D
 
 
 Caller = Annotated[Principal, Depends(_principal)]
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+"""Lines of one page of a list."""
+Cursor = Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS)]
+"""Where a list goes on."""

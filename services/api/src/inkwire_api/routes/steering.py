@@ -141,7 +141,7 @@ async def delete_post(post: PostPath, caller: Caller, here: Here) -> Response:
     May be repeated; after 503 `still_stopping` it goes on where it was.
     """
     await here.steering.delete(caller.owner, _steerable(caller, post, "post:write"), by=caller.subject)
-    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    return Response(status_code=204)
 
 
 def _steerable(caller: Principal, post: str, scope: str) -> str:
@@ -153,5 +153,4 @@ def _steerable(caller: Principal, post: str, scope: str) -> str:
 
 def _answer(steered: Steered, response: Response) -> SteeredPost:
     response.status_code = 202 if steered.accepted else 200
-    response.headers["Cache-Control"] = "no-store"
     return SteeredPost(id=steered.post, run=steered.run, status=steered.status)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 
 from inkwire_api.identity import LOCAL_SUBJECT, Grant, bearer_token, check_local_page, narrow
 from inkwire_api.problems import documented
@@ -33,7 +33,7 @@ router = APIRouter(tags=["tokens"])
     ),
     openapi_extra={"security": [{"HTTPBearer": []}, {}]},
 )
-async def create_token(here: Here, request: Request, response: Response, body: TokenRequest | None = None) -> Token:
+async def create_token(here: Here, request: Request, body: TokenRequest | None = None) -> Token:
     """With a token: one that allows the same or less and ends no later, to hand on.
 
     Without one, on a developer's machine only: a token of the owner `local`.
@@ -42,7 +42,6 @@ async def create_token(here: Here, request: Request, response: Response, body: T
     headers = request.headers.getlist("authorization")
     caller = here.keys.verify(bearer_token(headers), now=here.clock.now()) if headers else _local(here, request)
     grant = narrow(caller, scopes=wish.scopes, channels=wish.channels, lifetime_s=wish.lifetime_s, now=here.clock.now())
-    response.headers["Cache-Control"] = "no-store"
     return _mint(here, grant)
 
 
