@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp.client_proto import ResponseHandler
 
 from inkwire_chassis.clock import SystemClock
 from inkwire_generator.adapters.provider_openai import OpenAIProvider, ProviderConfig
@@ -42,6 +44,8 @@ class Keeper:
 
     def __init__(self) -> None:
         self.connections = self.calls = self.open = 0
+        self.last: asyncio.StreamWriter
+        """Of the newest connection."""
         self.ends = True
         """Whether the body is ended at all."""
 
@@ -49,6 +53,7 @@ class Keeper:
         """Answer until the other side leaves."""
         self.connections += 1
         self.open += 1
+        self.last = writer
         try:
             while True:
                 await _request(reader)
@@ -114,6 +119,45 @@ async def test_calls_that_follow_each_other_share_a_connection(ends: bool) -> No
             await provider.close()
         await eventually(lambda: keeper.open == 0, what="the server has closed its side")
     assert (keeper.calls, keeper.connections) == (5, 1 if ends else 5)
+
+
+UNASKED = {
+    "a whole answer": HEAD
+    + b"\r\n"
+    + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in EVENTS)
+    + b"0\r\n\r\n",
+    "half a one": HEAD + b"\r\n" + b"%x\r\n%b\r\n" % (len(EVENTS[0]), EVENTS[0]),
+}
+
+
+@pytest.mark.parametrize("unasked", UNASKED.values(), ids=UNASKED)
+async def test_what_comes_unasked_is_nobodys_answer(unasked: bytes) -> None:
+    """A kept connection on which something came between two calls is closed; the next call is made on another one."""
+    keeper = Keeper()
+    server = await asyncio.start_server(keeper.serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        provider = OpenAIProvider(ProviderConfig(url, "none", "tiny"), SystemClock(), _unheeded)
+        try:
+            assert await _text_of(provider) == "text"
+            keeper.last.write(unasked.replace(b"text", b"else"))
+            await eventually(lambda: _kept(provider)[0].should_close, what="it has come")
+            assert await _text_of(provider) == "text"
+        finally:
+            await provider.close()
+        await eventually(lambda: keeper.open == 0, what="the server has closed its side")
+    assert (keeper.calls, keeper.connections) == (2, 2)
+
+
+async def _text_of(provider: OpenAIProvider) -> str:
+    async with provider.stream(Prompt("be good", "write")) as answer:
+        return "".join([piece async for piece in answer.pieces if isinstance(piece, str)])
+
+
+def _kept(provider: OpenAIProvider) -> list[ResponseHandler]:
+    """The connections that wait for the next call, as aiohttp keeps them."""
+    transport: Any = provider._client._client._transport
+    return [kept for of_host in transport.client.connector._conns.values() for kept, _ in of_host]
 
 
 GARBLED = {

@@ -18,6 +18,7 @@ import openai
 
 from inkwire_chassis.clock import Clock
 from inkwire_chassis.logs import get_logger
+from inkwire_generator.adapters.kept_connections import CheckedHttpClient
 from inkwire_generator.answer_form import KnownForms, in_form, refuses_form
 from inkwire_generator.budget import NO_LIMITS, RateLimits
 from inkwire_generator.completion import CompletionStream
@@ -76,7 +77,7 @@ class OpenAIProvider:
             base_url=config.base_url,
             max_retries=0,
             timeout=openai.Timeout(None, connect=CONNECT_TIMEOUT_S),
-            http_client=openai.DefaultAioHttpClient(
+            http_client=CheckedHttpClient(
                 limits=httpx2.Limits(
                     max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=KEPT_S
                 )
