@@ -1,9 +1,9 @@
 """Messages with what the assistant says in them: each answer is a post, read where posts are read."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inkwire_api.asking import in_time
 from inkwire_api.ports import Folded
 from inkwire_api.reading import Reader
 from inkwire_api.side_by_side import for_each
@@ -46,11 +46,8 @@ class Answers:
         Raises:
             InkwireError: ``broker_unavailable`` or ``store_unavailable``.
         """
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._joined(conversation, messages, max_chars)
-        except TimeoutError:
-            raise InkwireError("broker_unavailable") from None
+        async with in_time(self._timeout_s):
+            return await self._joined(conversation, messages, max_chars)
 
     async def _joined(self, conversation: Conversation, messages: Sequence[Message], max_chars: int) -> list[Joined]:
         async def join(message: Message) -> Joined:

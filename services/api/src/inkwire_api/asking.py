@@ -1,7 +1,8 @@
-"""Ask the broker until it answers."""
+"""Ask the broker until it answers, or the time for it is up."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from inkwire_api.ports import BrokerUnavailable
@@ -35,3 +36,17 @@ async def answered(ask: Callable[[], Awaitable[T]]) -> T:
                 get_logger().warning("the broker did not answer; asking again", error=str(error))
             await asyncio.sleep(delay_s(attempt))
     raise InkwireError("broker_unavailable")
+
+
+@asynccontextmanager
+async def in_time(timeout_s: float) -> AsyncIterator[None]:
+    """Bound the time of everything that a block asks.
+
+    Raises:
+        InkwireError: ``broker_unavailable``.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError:
+        raise InkwireError("broker_unavailable") from None

@@ -6,11 +6,12 @@ others were at it too.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from inkwire_api import conversations, pagination
+from inkwire_api.asking import in_time
 from inkwire_api.conversation_access import ConversationAccess
 from inkwire_api.ports import FoldedConversation, Newer
 from inkwire_api.posts import Posts, Wish
@@ -83,7 +84,7 @@ class Conversations:
         event = conversations.created(
             conversation, caller, title=title, recipe=recipe, options=request.options, time=self._now()
         )
-        async with self._in_time():
+        async with in_time(self._timeout_s):
             await self._access.require_room()
             with suppress(Newer):  # our own first try, whose answer was lost: nobody else has that id
                 await self._access.write(event)
@@ -95,7 +96,7 @@ class Conversations:
         Raises:
             InkwireError: as :meth:`ConversationAccess.of_member`.
         """
-        async with self._in_time():
+        async with in_time(self._timeout_s):
             return await self._access.of_member(caller, conversation)
 
     async def page(self, caller: Principal, *, limit: int, cursor: str | None) -> ConversationPage:
@@ -121,7 +122,7 @@ class Conversations:
         Raises:
             InkwireError: ``owner_only``, or as :meth:`get`.
         """
-        async with self._in_time():
+        async with in_time(self._timeout_s):
             found = await self._to_change(caller, conversation)
             event = conversations.title_change(
                 found.conversation, title, by=caller.owner, event_id=self._new_id(), time=self._now()
@@ -154,7 +155,7 @@ class Conversations:
     async def _change_member(
         self, caller: Principal, conversation: str, user: str, *, name: str = "", avatar: str = "", present: bool
     ) -> tuple[str, Conversation]:
-        async with self._in_time():
+        async with in_time(self._timeout_s):
             found = await self._to_change(caller, conversation)
             token = conversations.member_token(found.conversation, self._issuer, user)
             event = conversations.member_change(
@@ -177,7 +178,7 @@ class Conversations:
                 :meth:`get`.
         """
         data = ReactionData(message=message, emoji=conversations.check_emoji(emoji), user=caller.owner, present=present)
-        async with self._in_time():
+        async with in_time(self._timeout_s):
             found = await self._to_change(caller, conversation)
             event = conversations.reaction_change(found.conversation, data, event_id=self._new_id(), time=self._now())
             if event is not None:
@@ -251,11 +252,3 @@ class Conversations:
 
     def _now(self) -> str:
         return rfc3339(self._clock.now())
-
-    @asynccontextmanager
-    async def _in_time(self) -> Any:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                yield
-        except TimeoutError:
-            raise InkwireError("broker_unavailable") from None

@@ -4,13 +4,12 @@ A letter is taken away only after its job is durably stored again. Whoever dies 
 was, and replaying it again ends in the same run.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from inkwire_api import pagination
-from inkwire_api.asking import answered
+from inkwire_api.asking import answered, in_time
 from inkwire_api.ports import DeadLetterBox, Letter, PostLog, RunLog
 from inkwire_api.replay import Step, step
 from inkwire_api.steering import Steered, Steering
@@ -136,11 +135,8 @@ class DeadLetters:
 
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                yield
-        except TimeoutError:
-            raise InkwireError("broker_unavailable") from None
+        async with in_time(self._timeout_s):
+            yield
 
 
 def view_of(letter: Letter) -> DeadLetter:

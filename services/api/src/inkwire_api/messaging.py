@@ -4,11 +4,11 @@ A message that asks for a reply is committed by the reply's job, like any post; 
 conversation's log, then ``requested``, then it is answered. Whoever finds the job on the way writes what is missing.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from inkwire_api import messages
+from inkwire_api.asking import in_time
 from inkwire_api.conversation_access import ConversationAccess
 from inkwire_api.conversations import standing_message
 from inkwire_api.mentioning import Mentions
@@ -82,22 +82,17 @@ class Messages:
             StoreUnavailable: something cannot be looked up at the moment.
         """
         self._access.count_request(caller)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                found = await self._access.of_member(caller, conversation, "post:write")
-                own_id = (
-                    self._new_id() if key is None else messages.post_of_key(conversation, caller.owner, check_key(key))
-                )
-                known = _on_record(found.conversation, own_id, wish)
-                if known is None:
-                    documents = await self._checked(caller, found.conversation, wish)
-                else:
-                    documents = known.documents
-                if wish.reply:
-                    return await self._ask(caller, found, wish, own_id, documents, key is not None, traceparent)
-                return await self._note(caller, found, wish, own_id, documents, known)
-        except TimeoutError:
-            raise InkwireError("broker_unavailable") from None
+        async with in_time(self._timeout_s):
+            found = await self._access.of_member(caller, conversation, "post:write")
+            own_id = self._own_id(caller, conversation, key)
+            known = _on_record(found.conversation, own_id, wish)
+            if known is None:
+                documents = await self._checked(caller, found.conversation, wish)
+            else:
+                documents = known.documents
+            if wish.reply:
+                return await self._ask(caller, found, wish, own_id, documents, key is not None, traceparent)
+            return await self._note(caller, found, wish, own_id, documents, known)
 
     def _own_id(self, caller: Principal, conversation: str, key: str | None) -> str:
         return self._new_id() if key is None else messages.post_of_key(conversation, caller.owner, check_key(key))
@@ -176,27 +171,24 @@ class Messages:
             StoreUnavailable: as :meth:`say`.
         """
         self._access.count_request(caller)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                found = (await self._access.of_member(caller, conversation, "post:write")).conversation
-                replaced, old_post = messages.answer_in(found, message)
-                post = messages.post_of_regeneration(message)
-                if found.message(messages.answer_id(post)) is None:
-                    standing_message(found, message)
-                    await self._access.require_room()
-                    messages.require_room(found, messages=1)
-                question = found.message(replaced.reply_to or "")
-                if question is None:
-                    raise InkwireError("not_a_reply")
-                request = await self._same_request(found, question, old_post, post)
-                time = rfc3339(self._clock.now())
-                answer = messages.answer_event(
-                    conversation, post, question=question.message, by=caller.owner, time=time, replaces=message
-                )
-                job = _job(post, found.owner, request, time, traceparent, [answer])
-                return await self._commit(caller, found, job, keyed=True)
-        except TimeoutError:
-            raise InkwireError("broker_unavailable") from None
+        async with in_time(self._timeout_s):
+            found = (await self._access.of_member(caller, conversation, "post:write")).conversation
+            replaced, old_post = messages.answer_in(found, message)
+            post = messages.post_of_regeneration(message)
+            if found.message(messages.answer_id(post)) is None:
+                standing_message(found, message)
+                await self._access.require_room()
+                messages.require_room(found, messages=1)
+            question = found.message(replaced.reply_to or "")
+            if question is None:
+                raise InkwireError("not_a_reply")
+            request = await self._same_request(found, question, old_post, post)
+            time = rfc3339(self._clock.now())
+            answer = messages.answer_event(
+                conversation, post, question=question.message, by=caller.owner, time=time, replaces=message
+            )
+            job = _job(post, found.owner, request, time, traceparent, [answer])
+            return await self._commit(caller, found, job, keyed=True)
 
     async def _same_request(
         self, conversation: Conversation, question: Message, old_post: str, post: str
@@ -280,11 +272,8 @@ class Messages:
         self, caller: Principal, conversation: str, message: str, scope: str, *, standing: bool = False
     ) -> tuple[str, str]:
         self._access.count_request(caller)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                found = (await self._access.of_member(caller, conversation, scope)).conversation
-        except TimeoutError:
-            raise InkwireError("broker_unavailable") from None
+        async with in_time(self._timeout_s):
+            found = (await self._access.of_member(caller, conversation, scope)).conversation
         if standing:
             standing_message(found, message)
         return found.owner, messages.answer_in(found, message)[1]

@@ -5,7 +5,6 @@ Idempotency-Key was used, or the broker says "duplicate", the answer comes from 
 request's own body.
 """
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from inkwire_api import problems
-from inkwire_api.asking import answered
+from inkwire_api.asking import answered, in_time
 from inkwire_api.mentioning import Mentions
 from inkwire_api.mentions import texts_of
 from inkwire_api.ports import JobPublisher, Known, NoRoom, PostLog
@@ -141,18 +140,15 @@ class Posts:
             InkwireError: as :meth:`accept`.
             StoreUnavailable: as :meth:`accept`.
         """
-        try:
-            async with asyncio.timeout(self._limits.commit_timeout_s):
-                if keyed:
-                    known = await self._on_record(job)
-                    if known is not None:
-                        return _replay(known, job)
-                if complete is not None:
-                    job = await complete(job)
-                await self._admit(job.owner)
-                return await self._commit(job, prepare or _nothing, keyed=keyed)
-        except TimeoutError:
-            raise InkwireError("broker_unavailable") from None
+        async with in_time(self._limits.commit_timeout_s):
+            if keyed:
+                known = await self._on_record(job)
+                if known is not None:
+                    return _replay(known, job)
+            if complete is not None:
+                job = await complete(job)
+            await self._admit(job.owner)
+            return await self._commit(job, prepare or _nothing, keyed=keyed)
 
     def resolve(self, wish: Wish) -> RequestedData:
         """The request with the recipe's options complete, so that a later default changes nothing accepted.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from inkwire_api import run_events
 from inkwire_api.approving import OptionsOf
-from inkwire_api.asking import ASK_TRIES, answered, delay_s
+from inkwire_api.asking import ASK_TRIES, answered, delay_s, in_time
 from inkwire_api.ports import BrokerUnavailable, Damaged, JobPublisher, NoRoom, RunLog
 from inkwire_api.posts import LOG_FULL_RETRY_AFTER_S
 from inkwire_api.replay import RETRYABLE
@@ -59,20 +59,17 @@ class Steering:
             InkwireError: there is no such post, or nothing can be promised at the moment.
             StoreUnavailable: the log has nothing of the post, and the store does not answer.
         """
-        try:
-            async with asyncio.timeout(self._commit_timeout_s):
-                wished_run = await self._wish_at_once(owner, post, run, by)
-                snapshot = await self._current(owner, post)
-                if run is not None and run > snapshot.run:
-                    raise InkwireError("not_found")
-                if snapshot.is_final or run not in (None, snapshot.run):
-                    # A worker may have been so quick that the end is read here already.
-                    done = snapshot.status == "cancelled" and wished_run == snapshot.run
-                    return _steered(snapshot, accepted=done)
-                if wished_run != snapshot.run:
-                    await self._wish(owner, post, snapshot.run, by)
-        except TimeoutError:
-            raise InkwireError("broker_unavailable") from None
+        async with in_time(self._commit_timeout_s):
+            wished_run = await self._wish_at_once(owner, post, run, by)
+            snapshot = await self._current(owner, post)
+            if run is not None and run > snapshot.run:
+                raise InkwireError("not_found")
+            if snapshot.is_final or run not in (None, snapshot.run):
+                # A worker may have been so quick that the end is read here already.
+                done = snapshot.status == "cancelled" and wished_run == snapshot.run
+                return _steered(snapshot, accepted=done)
+            if wished_run != snapshot.run:
+                await self._wish(owner, post, snapshot.run, by)
         ended = await self._end_unclaimed(snapshot)
         return _steered(ended if ended is not None and ended.run == snapshot.run else snapshot, accepted=True)
 
@@ -88,19 +85,16 @@ class Steering:
             InkwireError: there is no such post, it did not end so, or nothing can be promised at the moment.
             StoreUnavailable: as :meth:`cancel`.
         """
-        try:
-            async with asyncio.timeout(self._commit_timeout_s):
-                snapshot = await self._current(owner, post)
-                if _has_begun(snapshot, after_run):
-                    return _steered(snapshot, accepted=True)
-                if snapshot.status not in RETRYABLE or after_run not in (None, snapshot.run):
-                    raise InkwireError("not_retryable", status=snapshot.status)
-                await self._admit(owner)
-                job = run_events.next_job(snapshot, rfc3339(self._clock.now()), traceparent)
-                await self.publish(job)
-                return _steered(await self.begun(job), accepted=True)
-        except TimeoutError:
-            raise InkwireError("broker_unavailable") from None
+        async with in_time(self._commit_timeout_s):
+            snapshot = await self._current(owner, post)
+            if _has_begun(snapshot, after_run):
+                return _steered(snapshot, accepted=True)
+            if snapshot.status not in RETRYABLE or after_run not in (None, snapshot.run):
+                raise InkwireError("not_retryable", status=snapshot.status)
+            await self._admit(owner)
+            job = run_events.next_job(snapshot, rfc3339(self._clock.now()), traceparent)
+            await self.publish(job)
+            return _steered(await self.begun(job), accepted=True)
 
     async def approve(
         self,
@@ -121,20 +115,17 @@ class Steering:
                 promised at the moment.
             StoreUnavailable: as :meth:`cancel`.
         """
-        try:
-            async with asyncio.timeout(self._commit_timeout_s):
-                snapshot = await self._current(owner, post)
-                if _has_begun(snapshot, after_run):
-                    return _approved(snapshot, options_of)
-                if snapshot.status != "paused" or after_run not in (None, snapshot.run):
-                    raise InkwireError("not_approvable", status=snapshot.status)
-                options = options_of(snapshot)
-                await self._admit(owner)
-                job = run_events.next_job(snapshot, rfc3339(self._clock.now()), traceparent, options)
-                await self.publish(job)
-                return _approved(await self.begun(job), options_of)
-        except TimeoutError:
-            raise InkwireError("broker_unavailable") from None
+        async with in_time(self._commit_timeout_s):
+            snapshot = await self._current(owner, post)
+            if _has_begun(snapshot, after_run):
+                return _approved(snapshot, options_of)
+            if snapshot.status != "paused" or after_run not in (None, snapshot.run):
+                raise InkwireError("not_approvable", status=snapshot.status)
+            options = options_of(snapshot)
+            await self._admit(owner)
+            job = run_events.next_job(snapshot, rfc3339(self._clock.now()), traceparent, options)
+            await self.publish(job)
+            return _approved(await self.begun(job), options_of)
 
     async def delete(self, owner: str, post: str, *, by: str) -> None:
         """Delete a post; one that is being written is stopped first. Returns once ``deleted`` is in the log.
