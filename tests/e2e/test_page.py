@@ -149,11 +149,17 @@ async def test_stop_ends_the_writing_and_keeps_the_text(page: Page, stack: Stack
 
 
 async def test_a_stopped_post_is_tried_again(page: Page, stack: Stack) -> None:
-    """Try again goes on in the same place: finished sections stay as they are, and the end is exact."""
+    """Try again goes on in the same place: finished sections stay as they are, and the end is exact. Who presses it, or
+    Stop, with the keyboard keeps their place: where the button was, they are told what came.
+    """
     await write_title(page, stack, "How a piano is tuned")
     await wait_for_text(page, 900)
-    await page.get_by_test_id("stop").click()
-    await page.get_by_test_id("retry").click()
+    await page.get_by_test_id("stop").press("Enter")
+    await expect(page.get_by_role("heading", name="This post was cancelled")).to_be_focused()
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_test_id("retry")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("main")).to_be_focused()
 
     async def second_run() -> bool:
         return bool(await page.evaluate("window.inkwire.snapshot.run === 2"))

@@ -218,3 +218,23 @@ async def test_documents_are_uploaded_mentioned_and_listed_as_sources(page: Page
     page.on("dialog", lambda dialog: dialog.accept())
     await page.locator("li[data-document] .delete").click()
     await expect(page.locator("li[data-document]")).to_have_count(0)
+
+
+async def test_the_click_that_leaves_the_list_of_documents_counts(page: Page, stack: Stack) -> None:
+    """Who has typed a mention to its end and presses the button below the list sends it, with that very document."""
+    await page.set_viewport_size({"width": 1280, "height": 1200})  # nothing scrolls: what moves is seen to move
+    await page.goto(f"{stack.url}/library")
+    await page.get_by_test_id("upload").set_input_files(
+        [{"name": f"Notes {number}.md", "mimeType": "text/markdown", "buffer": b"Doors."} for number in range(2)]
+    )
+    rows = page.locator("li[data-document] .number")
+    await expect(rows).to_have_count(2)
+    earlier = await rows.last.inner_text()
+    await page.locator("a.new").click()
+    await page.get_by_test_id("title-input").press_sequentially(f"What to learn from {earlier}")
+    await expect(page.locator(".mention-list [role=option]").first).to_contain_text(earlier)
+    await page.get_by_test_id("submit").click()
+    await expect(page.get_by_test_id("stop")).to_be_visible()
+    named = await page.evaluate("window.inkwire.snapshot.documents.map(({ number }) => `@${number}`)")
+    assert named == [earlier]
+    await page.get_by_test_id("stop").click()

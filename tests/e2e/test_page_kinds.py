@@ -163,6 +163,24 @@ async def test_steps_are_followed_one_by_one(page: Page, stack: Stack) -> None:
     assert await panel.locator(".disclaimers li").all_inner_texts() == found["disclaimers"]
 
 
+async def test_the_writing_is_followed_from_a_form_that_was_scrolled(page: Page, stack: Stack) -> None:
+    """Who scrolled down to the button has not asked to stay at the top of what is written then."""
+    await page.set_viewport_size({"width": 1280, "height": 500})
+    await page.goto(stack.url)
+    await page.get_by_role("radio", name="Social post").check()
+    await page.get_by_test_id("title-input").fill("Botox safety")
+    await page.evaluate("() => window.scrollTo(0, document.body.scrollHeight)")
+    await page.get_by_test_id("submit").click()
+
+    async def content_is_written() -> bool:
+        return any(row["section"] == "content_generation" and len(row["text"]) > 100 for row in await rows(page))
+
+    await eventually(content_is_written, what="the content is being written", timeout_s=30, interval_s=0.05)
+    await expect(page.locator("#follow")).to_be_hidden()
+    assert await page.evaluate("window.scrollY") > 0
+    await page.get_by_test_id("stop").click()
+
+
 async def test_an_outline_is_a_step_too(page: Page, stack: Stack) -> None:
     """A blog article's outline is shown as it is drafted, makes room for the article, and can be looked up."""
     await page.goto(stack.url)

@@ -32,7 +32,7 @@ async def ask_for_review(page: Page, stack: Stack, title: str) -> Locator:
 
 async def test_an_outline_is_changed_and_approved_without_a_mouse(page: Page, stack: Stack) -> None:
     """Headings, lengths and order are the author's: what is approved is what is written. What the api objects to stands
-    at its field, and a reload changes nothing that was stored.
+    at its field, a reload changes nothing that was stored, and the focus is never lost.
     """
     panel = await ask_for_review(page, stack, "Top 5 Laravel tips")
     await expect(page.get_by_test_id("post-list")).to_contain_text("Waiting for your approval")
@@ -62,6 +62,7 @@ async def test_an_outline_is_changed_and_approved_without_a_mouse(page: Page, st
     await expect(words.nth(1)).to_have_accessible_description("Input should be less than or equal to 2000.")
     await words.nth(1).fill("50")
     await words.nth(1).press("Enter")
+    await expect(page.get_by_role("main")).to_be_focused()
 
     await expect(page.get_by_test_id("status")).to_have_text("Published", timeout=60_000)
     await expect(panel).to_be_hidden()

@@ -18,8 +18,9 @@ test("a mention begins with @ after a blank or a bracket, and ends at the caret"
   assert.equal(mentionAt("@1 is done", 10), null);
 });
 
-test("documents are found by number and by any part of the name", () => {
-  assert.deepEqual(matching(DOCUMENTS, "1").map(({ number }) => number), [12, 1]);
+test("documents are found by number, the very one first, and by any part of the name", () => {
+  const named = [{ number: 14, name: "Plan of week 1.md" }, { number: 5, name: "Week 1.md" }, ...DOCUMENTS];
+  assert.deepEqual(matching(named, "1").map(({ number }) => number), [1, 14, 12, 5]);
   assert.deepEqual(matching(DOCUMENTS, "policy").map(({ number }) => number), [3]);
   assert.equal(matching(DOCUMENTS, "").length, 3);
   assert.equal(matching(DOCUMENTS, "nothing").length, 0);

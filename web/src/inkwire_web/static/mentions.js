@@ -11,10 +11,15 @@ export function mentionAt(text, caret) {
   return match ? { start: caret - match[1].length - 1, query: match[1].toLowerCase() } : null;
 }
 
-/** Documents that fit what was typed: by number, or by a part of the name. */
+/** Documents that fit what was typed: the one of that number, then by the number's beginning, then by a part of the name. */
 export function matching(documents, query) {
-  const fits = ({ number, name }) => String(number).startsWith(query) || name.toLowerCase().includes(query);
-  return documents.filter(fits).slice(0, SHOWN);
+  const rank = ({ number, name }) => {
+    if (String(number) === query) return 0;
+    if (String(number).startsWith(query)) return 1;
+    return name.toLowerCase().includes(query) ? 2 : 3;
+  };
+  const fitting = documents.filter((document) => rank(document) < 3);
+  return fitting.sort((a, b) => rank(a) - rank(b)).slice(0, SHOWN);
 }
 
 export class MentionList {
@@ -36,7 +41,7 @@ export class MentionList {
     field.setAttribute("aria-controls", id);
     field.addEventListener("input", () => this.#look());
     field.addEventListener("click", () => this.#look());
-    field.addEventListener("blur", () => this.#close());
+    this.#closeWhenLeft();
     // Before the field's own keys, for which Enter sends.
     field.addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.#list.addEventListener("mousedown", (event) => {
@@ -48,6 +53,21 @@ export class MentionList {
 
   get #open() {
     return !this.#list.hidden;
+  }
+
+  // What stands below moves when the list goes: the click that leaves the field has to hit what it was meant for first.
+  #closeWhenLeft() {
+    let pressed = false;
+    const press = () => {
+      pressed = true;
+    };
+    const release = () => {
+      pressed = false;
+      setTimeout(() => document.activeElement === this.#field || this.#close());
+    };
+    document.addEventListener("mousedown", press, { capture: true });
+    document.addEventListener("mouseup", release, { capture: true });
+    this.#field.addEventListener("blur", () => pressed || this.#close());
   }
 
   #look() {

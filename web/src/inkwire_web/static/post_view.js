@@ -39,9 +39,11 @@ export class PostView {
   #tick = null;
   #recoveringUntilMs = 0;
   #following = true;
+  #arriving = false;
   #verified = null;
   #proof = null;
   #stopping = null;
+  #pressedIn = null;
   #onTrouble;
 
   /**
@@ -66,7 +68,10 @@ export class PostView {
       text: nodes["compliance-text"],
     });
     this.#outline = new Outline(nodes.sections, nodes["outline-count"], (section) => this.#goTo(section));
-    this.#review = new ReviewView(reviewNodes(nodes), ({ post, run }, outline) => api.approve(post, run, outline));
+    this.#review = new ReviewView(reviewNodes(nodes), ({ post, run }, outline) => {
+      this.#pressedIn = this.#state;
+      return api.approve(post, run, outline);
+    });
     this.#listen();
   }
 
@@ -94,6 +99,7 @@ export class PostView {
     this.#feed = feed;
     this.#verified = this.#proof = null;
     this.#following = true;
+    this.#arrive();
     this.#recoveringUntilMs = 0;
     this.#progress.quietSince(null);
     this.#document.clear();
@@ -101,6 +107,14 @@ export class PostView {
     this.#nodes.ended.hidden = this.#nodes.colophon.hidden = this.#nodes.proof.hidden = true;
     this.#nodes.digest.setAttribute("aria-expanded", "false");
     this.changed();
+  }
+
+  // The page before was left scrolled: its way to the top is told in the next frame, and is nobody's wish to stay there.
+  #arrive() {
+    this.#arriving = true;
+    requestAnimationFrame(() => {
+      this.#arriving = false;
+    });
   }
 
   /** Whether the page hears of events. */
@@ -147,7 +161,23 @@ export class PostView {
     this.#stop(snapshot);
     this.#end(snapshot);
     this.#follow(snapshot);
+    this.#keepPlace();
     this.#onDraw(snapshot);
+  }
+
+  get #state() {
+    const { post, run, status } = this.#feed.snapshot;
+    return `${post}.${run}.${status}`;
+  }
+
+  // A button goes with the state it was pressed in; who pressed it goes on where the next one is told.
+  #keepPlace() {
+    if (this.#pressedIn === null || this.#pressedIn === this.#state) return;
+    this.#pressedIn = null;
+    const { activeElement } = document;
+    if (activeElement && activeElement !== document.body && activeElement.checkVisibility()) return;
+    const { ended, main } = this.#nodes;
+    (ended.hidden ? main : ended.querySelector("h2")).focus({ preventScroll: true });
   }
 
   #kicker(snapshot) {
@@ -173,6 +203,7 @@ export class PostView {
   async #cancel() {
     const { post, run } = this.#feed.snapshot;
     this.#stopping = `${post}.${run}`;
+    this.#pressedIn = this.#state;
     this.changed();
     try {
       await this.#api.cancel(post, run);
@@ -211,7 +242,7 @@ export class PostView {
     const message = failed ? snapshot.error?.message || "The run could not go on." : "It was stopped on request.";
     const kept = snapshot.sections.some((section) => section.length > 0) ? " What was written so far is kept." : "";
     ended.replaceChildren(
-      el("h2", {}, failed ? "This post could not be finished" : "This post was cancelled"),
+      el("h2", { tabindex: -1 }, failed ? "This post could not be finished" : "This post was cancelled"),
       el("p", {}, message + kept),
       el("button", { type: "button", class: "primary", "data-testid": "retry", onclick: (event) => this.#retry(event.target, snapshot) }, "Try again"),
       el("button", { type: "button", class: "other", onclick: () => this.#onAgain(snapshot) }, "Write a new one"),
@@ -237,6 +268,7 @@ export class PostView {
   // The next run comes as an event; the button stays as it is until then.
   async #retry(button, { post, run }) {
     button.disabled = true;
+    this.#pressedIn = this.#state;
     try {
       await this.#api.retry(post, run);
     } catch (error) {
@@ -304,6 +336,7 @@ export class PostView {
   #listen() {
     const { follow, digest, download, copy } = this.#nodes;
     const onScroll = () => {
+      if (this.#arriving) return;
       this.#following = this.#atBottom();
       if (this.#following) follow.hidden = true;
     };
@@ -326,7 +359,9 @@ export class PostView {
     const { digest, proof } = this.#nodes;
     proof.hidden = !proof.hidden;
     digest.setAttribute("aria-expanded", String(!proof.hidden));
-    if (!proof.hidden && this.#feed) this.#verify(this.#feed.snapshot);
+    if (proof.hidden || !this.#feed) return;
+    proof.scrollIntoView({ block: "nearest" });
+    this.#verify(this.#feed.snapshot);
   }
 
   async #act(button, done, run) {
