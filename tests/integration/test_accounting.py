@@ -7,7 +7,6 @@ from typing import Any
 from inkwire_chassis.event_log import StoredEvent
 from inkwire_contracts.events import Cancelled, GenerateRequested, Retrying, SectionCompleted, Started, Usage
 from inkwire_contracts.fold import Snapshot, fold_all
-from inkwire_contracts.topology import topology
 from tests.support.generator import (
     assert_exact,
     commit_cancel,
@@ -20,12 +19,11 @@ from tests.support.generator import (
     until_final,
     until_idle,
 )
-from tests.support.log import make_job, open_log
+from tests.support.log import QUICK_LEASE, make_job, open_log
 from tests.support.processes import ManagedProcess
 from tests.support.sim import STALLED_AFTER, SimServer
 
 Keep = Callable[[ManagedProcess], ManagedProcess]
-QUICK_LEASE = topology(ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 TITLE = "Top 5 Laravel tips"
 
 

@@ -18,7 +18,7 @@ from inkwire_contracts import events, subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.dead_letters import header_fields
 from inkwire_contracts.events import Started
-from inkwire_contracts.topology import DLQ, topology
+from inkwire_contracts.topology import DLQ
 from tests.support.api import KEYS, Answer, Api, open_api, token
 from tests.support.generator import (
     assert_exact,
@@ -30,12 +30,11 @@ from tests.support.generator import (
     until_final,
     until_idle,
 )
-from tests.support.log import ScriptedWriter, make_job, open_log
+from tests.support.log import QUICK_LEASE, ScriptedWriter, make_job, open_log
 from tests.support.processes import ManagedProcess
 from tests.support.sim import SimServer
 
 Keep = Callable[[ManagedProcess], ManagedProcess]
-QUICK_LEASE = topology(ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[")
 NEVER_MS = 600_000.0
 SECRET = "what nobody but its owner may read"
@@ -176,7 +175,8 @@ async def test_a_run_that_was_given_up_goes_on(api: Api, nats_url: str, tmp_path
     await api.log.ensure_requested(job)
     await api.log.claim(job.post, run=1, deliveries=20, holder="broke")
     letters = [await set_aside(api, job, "broken"), await set_aside(api, job, "reject")]
-    with SimServer(tokens_per_s=300, ttft_ms=5) as sim:
+    with SimServer(tokens_per_s=60, ttft_ms=5) as sim:
+        sim.plan_at_once()
         async with running_generator(generator_settings(nats_url, sim, tmp_path, posts=2)):
             answer = await ops(api, "POST", f"/dead-letters/{letters[0]}/replay")
             assert (answer.status, answer.json["run"]) == (202, 1)

@@ -8,7 +8,7 @@ from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Retrying
 from inkwire_contracts.fold import document
-from inkwire_contracts.topology import DLQ, JOBS, topology
+from inkwire_contracts.topology import DLQ, JOBS
 from tests.support.generator import (
     assert_exact,
     commit_cancel,
@@ -20,15 +20,11 @@ from tests.support.generator import (
     until_final,
     until_idle,
 )
-from tests.support.log import ScriptedWriter, make_job, open_log
+from tests.support.log import LONG_LEASE, ScriptedWriter, make_job, open_log
 from tests.support.nats_cluster import Relay
 from tests.support.ports import LOOPBACK
 from tests.support.sim import SimServer
 from tests.support.wait import eventually
-
-LONG_LEASE = topology(
-    ack_wait_s=120.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2
-)  # a lease that cannot end within a test
 
 
 async def test_a_post_is_written_from_title_to_digest(nats_url: str, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from inkwire_chassis.event_log import EventLog
 from inkwire_contracts.commands import Job
 from inkwire_contracts.conversations import TitleChanged
 from inkwire_contracts.fold import Snapshot, document
-from inkwire_contracts.topology import topology
 from inkwire_generator.adapters.talks import StoredTalks
 from inkwire_stores import Store, StoredPost, StoreUnavailable
 from tests.support.generator import (
@@ -28,7 +27,7 @@ from tests.support.generator import (
     until_final,
     until_idle,
 )
-from tests.support.log import ScriptedWriter, open_log
+from tests.support.log import QUICK_LEASE, ScriptedWriter, open_log
 from tests.support.memory_store import MemoryStore
 from tests.support.processes import ManagedProcess
 from tests.support.sim import SimServer
@@ -38,8 +37,6 @@ Keep = Callable[[ManagedProcess], ManagedProcess]
 Messages = list[tuple[str, str]]
 REPLY = "You are the assistant"
 """How the request for a reply begins."""
-
-QUICK_LEASE = topology(ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 
 
 @pytest.fixture(scope="module")

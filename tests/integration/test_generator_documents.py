@@ -14,7 +14,6 @@ from inkwire_contracts.commands import Job
 from inkwire_contracts.documents import DocumentRef
 from inkwire_contracts.events import RequestedData, Started
 from inkwire_contracts.fold import Section, Snapshot, document
-from inkwire_contracts.topology import topology
 from inkwire_generator import app
 from inkwire_generator.adapters import worker as worker_adapter
 from inkwire_generator.adapters.library import StoreLibrary
@@ -36,14 +35,13 @@ from tests.support.generator import (
     until_final,
     until_idle,
 )
-from tests.support.log import TIME, make_job, open_log
+from tests.support.log import QUICK_LEASE, TIME, make_job, open_log
 from tests.support.material import ref, stored
 from tests.support.processes import ManagedProcess
 from tests.support.sim import SimServer
 from tests.support.wait import eventually
 
 Keep = Callable[[ManagedProcess], ManagedProcess]
-QUICK_LEASE = topology(ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 EMBEDDING_MODEL = "text-embedding-3-small"
 POLICY_TEXTS = (
     "Access rights are reviewed every quarter by the owner of each system.",
@@ -179,17 +177,21 @@ async def test_a_social_post_carries_no_list(nats_url: str, tmp_path: Path) -> N
 async def test_a_killed_workers_post_keeps_its_sources(nats_url: str, tmp_path: Path, keep: Keep) -> None:
     """kill -9 in mid-section: the next worker goes on with the same material, and says which document is gone."""
     await upload_usual(tmp_path)
-    with SimServer(tokens_per_s=250, ttft_ms=5) as sim:
+    with SimServer(tokens_per_s=60, ttft_ms=5) as sim:
+        sim.plan_at_once()
         async with open_log(nats_url, QUICK_LEASE) as log:
             first = generator_process(nats_url, sim, tmp_path, "first")
             keep(first)
             first.start()
             await first.ready()
             job = await commit(log, "blog", "Top 3 rules of access using @1 @3", length="short")
-            before = await until(
-                log, job, "a section is written and another one open",
-                lambda post: post.open_section not in (None, "outline") and len(written(post)) >= 2,
-            )  # fmt: skip
+
+            def in_the_second(post: Snapshot) -> bool:
+                return post.open_section not in (None, "outline") and len(written(post)) >= 2
+
+            await until(log, job, "a section is written and another one open", in_the_second)
+            sim.set_speed(tokens_per_s=1)  # however late the kill comes, the last section is still to be written
+            before = await until(log, job, "a section is open", in_the_second)
             first.kill9()
             await forget(tmp_path, HANDBOOK)
             sim.set_speed(tokens_per_s=0, ttft_ms=0)

@@ -11,7 +11,7 @@ from inkwire_chassis.event_log import EventLog, StoredEvent
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Progressed, Retrying
-from inkwire_contracts.topology import BUDGETS, topology
+from inkwire_contracts.topology import BUDGETS
 from inkwire_generator.budget import Budget, budget_key
 from inkwire_generator.settings import GeneratorSettings
 from tests.support.generator import (
@@ -24,11 +24,10 @@ from tests.support.generator import (
     until,
     until_final,
 )
-from tests.support.log import make_job, open_log
+from tests.support.log import QUICK_LEASE, make_job, open_log
 from tests.support.sim import SimServer
 from tests.support.wait import eventually
 
-SHORT_LEASE = topology(ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 SECOND_MODEL = "gpt-4.1-mini"
 SECOND_KEY = "sk-the-second"
 WAITING = "waiting_for_provider"
@@ -86,16 +85,16 @@ async def test_posts_wait_out_a_provider_that_is_down(nats_url: str, tmp_path: P
 
 async def test_one_refusal_slows_all_workers(nats_url: str, tmp_path: Path) -> None:
     """A 429 to one post holds those of another worker too: none asks before its time, none counts it as a failure."""
-    hold_s = 3
+    hold_s = 4
     with SimServer() as sim:
         sim.add_fault("429", retry_after_s=hold_s)
         async with open_log(nats_url) as log, AsyncExitStack() as stack:
             settings = generator_settings(nats_url, sim, tmp_path, posts=1)
-            await stack.enter_async_context(running_generator(settings))
+            for _ in range(2):
+                await stack.enter_async_context(running_generator(settings))
             first = make_job(title="Why small tests win")
             await commit_job(log, first)
             await until(log, first, "the first post waits", lambda post: post.status == "retrying")
-            await stack.enter_async_context(running_generator(settings))
             other = make_job(title="Why big tests lose")
             await commit_job(log, other)
             waiting = await until(log, other, "the other post waits", lambda post: post.progress.code == WAITING)
@@ -125,9 +124,9 @@ async def test_what_headers_say_is_known_to_all(nats_url: str, tmp_path: Path) -
 
 
 async def test_workers_keep_to_one_limit_together(nats_url: str, tmp_path: Path) -> None:
-    """Two workers on a key that may be used ten times a second are refused never, and every post is whole."""
+    """Two workers on a key that may be used fifteen times a second are refused never, and every post is whole."""
     with SimServer() as sim:
-        sim.set_limits(requests_per_min=600, tokens_per_min=2_000_000, window_s=1, enforce=True)
+        sim.set_limits(requests_per_min=900, tokens_per_min=2_000_000, window_s=1, enforce=True)
         settings = generator_settings(nats_url, sim, tmp_path, requests_per_minute=540)
         async with open_log(nats_url) as log, running_generator(settings), running_generator(settings):
             jobs = [make_job(title=f"Why small tests win, part {n}") for n in range(5)]
@@ -170,9 +169,9 @@ async def test_a_post_that_waits_for_its_turn_is_cancelled_at_once(nats_url: str
 async def test_a_post_that_waits_for_its_turn_keeps_its_job(nats_url: str, tmp_path: Path) -> None:
     """Waiting longer than the lease and the limit on silence is no hang: the same attempt goes on, and says why."""
     with SimServer() as sim:
-        sim.add_fault("429", retry_after_s=3)
-        settings = generator_settings(nats_url, sim, tmp_path, stall_timeout_s=0.5, first_token_timeout_s=0.5)
-        async with open_log(nats_url, SHORT_LEASE) as log, running_generator(settings):
+        sim.add_fault("429", retry_after_s=5)
+        settings = generator_settings(nats_url, sim, tmp_path, stall_timeout_s=2.5, first_token_timeout_s=2.5)
+        async with open_log(nats_url, QUICK_LEASE) as log, running_generator(settings):
             first, other = make_job(title="Why small tests win"), make_job(title="Why big tests lose")
             await commit_job(log, first)
             await until(log, first, "the first post waits", lambda post: post.status == "retrying")
@@ -292,9 +291,9 @@ async def test_when_every_key_is_refused_the_run_ends(nats_url: str, tmp_path: P
 async def test_a_post_that_waits_keeps_its_job(nats_url: str, tmp_path: Path) -> None:
     """Waiting longer than the lease and the limit on silence is no hang: the same attempt goes on."""
     with SimServer() as sim:
-        sim.add_fault("429", retry_after_s=3)
-        settings = generator_settings(nats_url, sim, tmp_path, stall_timeout_s=0.5)
-        async with open_log(nats_url, SHORT_LEASE) as log, running_generator(settings):
+        sim.add_fault("429", retry_after_s=5)
+        settings = generator_settings(nats_url, sim, tmp_path, stall_timeout_s=2.5)
+        async with open_log(nats_url, QUICK_LEASE) as log, running_generator(settings):
             job = make_job(title="Why small tests win")
             await commit_job(log, job)
             assert len(await assert_published(log, job)) == 1
@@ -307,7 +306,13 @@ async def test_waiting_for_a_provider_is_bounded_by_age(nats_url: str, tmp_path:
     with SimServer() as sim:
         sim.add_fault("500", count=None)
         settings = generator_settings(
-            nats_url, sim, tmp_path, retries_count=100, retry_max_age_s=1.0, circuit_failures_count=2
+            nats_url,
+            sim,
+            tmp_path,
+            retries_count=100,
+            retry_max_age_s=60.0,
+            circuit_failures_count=2,
+            circuit_first_open_s=60.0,
         )
         async with open_log(nats_url) as log, running_generator(settings):
             job = make_job()

@@ -13,7 +13,7 @@ from inkwire_chassis.event_log import EventLog, Fenced
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import TERMINAL_TYPES, Event, Started
 from inkwire_contracts.fold import Snapshot, document
-from inkwire_contracts.topology import DLQ, topology
+from inkwire_contracts.topology import DLQ
 from inkwire_generator.adapters import jobs as jobs_adapter
 from inkwire_generator.adapters import worker as worker_adapter
 from inkwire_generator.adapters.jobs import JobQueue, TakenJob
@@ -31,18 +31,12 @@ from tests.support.generator import (
     until_final,
     until_idle,
 )
-from tests.support.log import ScriptedWriter, make_job, open_log
+from tests.support.log import LONG_LEASE, QUICK_LEASE, ScriptedWriter, make_job, open_log
 from tests.support.processes import ManagedProcess, ServiceProcess
 from tests.support.sim import SimServer
 from tests.support.wait import eventually
 
 Keep = Callable[[ManagedProcess], ManagedProcess]
-QUICK_LEASE = topology(
-    ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2
-)  # a lease that ends within a test's patience
-LONG_LEASE = topology(
-    ack_wait_s=120.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2
-)  # a lease that cannot end within a test
 TITLE = "Top 5 Laravel tips"
 
 
@@ -63,7 +57,7 @@ def writing(words: int) -> Callable[[Snapshot], bool]:
 
 def in_mid_section(sim: SimServer) -> None:
     """Write so slowly that what is done next meets an open section, however slow this machine is."""
-    sim.set_speed(tokens_per_s=10)
+    sim.set_speed(tokens_per_s=1)
 
 
 def left_by_client(sim: SimServer) -> int:
@@ -85,12 +79,15 @@ async def started(keep: Keep, process: ServiceProcess) -> ServiceProcess:
 
 async def test_a_killed_workers_post_is_finished_by_another(nats_url: str, tmp_path: Path, keep: Keep) -> None:
     """kill -9 in mid-section: another worker takes over when the lease ends; finished text stays, nothing doubles."""
-    with SimServer(tokens_per_s=300, ttft_ms=5) as sim:
+    with SimServer(tokens_per_s=100, ttft_ms=5) as sim:
+        sim.plan_at_once()
         async with open_log(nats_url, QUICK_LEASE) as log:
             first = await started(keep, generator_process(nats_url, sim, tmp_path, "first"))
             job = make_job(title=TITLE)
             await commit_job(log, job)
-            before = await until(log, job, "sections are being written", writing(120))
+            await until(log, job, "sections are being written", writing(120))
+            in_mid_section(sim)
+            before = await until(log, job, "a section is open", writing(120))
             first.kill9()
             at_full_speed(sim)
             await started(keep, generator_process(nats_url, sim, tmp_path, "second"))
@@ -113,7 +110,8 @@ async def test_a_killed_workers_post_is_finished_by_another(nats_url: str, tmp_p
 
 async def test_a_stopped_worker_hands_its_posts_over_at_once(nats_url: str, tmp_path: Path, keep: Keep) -> None:
     """SIGTERM releases the job and rings: the next worker goes on though the lease would last two minutes more."""
-    with SimServer(tokens_per_s=300, ttft_ms=5) as sim:
+    with SimServer(tokens_per_s=100, ttft_ms=5) as sim:
+        sim.plan_at_once()
         async with open_log(nats_url, LONG_LEASE) as log:
             first = await started(keep, generator_process(nats_url, sim, tmp_path, "first"))
             job = make_job(title=TITLE)
@@ -136,7 +134,8 @@ async def test_a_stopped_worker_hands_its_posts_over_at_once(nats_url: str, tmp_
 
 async def test_a_frozen_worker_is_replaced_and_wakes_up_to_silence(nats_url: str, tmp_path: Path, keep: Keep) -> None:
     """A worker that hangs in mid-section loses its post; when it wakes up it writes nothing and takes new work."""
-    with SimServer(tokens_per_s=300, ttft_ms=5) as sim:
+    with SimServer(tokens_per_s=100, ttft_ms=5) as sim:
+        sim.plan_at_once()
         async with open_log(nats_url, QUICK_LEASE) as log:
             first = await started(keep, generator_process(nats_url, sim, tmp_path, "first"))
             job = make_job(title=TITLE)
@@ -232,7 +231,8 @@ def without_beats(beat: Callable[[TakenJob], Any], *, deliveries: int) -> Callab
 
 async def test_a_zombies_late_ack_of_a_running_post_changes_nothing(nats_url: str, tmp_path: Path) -> None:
     """Even an ack that takes the job out of the queue leaves the run to its holder, who ends it exactly."""
-    with SimServer(tokens_per_s=400, ttft_ms=5) as sim:
+    with SimServer(tokens_per_s=100, ttft_ms=5) as sim:
+        sim.plan_at_once()
         async with open_log(nats_url, QUICK_LEASE) as log:
             job = make_job(title=TITLE)
             await commit_job(log, job)
@@ -292,7 +292,7 @@ async def test_a_hanging_post_in_a_living_process_is_given_up(
     stalled = StalledClaims(monkeypatch)
     with SimServer() as sim:
         async with open_log(nats_url, QUICK_LEASE) as log:
-            settings = generator_settings(nats_url, sim, tmp_path, name="hangs", stall_timeout_s=0.5)
+            settings = generator_settings(nats_url, sim, tmp_path, name="hangs", stall_timeout_s=3.0)
             async with running_generator(settings):
                 job = make_job(title=TITLE)
                 await commit_job(log, job)

@@ -21,7 +21,6 @@ from inkwire_contracts import events
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Event, Started
 from inkwire_contracts.fold import Outcome, Snapshot, fold
-from inkwire_contracts.topology import topology
 from inkwire_generator.settings import GeneratorSettings
 from inkwire_stores.ports import StoredPost, StoreUnavailable
 from inkwire_stores.sqlite import SqlitePostStore
@@ -35,12 +34,11 @@ from tests.support.generator import (
     until,
     until_final,
 )
-from tests.support.log import ScriptedWriter, make_job, open_log
+from tests.support.log import QUICK_LEASE, ScriptedWriter, make_job, open_log
 from tests.support.sim import SimServer
 from tests.support.wait import eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
-QUICK_LEASE = topology(ack_wait_s=1.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 TITLE = "Top 5 Laravel tips"
 NOTHING = "–"
 
@@ -307,7 +305,7 @@ async def hung(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
     with monkeypatch.context() as patch:
         patch.setattr(EventLog, "append", never)
         job = await world.job()
-        async with working(world, stall_timeout_s=0.5):
+        async with working(world, stall_timeout_s=3.0):
             assert await world.outcome(job.post, 1) == "hung"
             await until_final(world.log, job)
     return "m"

@@ -21,6 +21,10 @@ from inkwire_contracts.topology import Topology, topology
 from tests.support.wait import eventually, scaled_s
 
 SMALL = topology(events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
+QUICK_LEASE = topology(ack_wait_s=3.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
+"""A lease that ends within a test's patience, and not because the machine was busy elsewhere for a second or two."""
+LONG_LEASE = topology(ack_wait_s=120.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
+"""A lease that cannot end within a test."""
 PATIENCE_S: Final = 5.0
 TIME = "2026-01-02T03:04:05.678Z"
 

@@ -118,6 +118,10 @@ class SimServer:
         added: dict[str, Any] = self.control("POST", "faults", rule)
         return added
 
+    def plan_at_once(self) -> None:
+        """Only sections take their time; plans are JSON, and there as soon as they are asked for."""
+        self.add_fault("speed", count=None, match="JSON", tokens_per_s=0, ttft_ms=0)
+
     def stall(self, match: str = "<section>", *, count: int = 1) -> None:
         """The next answers that fit stop in their middle for longer than a test lasts, so that whatever is done after
         :meth:`until_stalled` meets an open connection and an open section, however slow this machine is.
