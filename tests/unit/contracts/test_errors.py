@@ -78,6 +78,16 @@ def test_parameters_are_text_not_templates() -> None:
     assert render("invalid_request", {"detail": "{code.__class__}"}) == "{code.__class__}"
 
 
+@pytest.mark.parametrize(
+    ("limit_bytes", "said"), [(20_971_520, "20 MiB"), (65_536, "64 KiB"), (20_000_000, "20,000,000 bytes")]
+)
+def test_sizes_are_said_as_people_say_them(limit_bytes: int, said: str) -> None:
+    """A limit in bytes is told in the largest unit that says it exactly; programs get the number of bytes."""
+    error = InkwireError("document_too_large", limit_bytes=limit_bytes)
+    assert str(error) == f"The document is too large. Upload at most {said}."
+    assert error.params == {"limit_bytes": limit_bytes}
+
+
 def test_reasons_belong_to_codes() -> None:
     """Each short reason explains a code of the table."""
     assert set(REASONS) <= set(ERROR_CODES)

@@ -39,7 +39,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "body_too_large",
         413,
         "The body is too large",
-        "Send at most {limit_bytes} bytes; put long material into a document instead.",
+        "Send at most {limit_bytes}; put long material into a document instead.",
     ),
     ("unsupported_media_type", 415, "Unsupported media type", "Send Content-Type: application/json."),
     ("unknown_recipe", 422, "Unknown recipe", "Choose one of: {known}."),
@@ -104,7 +104,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ),
     ("too_many_documents", 422, "Too many documents", "Mention at most {limit} documents in one request."),
     ("document_limit", 409, "No room for more documents", "Delete one of your {limit} documents first."),
-    ("document_too_large", 413, "The document is too large", "Upload at most {limit_bytes} bytes."),
+    ("document_too_large", 413, "The document is too large", "Upload at most {limit_bytes}."),
     (
         "document_too_long",
         422,
@@ -117,7 +117,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         "The document cannot be read",
         "{detail} Save it anew, or upload its text as Markdown.",
     ),
-    ("document_empty", 422, "The document has no text", "A scan needs text recognition first."),
+    ("document_empty", 422, "The document has no text", "There is no text in it; a scan needs text recognition first."),
     (
         "unsupported_document",
         415,
@@ -289,7 +289,18 @@ def render(code: str, params: Mapping[str, Any] | None = None) -> str:
         template = MESSAGES[code]
     else:
         return code
-    return template.format_map(_Tolerant(params or {}))
+    values = _Tolerant(params or {})
+    if isinstance(limit := values.get("limit_bytes"), int):
+        values["limit_bytes"] = _size(limit)
+    return template.format_map(values)
+
+
+def _size(count: int) -> str:
+    """Bytes in the largest unit that says them exactly: 20971520 is "20 MiB"."""
+    for unit, of in (("MiB", 1024**2), ("KiB", 1024)):
+        if count >= of and count % of == 0:
+            return f"{count // of:,} {unit}"
+    return f"{count:,} bytes"
 
 
 class InkwireError(Exception):
