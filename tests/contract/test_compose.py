@@ -3,11 +3,14 @@
 import os
 import re
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
+
+from inkwire_chassis.settings import ServiceSettings, variable_name
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -61,10 +64,28 @@ def test_variables_of_the_environment_are_known() -> None:
     assert used <= _known_variables()
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_reaches_its_container(name: str) -> None:
+    """What an operator writes into .env is not silently ignored: containers get only what their environment names."""
+    own = {"INKWIRE_JWT_KEYS", "INKWIRE_SIMULATED", "INKWIRE_GENERATOR_NAME", "INKWIRE_GATEWAY_WORKER"}  # see the file
+    module = import_module(f"inkwire_{name}.settings")
+    settings = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, ServiceSettings)]
+    variables = {
+        variable_name(cls, field, info)
+        for cls in settings
+        if cls.__module__ == module.__name__
+        for field, info in cls.model_fields.items()
+    }
+    assert len(variables) > 10
+    assert variables - own - set(SERVICES[name]["environment"]) == set()
+
+
 def test_no_secret_is_in_the_file() -> None:
     """Keys and passwords come from the environment or from files, and go only to who needs them."""
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
+            if value is None and not re.search(r"_KEYS?$|SECRET|PASSWORD|_TOKEN$", variable):
+                continue  # passed on as it is in the environment: a number, not a secret
             if re.search(r"KEY|SECRET|PASSWORD|TOKEN", variable) and not variable.endswith(("_FILE", "_TOKENS")):
                 # The api has the provider's key only where it embeds documents.
                 guard = {"generator": r"\$\{[A-Z_]+:-\}", "api": r"\$\{INKWIRE_EMBEDDING_MODEL:\+\$\{[A-Z_]+:-\}\}"}
