@@ -1,19 +1,14 @@
 """Bodies that are not events of a post: jobs, claims and cancel intents."""
 
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from inkwire_contracts.conversations import MessageCreated
+from inkwire_contracts.data import Data
 from inkwire_contracts.events import Priority, RequestedData
 from inkwire_contracts.ids import OwnerToken, PostId
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Job(_Body):
+class Job(Data):
     """The commit point of a request: once JOBS has acknowledged it, the run will end in exactly one terminal.
 
     It carries all that ``requested`` needs, so that a worker can write that event when the api died before it did.
@@ -42,7 +37,7 @@ class Job(_Body):
         return f"{self.post}.{self.run}"
 
 
-class Claim(_Body):
+class Claim(Data):
     """The fenced right to write a post's log. Its stream sequence is the token that every event carries."""
 
     claim_id: str
@@ -54,7 +49,7 @@ class Claim(_Body):
     """The holder gave it back on purpose: this attempt says nothing against the post."""
 
 
-class CancelIntent(_Body):
+class CancelIntent(Data):
     """Someone with the right to do so wants this run to stop."""
 
     post: PostId
@@ -62,4 +57,3 @@ class CancelIntent(_Body):
     run: int = Field(ge=1)
     by: str = ""
     time: str
-    extra: dict[str, Any] = Field(default_factory=dict)

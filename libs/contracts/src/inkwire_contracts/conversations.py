@@ -101,10 +101,8 @@ class ConversationDeletedData(Data):
     """The conversation is gone; nothing follows."""
 
 
-class ConversationEvent(BaseModel):
+class ConversationEvent(Data):
     """The envelope. ``id`` is the event's own: stored once, however often it is sent. ``by`` is who did it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: ClassVar[str] = "unknown"
     """The dotted name that frontends see."""

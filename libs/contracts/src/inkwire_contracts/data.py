@@ -1,4 +1,4 @@
-"""The base of every payload that travels in a log."""
+"""The base of what travels between processes."""
 
 from pydantic import BaseModel, ConfigDict
 

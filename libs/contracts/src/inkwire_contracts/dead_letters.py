@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
+from inkwire_contracts.data import Data
 from inkwire_contracts.events import Priority
 
 H_REASON = "Inkwire-Reason"
@@ -48,10 +49,8 @@ _ADVICE: Mapping[str, str] = {
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z$", re.ASCII)
 
 
-class DeadLetter(BaseModel):
+class DeadLetter(Data):
     """One dead letter. What is not known of it is null."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     id: str
     """Its place in the DLQ stream."""

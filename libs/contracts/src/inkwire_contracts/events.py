@@ -7,7 +7,7 @@ the sequence). What an event *means* is in :mod:`inkwire_contracts.fold`.
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic_core import from_json
 
 from inkwire_contracts.data import Data
@@ -208,10 +208,8 @@ class DeletedData(Data):
     """The post is gone; nothing follows."""
 
 
-class Event(BaseModel):
+class Event(Data):
     """The envelope. ``seq`` is contiguous per post from 1; ``time`` is RFC 3339 in UTC with milliseconds."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: ClassVar[str] = "unknown"
     """The dotted name that frontends see."""

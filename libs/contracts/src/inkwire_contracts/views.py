@@ -1,14 +1,11 @@
 """What people and clients see of a post: short summaries for lists and channels, made from the snapshot alone."""
 
-from pydantic import BaseModel, ConfigDict
-
+from inkwire_contracts.data import Data
 from inkwire_contracts.fold import PostStatus, Snapshot
 
 
-class PostSummary(BaseModel):
+class PostSummary(Data):
     """One line of a list of posts."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     id: str
     title: str
@@ -27,19 +24,15 @@ class PostSummary(BaseModel):
     """Of a reply: where it belongs."""
 
 
-class Percentiles(BaseModel):
+class Percentiles(Data):
     """By nearest rank; null where nothing was measured."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     p50: int | None
     p95: int | None
 
 
-class ModelUsage(BaseModel):
+class ModelUsage(Data):
     """What posts have cost whose last answer was this model's. ``cost_usd`` is null where no price is known."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     model: str
     posts: int
@@ -50,15 +43,13 @@ class ModelUsage(BaseModel):
     posts_without_price: int
 
 
-class UsageTotals(BaseModel):
+class UsageTotals(Data):
     """What posts have cost together, all their runs included, deleted posts too.
 
     ``tokens_wasted`` and ``tokens_estimated`` are among ``tokens_in`` and ``tokens_out``; ``waste_ratio`` is null where
     nothing was paid. ``cost_usd`` leaves out ``posts_without_price``, and is null where no paid post has a price.
     Percentiles are those of the newest ``sampled_posts`` published ones.
     """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     posts: int
     by_status: dict[str, int]

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict
-
+from inkwire_contracts.data import Data
 from inkwire_contracts.documents import Passage
 
 MAX_DOCUMENT_BYTES = 14 * 1024 * 1024
@@ -16,13 +15,11 @@ class DocumentTooLarge(Exception):
     """It is beyond MAX_DOCUMENT_BYTES and was not stored; without its vectors it may fit."""
 
 
-class DocumentView(BaseModel):
+class DocumentView(Data):
     """A document as its owner sees it. ``sha256`` and ``size_bytes`` are of the file that was uploaded.
 
     ``embedded``: its passages have vectors, so that they are also found by meaning.
     """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     id: str
     owner: str
