@@ -63,6 +63,8 @@ def test_an_expired_token_is_told_apart() -> None:
         {"sub": 7},
         {"exp": "soon"},
         {"iat": NOW.timestamp() + 3600},
+        {"nbf": NOW.timestamp() + 3600},
+        {"nbf": "later"},
         {"exp": 1e300},
         {"exp": -9e10},
         {"ch": []},

@@ -64,7 +64,10 @@ def _scopes(text: str) -> frozenset[str]:
 
 
 class KeyRing:
-    """Signing keys by id: the first signs, all verify, so a key is rotated by adding a new one in front."""
+    """Signing keys by id: the first signs, all verify.
+
+    So a key is rotated by adding a new one at the end, and moving it to the front once every process verifies it.
+    """
 
     def __init__(self, keys: Iterable[tuple[str, str]], issuer: str) -> None:
         self._keys = dict(keys)
@@ -127,7 +130,7 @@ class KeyRing:
         expires_at = datetime.fromtimestamp(claims["exp"], now.tzinfo)
         if expires_at + timedelta(seconds=LEEWAY_S) <= now:
             raise InkwireError("token_expired")
-        if claims["iat"] > now.timestamp() + LEEWAY_S:
+        if max(claims["iat"], claims.get("nbf", 0)) > now.timestamp() + LEEWAY_S:
             raise InkwireError("invalid_token")
         return Principal(
             owner=owner_token(self._issuer, claims["sub"]),
@@ -169,7 +172,7 @@ class KeyRing:
             )
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             raise InkwireError("invalid_token") from None
-        if not claims["sub"] or not all(_is_time(claims[name]) for name in ("exp", "iat")):
+        if not claims["sub"] or not all(_is_time(claims.get(name, 0)) for name in ("exp", "iat", "nbf")):
             raise InkwireError("invalid_token")
         if "ch" in claims and not _is_channel_list(claims["ch"]):
             raise InkwireError("invalid_token")
