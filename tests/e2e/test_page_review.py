@@ -59,7 +59,7 @@ async def test_an_outline_is_changed_and_approved_without_a_mouse(page: Page, st
 
     await page.get_by_test_id("approve").press("Enter")
     await expect(words.nth(1)).to_be_focused()
-    await expect(words.nth(1)).to_have_accessible_description("Input should be less than or equal to 2000.")
+    await expect(words.nth(1)).to_have_accessible_description("Must be at most 2000.")
     await words.nth(1).fill("50")
     await words.nth(1).press("Enter")
     await expect(page.get_by_role("main")).to_be_focused()

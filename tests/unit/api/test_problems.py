@@ -1,8 +1,9 @@
 """Problem documents."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inkwire_api.problems import (
     MAX_ERRORS,
@@ -65,14 +66,51 @@ def test_the_frameworks_refusals_have_codes(status: int, code: str) -> None:
 def test_faults_are_pointed_at_and_never_repeated() -> None:
     """Body faults have a JSON pointer, others the parameter's name; what was sent stays out."""
     error = from_validation(
-        [invalid("body", "a/b", 0, "c~d"), invalid("query", "limit", msg="Value error, must be small.")],
+        [
+            invalid("body", "a/b", 0, "c~d"),
+            invalid("query", "limit", kind="value_error", msg="Value error, must be small."),
+        ],
         "application/json",
     )
     assert error.params["errors"] == [
-        {"pointer": "#/a~1b/0/c~0d", "detail": "Field required"},
+        {"pointer": "#/a~1b/0/c~0d", "detail": "is missing"},
         {"parameter": "limit", "detail": "must be small"},
     ]
     assert "SECRET" not in str(problem(error))
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    title: str = Field("x", min_length=1, max_length=5)
+    words: int = Field(1, ge=0, le=2000)
+    short: bool = False
+    length: Literal["short", "long"] = "short"
+    points: list[str] = Field(default=["x"], min_length=1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"title": ""}, "must not be empty"),
+        ({"title": "x" * 6}, "must have at most 5 characters"),
+        ({"title": 5}, "must be a text"),
+        ({"words": 9999}, "must be at most 2000"),
+        ({"words": -1}, "must be at least 0"),
+        ({"words": "many"}, "must be a whole number"),
+        ({"words": 1.5}, "must be a whole number"),
+        ({"short": "perhaps"}, "must be true or false"),
+        ({"length": "huge"}, "must be 'short' or 'long'"),
+        ({"points": []}, "must not be empty"),
+        ({"colour": "red"}, "there is no such field"),
+    ],
+)
+def test_faults_are_told_to_people(sent: dict[str, Any], said: str) -> None:
+    """What whoever filled in a form is told names neither strings nor inputs, but what to write."""
+    with pytest.raises(ValidationError) as refusal:
+        _Asked.model_validate(sent)
+    error = from_options(refusal.value.errors(include_url=False, include_input=False))
+    assert [fault["detail"] for fault in error.params["errors"]] == [said]
 
 
 def test_broken_json_is_malformed() -> None:
@@ -96,7 +134,7 @@ def test_the_list_of_faults_is_bounded() -> None:
 
 def test_faults_of_options_point_into_the_body() -> None:
     """A recipe knows its options only; the client sees its own body."""
-    error = from_options([invalid("tone", msg="Input should be 'warm'")])
+    error = from_options([invalid("tone", kind="value_error", msg="Input should be 'warm'")])
     assert (error.code, error.params["errors"][0]["pointer"]) == ("invalid_options", "#/options/tone")
     assert error.params["detail"] == "options.tone: Input should be 'warm'"
 

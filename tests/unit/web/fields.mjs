@@ -39,17 +39,17 @@ test("a recipe's fields are those that have a form, in their order", () => {
 
 test("faults go to the fields they name, the first of each, and the rest is not lost", () => {
   const errors = [
-    { pointer: "#/options/modules", detail: "Input should be less than or equal to 20" },
+    { pointer: "#/options/modules", detail: "must be at most 20" },
     { pointer: "#/options/modules", detail: "a second one" },
     { pointer: "#/options/a~1b~0", detail: "No." },
-    { pointer: "#/options/unknown", detail: "Extra inputs are not permitted" },
+    { pointer: "#/options/unknown", detail: "there is no such field" },
     { pointer: "#/title", detail: "must not be empty" },
     { parameter: "limit", detail: "odd" },
   ];
   const found = faultsByField(errors, ["modules", "a/b~", "priority"]);
-  assert.deepEqual([...found.options], [["modules", "Input should be less than or equal to 20."], ["a/b~", "No."]]);
-  assert.equal(found.title, "must not be empty.");
-  assert.deepEqual(found.rest, ["Extra inputs are not permitted.", "odd."]);
+  assert.deepEqual([...found.options], [["modules", "Must be at most 20."], ["a/b~", "No."]]);
+  assert.equal(found.title, "Must not be empty.");
+  assert.deepEqual(found.rest, ["There is no such field.", "Odd."]);
 });
 
 test("an error without a list of faults belongs to no field", () => {

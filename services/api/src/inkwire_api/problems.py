@@ -24,6 +24,23 @@ STATUS_CODES: Mapping[int, str] = {
 """What the framework itself refuses, as one of our codes; anything else is ``internal``."""
 
 
+_TOO_SHORT = frozenset({"string_too_short", "too_short"})
+_SAID: Mapping[str, str] = {
+    "missing": "is missing",
+    "empty": "must not be empty",
+    "extra_forbidden": "there is no such field",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_type": "must be a text",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_parsing": "must be true or false",
+    "less_than_equal": "must be at most {le}",
+    "greater_than_equal": "must be at least {ge}",
+    "literal_error": "must be {expected}",
+}
+"""Kind of a fault of pydantic's -> what a person is told."""
+
+
 class Fault(BaseModel):
     """One thing wrong with a request: in the body (``pointer``, a JSON pointer) or a named ``parameter``."""
 
@@ -109,10 +126,18 @@ def is_json(content_type: str | None) -> bool:
 
 def _fault(error: Mapping[str, Any]) -> Fault:
     place, *path = [str(part) for part in error["loc"]]
-    detail = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    detail = _said(error)
     if place != "body":
         return Fault(parameter=path[0] if path else place, detail=detail)
     return Fault(pointer="#" + "".join(f"/{_escape(part)}" for part in path), detail=detail)
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """What is wrong, said to whoever filled in the field; faults that are not listed keep pydantic's words."""
+    kind = "empty" if error["type"] in _TOO_SHORT and error.get("ctx", {}).get("min_length") == 1 else error["type"]
+    if kind in _SAID:
+        return _SAID[kind].format_map(error.get("ctx", {}))
+    return str(error["msg"]).removeprefix("Value error, ").rstrip(".")
 
 
 def _escape(part: str) -> str:
@@ -144,8 +169,8 @@ _EXAMPLE_PARAMS: Mapping[str, dict[str, Any]] = {
         "errors": [{"pointer": "#/title", "detail": "must not be empty"}],
     },
     "invalid_options": {
-        "detail": "options.length: Input should be 'short', 'medium' or 'long'",
-        "errors": [{"pointer": "#/options/length", "detail": "Input should be 'short', 'medium' or 'long'"}],
+        "detail": "options.length: must be 'short', 'medium' or 'long'",
+        "errors": [{"pointer": "#/options/length", "detail": "must be 'short', 'medium' or 'long'"}],
     },
     "body_too_large": {"limit_bytes": 65_536},
     "unknown_recipe": {"known": "blog"},

@@ -6,6 +6,7 @@ import { Chats } from "./chats.js";
 import { Compose } from "./compose.js";
 import { DeleteDialog } from "./deleting.js";
 import { el, setText } from "./dom.js";
+import { asSentence } from "./fields.js";
 import { Library } from "./library.js";
 import { PostList } from "./list.js";
 import { MentionList } from "./mentions.js";
@@ -189,7 +190,7 @@ function showConnection(state, detail) {
 
 function notice(title = "", text = "") {
   nodes.notice.hidden = title === "";
-  nodes.notice.replaceChildren(el("strong", {}, title), ` ${text}`);
+  nodes.notice.replaceChildren(el("strong", {}, title && asSentence(title)), ` ${text}`);
 }
 
 function view(name) {

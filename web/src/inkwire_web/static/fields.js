@@ -51,7 +51,7 @@ export function faultsByField(errors, names) {
   const found = { title: null, options: new Map(), rest: [] };
   for (const fault of errors ?? []) {
     const [top, name] = faultPath(fault);
-    const said = sentenceEnd(fault.detail);
+    const said = asSentence(fault.detail);
     if (top === "title") found.title ??= said;
     else if (top === "options" && names.includes(name)) {
       if (!found.options.has(name)) found.options.set(name, said);
@@ -71,8 +71,8 @@ function unescape(part) {
 }
 
 /** What an api says, as a sentence of its own. */
-export function sentenceEnd(text) {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
+export function asSentence(text) {
+  return capitalised(/[.!?]$/.test(text) ? text : `${text}.`);
 }
 
 // Follow a reference, and take the part of an optional field that is not null.

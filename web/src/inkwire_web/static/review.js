@@ -2,7 +2,7 @@
 // with the keyboard alone, and is told to those who do not see it.
 
 import { el, setText } from "./dom.js";
-import { faultPath, sentenceEnd } from "./fields.js";
+import { faultPath, asSentence } from "./fields.js";
 
 const LEDE = "This is the outline. Change what you like: nothing more is written before you approve it.";
 const NUMBER = { min: 0, step: 10, placeholder: "auto" }; // no number leaves the length to the recipe
@@ -216,8 +216,8 @@ export class ReviewView {
       const place = placeOf(fault);
       const owner = place && (place.index === undefined ? { title: this.#title, closing: this.#closing } : this.#parts[place.index]);
       const field = owner?.[place.name];
-      if (field) field.fail(sentenceEnd(fault.detail));
-      else rest ||= sentenceEnd(fault.detail);
+      if (field) field.fail(asSentence(fault.detail));
+      else rest ||= asSentence(fault.detail);
     }
     this.#fail(rest);
     this.#focusFault();
