@@ -76,9 +76,7 @@ async def test_what_the_api_objects_to_stands_at_its_field(page: Page, stack: St
     await options.locator("summary").click()
     await page.get_by_test_id("submit").click()
     await expect(audience).to_be_focused()
-    await expect(modules).to_have_accessible_description(
-        "How many modules, 1 to 20 Must be at most 20."
-    )
+    await expect(modules).to_have_accessible_description("How many modules, 1 to 20 Must be at most 20.")
     await expect(page.locator("#compose-error")).to_be_hidden()
 
     await audience.fill("everybody at work")
