@@ -12,7 +12,7 @@ from inkwire_api.mentioning import Mentions
 from inkwire_api.messages import MessageWish
 from inkwire_api.messaging import Messages, Said
 from inkwire_api.ports import BrokerUnavailable, Damaged, FoldedConversation, Newer, NoRoom
-from inkwire_api.posts import Limits, Posts
+from inkwire_api.posts import Posts
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_api.reading import Reader
 from inkwire_api.steering import Steered
@@ -29,11 +29,11 @@ from inkwire_contracts.conversations import (
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.ids import idempotent_post_id
-from inkwire_recipes.registry import load_recipes
-from tests.support.api_fakes import EPOCH, FakeBroker, FakeStore
+from tests.support.api_fakes import EPOCH, FakeBroker, posts_over
 from tests.support.clock import START, ManualClock
 from tests.support.documents import MemoryDocuments
 from tests.support.memory_conversations import MemoryConversations
+from tests.support.memory_store import MemoryStore
 
 TALK = idempotent_post_id("ana", "talk")
 TIME = "2026-01-01T00:00:00.000Z"
@@ -152,7 +152,7 @@ class TalkWorld:
 
     def __init__(self, *members: str, **created: Any) -> None:
         self.broker = FakeBroker()
-        self.store = FakeStore()
+        self.store = MemoryStore()
         self.talks = FakeTalks()
         self.lists = MemoryConversations()
         self.documents = MemoryDocuments()
@@ -176,18 +176,7 @@ class TalkWorld:
         return ConversationAccess(log=self.talks, limiter=RateLimiter(per_s=1.0, burst=1_000), clock=self.clock)
 
     def posts(self, **changes: Any) -> Posts:
-        parts: dict[str, Any] = {
-            "jobs": self.broker,
-            "log": self.broker,
-            "store": self.store,
-            "recipes": load_recipes(),
-            "mentions": Mentions(self.documents),
-            "limiter": RateLimiter(per_s=1.0, burst=1_000),
-            "limits": Limits(max_open_posts=3, commit_timeout_s=5.0),
-            "clock": self.clock,
-            "new_id": lambda: next(self.ids),
-        }
-        return Posts(**{**parts, **changes})
+        return posts_over(self.broker, self.store, self.documents, self.clock, self.ids, **changes)
 
     def messages(self, *, timeout_s: float = 5.0, **posts: Any) -> Messages:
         """A new api process over the same broker and store."""

@@ -1,15 +1,22 @@
-"""The api's ports in memory: a broker that forgets, refuses or stays silent on command, and a store."""
+"""The api's ports in memory: a broker that forgets, refuses or stays silent on command."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from inkwire_api.mentioning import Mentions
 from inkwire_api.ports import BrokerUnavailable, Compose, Damaged, Folded, Known, Letter, NoRoom, Receipt
+from inkwire_api.posts import Limits, Posts
+from inkwire_api.rate_limit import RateLimiter
+from inkwire_chassis.clock import Clock
 from inkwire_contracts.commands import CancelIntent, Job
 from inkwire_contracts.dead_letters import LetterKind
 from inkwire_contracts.errors import InkwireError
-from inkwire_contracts.fold import ACTIVE, Outcome, Snapshot, fold
-from inkwire_contracts.views import PostSummary, summary
-from inkwire_stores.ports import StoredPost, StoreUnavailable
+from inkwire_contracts.fold import Outcome, Snapshot, fold
+from inkwire_recipes.registry import load_recipes
+from inkwire_stores.document_ports import DocumentStore
+from inkwire_stores.ports import PostStore, StoredPost
 
 EPOCH = "2026-01-01T00:00:00Z"
 
@@ -91,57 +98,6 @@ class FakeBroker:
         self.asked.append(what)
         if self.down:
             raise BrokerUnavailable("down")
-
-
-@dataclass
-class FakeStore:
-    """A store of posts in a dict."""
-
-    posts: dict[str, StoredPost] = field(default_factory=dict)
-    down: bool = False
-
-    async def get(self, post: str) -> StoredPost | None:
-        self._check()
-        return self.posts.get(post)
-
-    async def put(self, stored: StoredPost, *, expected_seq: int) -> bool:
-        self._check()
-        there = self.posts.get(stored.snapshot.post)
-        if (there.snapshot.seq if there else 0) != expected_seq:
-            return False
-        self.posts[stored.snapshot.post] = stored
-        return True
-
-    async def list_posts(
-        self,
-        owner: str,
-        *,
-        limit: int,
-        before: tuple[str, str] | None = None,
-        status: str | None = None,
-        replies: bool = False,
-    ) -> list[PostSummary]:
-        self._check()
-        mine = [summary(s.snapshot) for s in self.posts.values() if s.snapshot.owner == owner]
-        mine = [s for s in mine if replies or s.conversation is None]
-        mine.sort(key=lambda s: (s.created_at, s.id), reverse=True)
-        chosen = [
-            s
-            for s in mine
-            if (before is None or (s.created_at, s.id) < before) and (status is None or s.status == status)
-        ]
-        return chosen[:limit]
-
-    async def count_active(self, owner: str) -> int:
-        self._check()
-        return sum(s.snapshot.owner == owner and s.snapshot.status in ACTIVE for s in self.posts.values())
-
-    async def ping(self) -> None:
-        self._check()
-
-    def _check(self) -> None:
-        if self.down:
-            raise StoreUnavailable("down")
 
 
 @dataclass
@@ -235,3 +191,21 @@ class FakeLetters:
         self.asked.append(what)
         if self.down:
             raise BrokerUnavailable("down")
+
+
+def posts_over(
+    broker: FakeBroker, store: PostStore, documents: DocumentStore, clock: Clock, ids: Iterator[str], **changes: Any
+) -> Posts:
+    """A new api process' part that accepts posts."""
+    parts: dict[str, Any] = {
+        "jobs": broker,
+        "log": broker,
+        "store": store,
+        "recipes": load_recipes(),
+        "mentions": Mentions(documents),
+        "limiter": RateLimiter(per_s=1.0, burst=1_000),
+        "limits": Limits(max_open_posts=3, commit_timeout_s=5.0),
+        "clock": clock,
+        "new_id": lambda: next(ids),
+    }
+    return Posts(**{**parts, **changes})

@@ -13,16 +13,17 @@ from inkwire_stores.usage import MAX_SAMPLES, Group, Sample, spending, totals
 
 @dataclass
 class MemoryStore:
-    """See PostStore. ``outages`` and ``lost_races`` are consumed one a call: whether that call fails so."""
+    """See PostStore. ``outages`` and ``lost_races`` are consumed one a call; ``down``: every call fails."""
 
     posts: dict[str, StoredPost] = field(default_factory=dict)
     outages: list[bool] = field(default_factory=list)
     lost_races: list[StoredPost] = field(default_factory=list)
     """What somebody else stores just before the next put."""
     puts: int = 0
+    down: bool = False
 
     def _call(self) -> None:
-        if self.outages and self.outages.pop(0):
+        if self.down or (self.outages and self.outages.pop(0)):
             raise StoreUnavailable("memory: out")
 
     async def get(self, post: str) -> StoredPost | None:

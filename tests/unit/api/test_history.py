@@ -13,7 +13,8 @@ from inkwire_contracts.conversations import Conversation, Message
 from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import Section, Snapshot
 from inkwire_contracts.ids import idempotent_post_id
-from tests.support.api_fakes import FakeBroker, FakeStore
+from tests.support.api_fakes import FakeBroker
+from tests.support.memory_store import MemoryStore
 
 TALK = idempotent_post_id("ana", "talk")
 
@@ -26,7 +27,7 @@ class World:
     """A conversation of questions (even) and answers (odd), the first two superseded, and the answers' posts."""
 
     def __init__(self, messages: int = 12) -> None:
-        self.broker, self.store = FakeBroker(), FakeStore()
+        self.broker, self.store = FakeBroker(), MemoryStore()
         self.timeout_s = 5.0
         self.talk = Conversation(conversation=TALK, owner="ana", status="active")
         for n in range(messages):

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from inkwire_api.mentioning import Mentions
 from inkwire_api.ports import Receipt
 from inkwire_api.posts import MAX_KEY_CHARS, Limits, Posts, Wish, check_key, fingerprint
 from inkwire_api.rate_limit import RateLimiter
@@ -16,9 +15,10 @@ from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.ids import idempotent_post_id, is_id
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores.ports import StoredPost, StoreUnavailable
-from tests.support.api_fakes import EPOCH, FakeBroker, FakeStore
+from tests.support.api_fakes import EPOCH, FakeBroker, posts_over
 from tests.support.clock import ManualClock
 from tests.support.documents import MemoryDocuments, document_id, uploaded
+from tests.support.memory_store import MemoryStore
 
 WISH = Wish("Ten tips", "blog", {}, "normal")
 OTHER = Wish("Eleven tips", "blog", {}, "normal")
@@ -31,25 +31,15 @@ class World:
 
     def __init__(self) -> None:
         self.broker = FakeBroker()
-        self.store = FakeStore()
+        self.store = MemoryStore()
         self.documents = MemoryDocuments()
         self.clock = ManualClock()
         self.ids = iter(idempotent_post_id("random", str(n)) for n in range(100))
 
     def posts(self, **changes: Any) -> Posts:
         """A new api process over the same broker and store."""
-        parts: dict[str, Any] = {
-            "jobs": self.broker,
-            "log": self.broker,
-            "store": self.store,
-            "recipes": load_recipes(),
-            "mentions": Mentions(self.documents),
-            "limiter": RateLimiter(per_s=1.0, burst=50),
-            "limits": Limits(max_open_posts=3, commit_timeout_s=5.0),
-            "clock": self.clock,
-            "new_id": lambda: next(self.ids),
-        }
-        return Posts(**{**parts, **changes})
+        changes.setdefault("limiter", RateLimiter(per_s=1.0, burst=50))
+        return posts_over(self.broker, self.store, self.documents, self.clock, self.ids, **changes)
 
     def keep(self, post: str, wish: Wish = WISH, *, owner: str = "ana", **fields: Any) -> None:
         """Have the store hold a post."""

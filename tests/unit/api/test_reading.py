@@ -11,7 +11,8 @@ from inkwire_contracts.errors import InkwireError
 from inkwire_contracts.fold import Section, Snapshot, digest
 from inkwire_contracts.ids import idempotent_post_id
 from inkwire_stores.ports import StoredPost, StoreUnavailable
-from tests.support.api_fakes import EPOCH, FakeBroker, FakeStore
+from tests.support.api_fakes import EPOCH, FakeBroker
+from tests.support.memory_store import MemoryStore
 
 POST = idempotent_post_id("ana", "post")
 TEXT = "# Naïve 🗄️\n"
@@ -29,16 +30,16 @@ def broker() -> FakeBroker:
 
 
 @pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
+def store() -> MemoryStore:
+    return MemoryStore()
 
 
 @pytest.fixture
-def reader(broker: FakeBroker, store: FakeStore) -> Reader:
+def reader(broker: FakeBroker, store: MemoryStore) -> Reader:
     return Reader(log=broker, store=store, timeout_s=5.0)
 
 
-def keep(store: FakeStore, found: Snapshot, *, corrupt: bool = False) -> None:
+def keep(store: MemoryStore, found: Snapshot, *, corrupt: bool = False) -> None:
     store.posts[found.post] = StoredPost(found, 5, EPOCH, corrupt=corrupt)
 
 
@@ -48,14 +49,14 @@ async def refusal(reader: Reader, method: str = "post", owner: str = "ana") -> s
     return caught.value.code
 
 
-async def test_the_log_is_newer_than_the_store(reader: Reader, broker: FakeBroker, store: FakeStore) -> None:
+async def test_the_log_is_newer_than_the_store(reader: Reader, broker: FakeBroker, store: MemoryStore) -> None:
     """What the log folds to is answered, not the older document."""
     keep(store, snapshot(status="generating"))
     broker.folded[POST] = snapshot(status="published", seq=9)
     assert (await reader.post("ana", POST)).snapshot.seq == 9
 
 
-async def test_somebody_elses_post_is_not_found(reader: Reader, broker: FakeBroker, store: FakeStore) -> None:
+async def test_somebody_elses_post_is_not_found(reader: Reader, broker: FakeBroker, store: MemoryStore) -> None:
     """Neither from the store nor from the log, and the answer is that of a post that does not exist."""
     keep(store, snapshot())
     broker.folded[POST] = snapshot()
@@ -63,7 +64,7 @@ async def test_somebody_elses_post_is_not_found(reader: Reader, broker: FakeBrok
     assert await refusal(reader, "markdown", owner="ben") == "not_found"
 
 
-async def test_a_post_can_be_read_without_the_store(reader: Reader, broker: FakeBroker, store: FakeStore) -> None:
+async def test_a_post_can_be_read_without_the_store(reader: Reader, broker: FakeBroker, store: MemoryStore) -> None:
     """The log alone answers; where it has nothing, nobody claims that the post does not exist."""
     store.down = True
     assert await refusal(reader) == "store_unavailable"
@@ -72,7 +73,7 @@ async def test_a_post_can_be_read_without_the_store(reader: Reader, broker: Fake
 
 
 async def test_a_stored_post_can_be_read_without_the_broker(
-    reader: Reader, broker: FakeBroker, store: FakeStore
+    reader: Reader, broker: FakeBroker, store: MemoryStore
 ) -> None:
     """The document is an earlier true state with its own position; without it, 503."""
     broker.down = True
@@ -81,20 +82,22 @@ async def test_a_stored_post_can_be_read_without_the_broker(
     assert (await reader.post("ana", POST)).epoch == EPOCH
 
 
-async def test_a_log_that_does_not_fold_is_told_as_damage(reader: Reader, broker: FakeBroker, store: FakeStore) -> None:
+async def test_a_log_that_does_not_fold_is_told_as_damage(
+    reader: Reader, broker: FakeBroker, store: MemoryStore
+) -> None:
     """Not as an unexpected error, and the older document does not pass for the post."""
     keep(store, snapshot(status="generating"))
     broker.damaged.add(POST)
     assert await refusal(reader) == await refusal(reader, "markdown") == "corrupt"
 
 
-async def test_a_deleted_post_is_gone(reader: Reader, store: FakeStore) -> None:
+async def test_a_deleted_post_is_gone(reader: Reader, store: MemoryStore) -> None:
     """410 for the post and for its text."""
     keep(store, snapshot(status="deleted"))
     assert await refusal(reader) == await refusal(reader, "markdown") == "gone"
 
 
-async def test_a_published_text_is_given_with_its_digest(reader: Reader, store: FakeStore) -> None:
+async def test_a_published_text_is_given_with_its_digest(reader: Reader, store: MemoryStore) -> None:
     """The text is the document, and the digest is of exactly its bytes."""
     keep(store, snapshot(status="published", sha256=digest(TEXT)))
     found = await reader.markdown("ana", POST)
@@ -102,20 +105,20 @@ async def test_a_published_text_is_given_with_its_digest(reader: Reader, store: 
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "paused"])
-async def test_what_an_ended_run_left_can_be_downloaded(reader: Reader, store: FakeStore, status: str) -> None:
+async def test_what_an_ended_run_left_can_be_downloaded(reader: Reader, store: MemoryStore, status: str) -> None:
     """A run that did not publish has no digest to hold to; its text so far is given."""
     keep(store, snapshot(status=status))
     assert (await reader.markdown("ana", POST)).text == TEXT
 
 
 @pytest.mark.parametrize("status", ["queued", "generating", "recovering", "retrying"])
-async def test_a_running_post_has_no_document_yet(reader: Reader, store: FakeStore, status: str) -> None:
+async def test_a_running_post_has_no_document_yet(reader: Reader, store: MemoryStore, status: str) -> None:
     """409 that names the state."""
     keep(store, snapshot(status=status))
     assert await refusal(reader, "markdown") == "not_ready"
 
 
-async def test_a_text_that_does_not_match_its_digest_is_never_given(reader: Reader, store: FakeStore) -> None:
+async def test_a_text_that_does_not_match_its_digest_is_never_given(reader: Reader, store: MemoryStore) -> None:
     """Neither a published one with another digest nor one that the persister has marked."""
     keep(store, snapshot(status="published", sha256="0" * 64))
     assert await refusal(reader, "markdown") == "corrupt"
@@ -123,7 +126,7 @@ async def test_a_text_that_does_not_match_its_digest_is_never_given(reader: Read
     assert await refusal(reader, "markdown") == "corrupt"
 
 
-async def test_pages_end(reader: Reader, store: FakeStore) -> None:
+async def test_pages_end(reader: Reader, store: MemoryStore) -> None:
     """Every post comes once, newest first, posts of the same millisecond too; the last page has no cursor."""
     for number in range(7):
         post = idempotent_post_id("ana", str(number))
@@ -138,13 +141,13 @@ async def test_pages_end(reader: Reader, store: FakeStore) -> None:
     assert len(seen) == 7 and seen == sorted(seen, reverse=True)
 
 
-async def test_a_full_last_page_has_no_cursor(reader: Reader, store: FakeStore) -> None:
+async def test_a_full_last_page_has_no_cursor(reader: Reader, store: MemoryStore) -> None:
     """Exactly as many posts as asked for are all there are."""
     keep(store, snapshot(created_at="2026-01-01T00:00:00.000Z"))
     assert (await reader.page("ana", limit=1, cursor=None, status=None)).next_cursor is None
 
 
-async def test_lists_need_the_store(reader: Reader, store: FakeStore) -> None:
+async def test_lists_need_the_store(reader: Reader, store: MemoryStore) -> None:
     """A list comes from the store alone, and its failure is not hidden."""
     store.down = True
     with pytest.raises(StoreUnavailable):
