@@ -16,7 +16,7 @@ from tests.support.stack import ROOT, Stack, running_stack
 from tests.support.wait import eventually, scaled_s
 
 WALK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-WALK_TIMEOUT_S = 60
+WALK_TIMEOUT_S = 120
 KILLS = 2
 MESSAGES = 12
 AT_ONCE = 4
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """At a speed at which an answer can be stopped before its end."""
-    with running_stack(tmp_path_factory.mktemp("talk") / "data", "--tokens-per-s", "200") as started:
+    with running_stack(tmp_path_factory.mktemp("talk") / "data", "--tokens-per-s", "60") as started:
         yield started
 
 

@@ -29,6 +29,7 @@ from tests.support.wait import eventually, scaled_s
 
 SERVICES: Final = ("api", "gateway", "generator", "persister")
 LATE_S: Final = 60.0
+BEING_WRITTEN: Final = "A post that is being written"
 SPEED: Final = ("--tokens-per-s", "150", "--generators", "2")
 
 
@@ -135,9 +136,10 @@ def assert_never_mixed(reader: Reader, base: StoredPost, log: list[StoredEvent],
 async def test_everybody_goes_on_from_what_was_saved(stack: Stack, client: Client, page: Page) -> None:
     """Killed broker, empty folder: readiness says so, provisioning is enough, and no reader sees a mix."""
     short = {"length": "short"}
+    stack.sim.add_fault("speed", match=BEING_WRITTEN, count=None, tokens_per_s=30)
     finished = (await client.create_post("A finished post", options=short))["id"]
     stopped = (await client.create_post("A stopped post", options=short))["id"]
-    post = (await client.create_post("A post that is being written"))["id"]
+    post = (await client.create_post(BEING_WRITTEN))["id"]
     await page.goto(f"{stack.url}/p/{post}")
     reader, waiting = Reader(), Reader()
     following = asyncio.ensure_future(reader.follow(client, post))
@@ -164,6 +166,7 @@ async def test_everybody_goes_on_from_what_was_saved(stack: Stack, client: Clien
         await eventually(all_say_so, what="every service says what is missing", timeout_s=LATE_S)
         base = await store.get(post)
         assert base is not None and not base.snapshot.is_final
+        stack.sim.clear_faults()
         assert "created stream EVENTS" in provision(stack)
         await asyncio.wait_for(following, scaled_s(LATE_S))
         await waiting.follow(client, post)

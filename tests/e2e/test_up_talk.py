@@ -19,7 +19,7 @@ from inkwire.exits import EX_DATA, EX_OK, EX_USAGE
 from tests.support.stack import ROOT, Stack, running_stack
 from tests.support.wait import scaled_s
 
-COMMAND_S: Final = 60.0
+COMMAND_S: Final = 120.0
 
 
 @pytest.fixture(scope="module")

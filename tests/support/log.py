@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from nats.aio.msg import Msg
 
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog, Held, StoredEvent
-from inkwire_chassis.jetstream import JetStream
+from inkwire_chassis.jetstream import Batch, JetStream
 from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.nats_servers import server_list
 from inkwire_chassis.provisioning import provision
@@ -19,6 +19,8 @@ from inkwire_contracts.events import Event, RequestedData
 from inkwire_contracts.fold import Outcome, Snapshot, digest, document, fold
 from inkwire_contracts.topology import Topology, topology
 from tests.support.wait import eventually, scaled_s
+
+T = TypeVar("T")
 
 SMALL = topology(events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
 QUICK_LEASE = topology(ack_wait_s=3.0, events_max_bytes=256 * 1024**2, conversations_max_bytes=8 * 1024**2)
@@ -34,6 +36,12 @@ class PatientJetStream(JetStream):
 
     async def _ask(self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float) -> Msg:
         return await super()._ask(subject, payload, headers, scaled_s(max(timeout_s, PATIENCE_S)))
+
+    @asynccontextmanager
+    async def _asked(self, stream: str, query: Mapping[str, Any], batch: Batch[T]) -> AsyncIterator[Batch[T]]:
+        batch._timeout_s = scaled_s(max(batch._timeout_s, PATIENCE_S))
+        async with super()._asked(stream, query, batch) as asked:
+            yield asked
 
 
 @asynccontextmanager

@@ -42,6 +42,12 @@ class SimServer:
         self.host, self.port = host, port
         self.process = ManagedProcess("openai_sim", [sys.executable, "-m", "inkwire_openai_sim", *self._args])
 
+    @classmethod
+    def of(cls, base_url: str) -> SimServer:
+        """One that somebody else has started, to be controlled."""
+        host, _, port = base_url.removeprefix("http://").removesuffix("/v1").rpartition(":")
+        return cls(host=host, port=int(port))
+
     @property
     def base_url(self) -> str:
         """For an OpenAI client."""
@@ -132,7 +138,8 @@ class SimServer:
         """Wait until so many answers have been sent as far as they will be."""
 
         def stalled() -> bool:
-            return sum(r["fault"] == "stall" and r["chunks_sent"] == STALLED_AFTER for r in self.requests()) == count
+            found = [r for r in self.requests() if r["fault"] == "stall" and r["chunks_sent"] == STALLED_AFTER]
+            return len(found) == count
 
         await eventually(stalled, what=f"{count} answers have stalled", timeout_s=60.0)
 

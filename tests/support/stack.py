@@ -15,6 +15,7 @@ import aiohttp
 from inkwire_chassis.auth import KeyRing
 from inkwire_chassis.clock import SystemClock, new_id
 from tests.support.processes import ManagedProcess, process_exists
+from tests.support.sim import SimServer
 from tests.support.wait import eventually_sync
 
 ROOT: Final = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ class Stack:
     def start(self) -> "Stack":
         """Start it and wait until it is ready."""
         self.process.start()
-        self.url = self.process.wait_line(READY, timeout_s=60).group(1)
+        self.url = self.process.wait_line(READY, timeout_s=120).group(1)
         return self
 
     @property
@@ -73,9 +74,17 @@ class Stack:
 
     def readyz(self, part: str) -> str:
         """Readiness address of a service, such as ``gateway``, from the settings it was started with."""
+        return f"http://127.0.0.1:{self._setting(part, rf'INKWIRE_{part.upper()}_(HEALTH_)?PORT')}/readyz"
+
+    @property
+    def sim(self) -> SimServer:
+        """The simulator that it started."""
+        return SimServer.of(self._setting("generator", "OPENAI_BASE_URL"))
+
+    def _setting(self, part: str, name: str) -> str:
+        """A setting that a service was started with; ``name`` is a pattern."""
         environment = Path(f"/proc/{self.pid_of(f'inkwire_{part}.main')}/environ").read_bytes().decode().split("\0")
-        ports = [line for line in environment if re.match(rf"INKWIRE_{part.upper()}_(HEALTH_)?PORT=", line)]
-        return f"http://127.0.0.1:{ports[0].rpartition('=')[2]}/readyz"
+        return next(line.partition("=")[2] for line in environment if re.match(f"{name}=", line))
 
     def lose_broker_volume(self) -> None:
         """Kill the broker and empty its folder before it starts again; the launcher stands still meanwhile."""
