@@ -261,7 +261,7 @@ async def test_a_slow_api_holds_up_nobody(nats_url: str, tmp_path: Path) -> None
 
     async with (
         answering(handler) as url,
-        world(nats_url, tmp_path, api_url=url, max_connection_cancels=2, max_cancels=3, api_timeout_s=1.0) as w,
+        world(nats_url, tmp_path, api_url=url, max_connection_cancels=2, max_cancels=3, api_timeout_s=4.0) as w,
         reader(w.port, gateway_token()) as r,
         reader(w.port, gateway_token()) as other,
     ):

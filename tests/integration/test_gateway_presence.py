@@ -13,6 +13,7 @@ from inkwire_gateway.session import MAX_WHISPER_BYTES
 from tests.integration.conversation_support import Talk, member
 from tests.integration.gateway_support import (
     Author,
+    HeldTime,
     World,
     close_code,
     gateway_process,
@@ -96,15 +97,15 @@ async def test_whispers_reach_members_and_nobody_else(w: World, other: Running) 
 async def test_a_killed_gateways_people_go_once(w: World, nats_url: str, tmp_path: Path, keep: Keep) -> None:
     """After kill -9 who comes back in time was never away, and who does not is gone once, within the setting's time."""
     port = free_port()
-    changes = {"INKWIRE_NATS_URL": nats_url, "INKWIRE_GATEWAY_PRESENCE_TTL_S": "2"}
-    process = keep(gateway_process(tmp_path, port, **changes))
+    process = keep(gateway_process(tmp_path, port, INKWIRE_NATS_URL=nats_url))
     process.start()
     await eventually(lambda: '"ready"' in process.log, what="the gateway is ready", timeout_s=30)
     talk = await Talk(w.log).begin("bob", "eve")
     async with (
-        running_gateway(settings(nats_url, tmp_path, presence_ttl_s=2.0)) as watching,
+        running_gateway(settings(nats_url, tmp_path, presence_ttl_s=20.0)) as watching,
         member(watching.port, token("ada")) as ada,
     ):
+        time = HeldTime(watching)
         await ada.be_there(talk)
         async with member(port, token("bob")) as bob, member(port, token("eve")) as eve:
             await bob.follow_conversation(talk)
@@ -121,6 +122,7 @@ async def test_a_killed_gateways_people_go_once(w: World, nats_url: str, tmp_pat
             assert answer["recovered"] is True
             assert [f["event"]["type"] for f in back.told("conversation_event")] == ["message_created"]
             await back.be_there(talk)
+            time.advance(21.0)
             assert (await ada.until("left"))["member"]["user"] == "eve"
             await back.send(type="whisper", channel=talk.presence, name="here")
             await ada.until("whispered")

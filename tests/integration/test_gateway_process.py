@@ -35,7 +35,7 @@ async def test_it_starts_before_its_broker_and_stops_in_order(
     server = nats_factory()
     server.stop()
     port = free_port()
-    process = keep(gateway_process(tmp_path, port, INKWIRE_NATS_URL=server.url))
+    process = keep(gateway_process(tmp_path, port, INKWIRE_NATS_URL=server.url, INKWIRE_STOP_TIMEOUT_S="20"))
     process.start()
     await eventually(lambda: "nats error" in process.log, what="the gateway finds nobody")
     server.start()

@@ -72,7 +72,7 @@ def served_by(port: int, client: Reader) -> int:
 async def group(keep: Keep, folder: Path, nats_url: str, **changes: str) -> AsyncIterator[tuple[ManagedProcess, int]]:
     """Two workers that are ready, and their port."""
     port = free_port(in_a_row=2)
-    values = {"INKWIRE_NATS_URL": nats_url, "INKWIRE_GATEWAY_WORKERS": "2", **changes}
+    values = {"INKWIRE_NATS_URL": nats_url, "INKWIRE_GATEWAY_WORKERS": "2", "INKWIRE_STOP_TIMEOUT_S": "20", **changes}
     process = keep(gateway_process(folder, port, **values)).start()
     await eventually(lambda: "all workers are ready" in process.log, what="the group is ready", timeout_s=30)
     yield process, port
@@ -194,7 +194,7 @@ async def test_a_second_signal_ends_them_at_once(nats_url: str, tmp_path: Path, 
 async def test_a_worker_that_does_not_stop_is_killed_at_the_deadline(nats_url: str, tmp_path: Path, keep: Keep) -> None:
     """It holds nobody up for longer than that; the others have ended in order."""
     times = {"DRAIN_S": "0.3", "CLOSE_TIMEOUT_S": "0.3"}
-    changes = {"INKWIRE_STOP_TIMEOUT_S": "1", **{f"INKWIRE_GATEWAY_{name}": time for name, time in times.items()}}
+    changes = {"INKWIRE_STOP_TIMEOUT_S": "5", **{f"INKWIRE_GATEWAY_{name}": time for name, time in times.items()}}
     async with event_log(nats_url), AsyncExitStack() as stack:
         process, _ = await stack.enter_async_context(group(keep, tmp_path, nats_url, **changes))
         workers = pids(process)
