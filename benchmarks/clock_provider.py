@@ -25,7 +25,6 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
-STAMP_CHARS = 18
 WORDS = "The clock on the wall says what time it was when this word left the desk and went out to its reader".split()
 HEAD = '{"id":"chatcmpl-clock","object":"chat.completion.chunk","created":1760000000,"model":"clock","choices":'
 TEXT = f'data: {HEAD}[{{"index":0,"delta":{{"content":"%s"}},"finish_reason":null}}],"usage":null}}\n\n'

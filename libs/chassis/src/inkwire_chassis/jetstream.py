@@ -162,14 +162,14 @@ class JetStream:
             raise _error(answer["error"])
         return PubAck(int(answer["seq"]), bool(answer.get("duplicate", False)))
 
-    async def api(self, path: str, body: Mapping[str, Any] | None = None, timeout_s: float = API_TIMEOUT_S) -> Any:
+    async def api(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Call ``$JS.API.<path>`` and return the decoded answer.
 
         Raises:
             BrokerError: the answer is an error, or there was none.
         """
         payload = json.dumps(body).encode() if body else b""
-        answer = json.loads((await self._ask(f"$JS.API.{path}", payload, None, timeout_s)).data)
+        answer = json.loads((await self._ask(f"$JS.API.{path}", payload, None, API_TIMEOUT_S)).data)
         if "error" in answer:
             raise _error(answer["error"])
         return answer
@@ -226,14 +226,14 @@ class JetStream:
         return messages, batch.left, batch.up_to
 
     def direct_parts(
-        self, stream: str, query: Mapping[str, Any], *, messages: int, timeout_s: float = API_TIMEOUT_S
+        self, stream: str, query: Mapping[str, Any], *, messages: int
     ) -> "AbstractAsyncContextManager[Batch[Stored]]":
         """One direct-get batch (any replica may answer) as it comes, at least so many messages at a time.
 
         Raises:
             BrokerError: on the way in; it could not be asked for.
         """
-        return self._asked(stream, query, Batch(_stored, messages, timeout_s, self._connection))
+        return self._asked(stream, query, Batch(_stored, messages, API_TIMEOUT_S, self._connection))
 
     def _connection(self) -> int:
         """The number of the connection over which what is asked now goes out."""

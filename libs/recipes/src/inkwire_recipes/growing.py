@@ -67,10 +67,10 @@ class Node:
         for value, growing in self._each(key):
             yield Node(value, growing=growing)
 
-    def lines(self, before: str, key: str, after: str = "\n", *, limit: int = MAX_FIELD_CHARS) -> Iterator[str]:
+    def lines(self, before: str, key: str, after: str = "\n") -> Iterator[str]:
         """The texts of a list, each between ``before`` and ``after``; empty ones are left out."""
         for value, growing in self._each(key):
-            yield from _line(before, value, after, growing=growing, limit=limit)
+            yield from _line(before, value, after, growing=growing, limit=MAX_FIELD_CHARS)
 
     def _each(self, key: str) -> Iterator[tuple[Any, bool]]:
         found, growing = self._at(key)

@@ -9,15 +9,16 @@ from typing import Any
 from inkwire_recipes.growing import Node, Render
 from inkwire_recipes.rendering import one_line
 
+TOP_HEADING = 2
 DEEPEST_HEADING = 6
 NOTHING = "None.\n\n"
 
 
-def sheet(schema: Mapping[str, Any], *, level: int = 2) -> Render:
-    """A render function for the values of a closed object schema; its headings begin at ``level``."""
+def sheet(schema: Mapping[str, Any]) -> Render:
+    """A render function for the values of a closed object schema."""
 
     def render(node: Node) -> Iterator[str]:
-        yield from _object(schema, node, level)
+        yield from _object(schema, node, TOP_HEADING)
 
     return render
 
