@@ -93,6 +93,8 @@ async def test_a_title_becomes_an_article_though_the_page_is_reloaded(page: Page
     await assert_exact(page, stack)
     await expect(page.get_by_test_id("article").locator("h1")).to_have_text(TITLE)
     await expect(page.get_by_test_id("post-list")).to_contain_text(TITLE)
+    await page.get_by_test_id("digest").press("Enter")
+    await expect(page.locator("#proof dd").last).to_be_in_viewport()
 
 
 async def test_a_killed_gateway_costs_no_character(page: Page, stack: Stack) -> None:
@@ -114,7 +116,7 @@ async def test_a_killed_worker_costs_no_character(page: Page, stack: Stack) -> N
 
 
 async def test_the_page_fits_a_phone_in_the_dark(page: Page, stack: Stack) -> None:
-    """At 390 pixels nothing is cut off sideways, and dark mode is dark."""
+    """At 390 pixels nothing is cut off sideways, dark mode is dark, and Delete stands apart from Download."""
     await page.set_viewport_size({"width": 390, "height": 844})
     await page.emulate_media(color_scheme="dark")
     await write_title(page, stack, "Ten small repairs in an old house")
@@ -123,6 +125,11 @@ async def test_the_page_fits_a_phone_in_the_dark(page: Page, stack: Stack) -> No
     colour = await page.evaluate("getComputedStyle(document.body).backgroundColor")
     red, green, blue = (int(float(part)) for part in colour.removeprefix("rgb(").rstrip(")").split(",")[:3])
     assert max(red, green, blue) < 80
+    await page.get_by_test_id("stop").click()
+    await expect(page.get_by_test_id("download")).to_be_visible()
+    tops = "() => ['kicker', 'delete', 'download'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
+    kicker, remove, download = await page.evaluate(tops)
+    assert abs(kicker - remove) < 10 < download - remove
 
 
 async def test_stop_ends_the_writing_and_keeps_the_text(page: Page, stack: Stack) -> None:
