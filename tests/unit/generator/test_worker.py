@@ -13,6 +13,7 @@ from inkwire_contracts.events import RequestedData
 from inkwire_generator.adapters.jobs import TakenJob
 from inkwire_generator.adapters.worker import AWAY_MAX_S, Worker, WorkerLimits
 from inkwire_generator.pulse import Pulse
+from inkwire_generator.schedule import Lane
 from inkwire_stores.ports import StoreUnavailable
 from tests.support.clock import ManualClock
 from tests.support.wait import eventually
@@ -32,6 +33,7 @@ class FakeTaken:
     def __init__(self, deliveries: int) -> None:
         self.job = JOB
         self.deliveries = deliveries
+        self.lane = Lane("general", "normal", 3)
         self.delays_s: list[float] = []
         self.beats = self.releases = 0
 

@@ -19,7 +19,7 @@ from inkwire_chassis.logs import bound_contextvars, get_logger
 from inkwire_contracts.commands import Job
 from inkwire_generator.adapters.jobs import JobQueue, TakenJob
 from inkwire_generator.ports import Log
-from inkwire_generator.pulse import Pulse
+from inkwire_generator.pulse import Beats, Pulse
 from inkwire_generator.runner import Ending, Runner
 from inkwire_stores.ports import StoreUnavailable
 
@@ -231,9 +231,12 @@ class Worker:
     async def _keep_lease(self, taken: TakenJob, work: asyncio.Task[Ending], pulse: Pulse) -> LeaseEnd:
         """Beat until the work is done or must be given up."""
         stop = spawn("stop wish", self._stopping.wait())
+        now_s = asyncio.get_running_loop().time
+        beats = Beats(self._beat_interval_s, taken.lane.bucket, now_s())
         try:
             while True:
-                await asyncio.wait({work, stop}, timeout=self._beat_interval_s, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({work, stop}, timeout=beats.next_s - now_s(), return_when=asyncio.FIRST_COMPLETED)
+                beats.passed(now_s())
                 if work.done():
                     return LeaseEnd.DONE
                 if stop.done():
