@@ -43,6 +43,7 @@ class FakeBroker:
         self.source: Literal["log", "store"] = "log"
         self.items: list[dict[str, Any]] = []
         self.loads = 0
+        self.reads = 0
         self.lists = 0
         self.watches: list[FakeWatch] = []
 
@@ -71,6 +72,7 @@ class FakeBroker:
 
     async def events_after(self, owner: str, post: str, stream_seq: int) -> Sequence[LogEvent]:
         self._ask()
+        self.reads += 1
         return [e for e in self.script.events if e.stream_seq > stream_seq]
 
     async def newest_posts(self, owner: str) -> list[dict[str, Any]]:

@@ -2,13 +2,17 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from inkwire_chassis.lifecycle import spawn
 from inkwire_contracts import subjects
-from inkwire_gateway.adapters.history import LogHistory
+from inkwire_gateway.adapters.history import READS_COUNT, LogHistory
 from inkwire_gateway.live_post import Loaded
 from inkwire_gateway.ports import Unavailable
 from inkwire_stores.ports import StoredPost
@@ -23,6 +27,24 @@ class HangingStore(MemoryStore):
     async def get(self, post: str) -> StoredPost | None:
         await asyncio.Event().wait()
         return None
+
+
+@dataclass
+class CountingStream(MemoryStream):
+    """Knows how many histories were read from it at the same time, at most."""
+
+    under_way: int = 0
+    most: int = 0
+
+    @asynccontextmanager
+    async def direct_parts(self, stream: str, query: Mapping[str, Any], *, messages: int) -> AsyncIterator[Any]:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            async with super().direct_parts(stream, query, messages=messages) as parts:
+                yield parts
+        finally:
+            self.under_way -= 1
 
 
 async def load(script: Script) -> Loaded | None:
@@ -51,3 +73,18 @@ async def test_a_store_that_hangs_is_told_where_it_is_needed() -> None:
     """A post that only the store may know is asked for again by whoever wants it, in turn with others."""
     with pytest.raises(Unavailable):
         await load(Script())
+
+
+async def test_a_bounded_number_of_histories_is_read_at_a_time() -> None:
+    """However many posts are loaded at once, the broker looks through its log for a few of them."""
+    turns = Turns(random.Random(0))
+    stream, posts = CountingStream(turns), [letter * 26 for letter in "abcdefghijklmnopqrst"]
+    for post in posts:
+        for stored in Script(post).begin().events:
+            stream.store(subjects.post_event(OWNER, post, stored.event.type), stored.raw, {})
+    history = LogHistory(stream.log(turns.draw), MemoryStore(), recent_events=10)
+    loading = [spawn("load", history.load(OWNER, post)) for post in posts]
+    await turns.play(*loading)
+    loaded = [task.result() for task in loading]
+    assert [found.snapshot.post for found in loaded if found is not None] == posts
+    assert stream.most == READS_COUNT < len(posts)

@@ -1,13 +1,13 @@
 """Channels that could not be kept whole at once are seen to again, whatever goes on meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from inkwire_gateway.live_conversation import LiveConversation
 from inkwire_gateway.live_log import Phase
-from inkwire_gateway.live_post import LivePost, Loaded
+from inkwire_gateway.live_post import LivePost, Loaded, LogEvent
 from inkwire_gateway.ports import OnMessage
 from inkwire_gateway.upkeep import LOG_TRIES
 from tests.support.wait import eventually
@@ -310,3 +310,58 @@ async def test_a_load_that_meets_no_answer_stalls_nobody() -> None:
     stage.join()
     assert await stage.refused() == "broker_unavailable"
     assert not stalled(stage)
+
+
+async def test_after_an_outage_channels_are_made_whole_one_after_the_other() -> None:
+    """A bounded number is asked about at a time, those with readers first; each gets all it missed at once."""
+    stage = Stage(max_loads=2)
+    posts = [letter * 26 for letter in "qrstuvwx"]
+    for post in posts:
+        await stage.live(stage.join(f"post:{post}"))
+    for post in posts[:3]:
+        (reader,) = stage.hub.post_channel(OWNER, post).subscriptions
+        stage.channels.leave(reader)
+    compared: list[str] = []
+    read: list[str] = []
+    under_way: list[int] = []
+    newest_seq, events_after = stage.broker.newest_seq, stage.broker.events_after
+
+    async def compare(owner: str, post: str, *, now: bool) -> int:
+        compared.append(post)
+        under_way.append(len(compared) - len(read))
+        return await slowly(newest_seq)(owner, post, now=now)
+
+    async def missing(owner: str, post: str, stream_seq: int) -> Sequence[LogEvent]:
+        found = await slowly(events_after)(owner, post, stream_seq)
+        read.append(post)
+        return found
+
+    stage.broker.newest_seq, stage.broker.events_after = compare, missing  # type: ignore[method-assign]
+    stage.broker.script.chunk(" lost")
+    await after_an_outage(stage)
+    assert compared == [*posts[3:], *posts[:3]] and sorted(read) == posts
+    assert max(under_way) == 2
+    assert {stage.hub.post_channel(OWNER, post).live.seq for post in posts} == {stage.broker.script.truth.seq}
+
+
+async def test_after_an_outage_nothing_is_read_where_nothing_was_missed() -> None:
+    """One question for a channel is all: reading an end in vain would cost the broker nearly as much as a post."""
+    stage = Stage()
+    client = await stage.live(stage.join())
+    reads = stage.broker.reads
+    await after_an_outage(stage)
+    assert phase(stage.channel.live) is Phase.LIVE
+    assert stage.broker.reads == reads and not stage.hub.counters.repairs
+    stage.broker.publish(stage.broker.script.chunk(" more"))
+    assert client.seqs == [5]
+
+
+async def test_a_post_that_left_the_log_during_an_outage_is_read_anew() -> None:
+    """It has ended, and nobody here heard of it: it is not taken for one that is as it was."""
+    stage = Stage()
+    client = await stage.live(stage.join())
+    stage.broker.script.publish()
+    stage.broker.lag = 10**9
+    await after_an_outage(stage)
+    assert stage.broker.loads == 2 and stage.channel.live.snapshot.status == "published"
+    assert client.types.count("snapshot") == 2

@@ -193,8 +193,8 @@ class Channels:
         return upkeep.anew or isinstance(channel, ConversationChannel)
 
     def suspect(self, owner: str | None = None, post: str | None = None) -> None:
-        """Messages may have been lost: of this post, of all of this owner, or of everybody."""
-        for channel, upkeep in list(self._upkeep.items()):
+        """Messages may have been lost: of this post, of all of this owner, or of everybody. Who is read goes first."""
+        for channel, upkeep in sorted(self._upkeep.items(), key=lambda item: not item[0].in_use):
             if owner not in (None, channel.owner):
                 continue
             if isinstance(channel, UserChannel | PresenceChannel):

@@ -93,7 +93,7 @@ class ConversationUpkeep(LogUpkeep[ConversationChannel, LoadedConversation, Conv
         return verdict
 
     async def _newest_seq(self, channel: ConversationChannel) -> int:
-        return await self._desk.insist(partial(self._history.newest_seq, channel.conversation))
+        return await self._history.newest_seq(channel.conversation)
 
     async def _is_void(self, channel: ConversationChannel, newest: int) -> bool:
         """Where the log has less than was read: whether it is another one, or forgot what had not been seen here."""
@@ -110,8 +110,8 @@ class ConversationUpkeep(LogUpkeep[ConversationChannel, LoadedConversation, Conv
         return False
 
     async def _missing(self, channel: ConversationChannel, newest: int) -> Sequence[ConversationLogEvent]:
-        ask = partial(self._history.events_after, channel.conversation, channel.live.seq - 1, newest=newest)
-        return await self._desk.insist(ask)
+        self._desk.hub.counters.repairs += 1
+        return await self._history.events_after(channel.conversation, channel.live.seq - 1, newest=newest)
 
     def _refill(
         self, channel: ConversationChannel, events: Sequence[ConversationLogEvent], seq: int, newest: int

@@ -71,21 +71,30 @@ class LogUpkeep(ABC, Generic[C, L, E]):
         live, desk = channel.live, self._desk
         outages = desk.outages
         for attempt in range(REFILL_TRIES):
-            newest = await self._newest_seq(channel)
-            if newest <= live.seq and live.phase is Phase.LIVE:
-                return Verdict.DAMAGED if await self._is_void(channel, newest) else Verdict.OK
             if attempt:
                 await asyncio.sleep(delay_s(attempt))
-            desk.hub.counters.repairs += 1
-            seq = live.seq
-            events = await self._missing(channel, newest)
+            newest, seq, events = await desk.insist(partial(self._compare, channel))
             if outages != desk.outages:
                 return Verdict.GAP  # perhaps of another log, which must never be added to this one: compare first
-            if self._refill(channel, events, seq, newest) is Verdict.DAMAGED:
+            if events is not None and self._refill(channel, events, seq, newest) is Verdict.DAMAGED:
                 get_logger().warning("channel is read anew", channel=channel.name, seq=live.seq)
                 return Verdict.DAMAGED
+            if newest <= live.seq and live.phase is Phase.LIVE:
+                void = newest <= seq and await self._is_void(channel, newest)
+                return Verdict.DAMAGED if void else Verdict.OK
         get_logger().warning("events are missing in the log", channel=channel.name, seq=live.seq)
         return Verdict.GAP
+
+    async def _compare(self, channel: C) -> tuple[int, int, Sequence[E] | None]:
+        """The log's newest, how far it is folded here, and what is beyond that; ``None`` where nothing has to be done.
+
+        In one turn: where all channels are compared they are whole one after the other, not all at the end.
+        """
+        newest = await self._newest_seq(channel)
+        seq = channel.live.seq
+        if newest <= seq and channel.live.phase is Phase.LIVE:
+            return newest, seq, None
+        return newest, seq, await self._missing(channel, newest)
 
     @abstractmethod
     def _known_epoch(self) -> str | None:

@@ -1,7 +1,6 @@
 """Keeps the channels of posts whole: loads, refills, tail checks. Awaits ports, does no I/O."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from inkwire_chassis.logs import get_logger
 from inkwire_gateway.channel import PostChannel
@@ -90,7 +89,7 @@ class PostUpkeep(LogUpkeep[PostChannel, Loaded, LogEvent]):
     async def _newest_seq(self, channel: PostChannel) -> int:
         # Who has seen more than this process proves that something is missing: no replica's guess will do then.
         now = _readers_ahead(channel)
-        return await self._desk.insist(partial(self._history.newest_seq, channel.owner, channel.post, now=now))
+        return await self._history.newest_seq(channel.owner, channel.post, now=now)
 
     async def _is_void(self, channel: PostChannel, newest: int) -> bool:
         live = channel.live
@@ -104,8 +103,10 @@ class PostUpkeep(LogUpkeep[PostChannel, Loaded, LogEvent]):
         return False
 
     async def _missing(self, channel: PostChannel, newest: int) -> Sequence[LogEvent]:
-        ask = self._history.events_after
-        return await self._desk.insist(lambda: ask(channel.owner, channel.post, channel.live.stream_seq))
+        if newest <= channel.live.seq:
+            return ()  # it was suspended, and that is all: an end in vain costs the broker most of a read
+        self._desk.hub.counters.repairs += 1
+        return await self._history.events_after(channel.owner, channel.post, channel.live.stream_seq)
 
     def _refill(self, channel: PostChannel, events: Sequence[LogEvent], seq: int, newest: int) -> Verdict:
         return self._desk.hub.refill(channel, events)

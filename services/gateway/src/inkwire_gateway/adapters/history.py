@@ -23,6 +23,9 @@ LOAD_TRIES = 10
 """Reads that may find the log in the middle of a purge or a replica behind; then the history counts as damaged."""
 
 RETRY_S = 0.05
+READS_COUNT = 16
+"""Histories read at the same time: the broker looks through all that was stored between a post's first event and its
+last, and a read that it has no time for is given up after two seconds, and was for nothing."""
 SLICE_EVENTS = 500
 """Folded in one go: one or two milliseconds."""
 
@@ -42,6 +45,7 @@ class LogHistory:
         self._log = log
         self._store = store
         self._recent_events = recent_events
+        self._reads = asyncio.Semaphore(READS_COUNT)
 
     async def epoch(self) -> str:
         async with _translated():
@@ -83,7 +87,8 @@ class LogHistory:
                         return Loaded(stored.snapshot, stream_seq, epoch, source="store")
                 if newest is None:
                     return None
-                loaded = await self._from_log(owner, post, newest.event.seq, epoch)
+                async with self._reads:
+                    loaded = await self._from_log(owner, post, newest.event.seq, epoch)
                 if loaded is not None:
                     return loaded
                 await asyncio.sleep(RETRY_S)
