@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.support.stack import Stack, running_stack
 
@@ -131,6 +132,35 @@ async def test_two_people_see_each_other_type_and_what_is_answered(browser: Brow
         await page.get_by_role("button", name="Remove bob").click()
         await expect(bobs.locator("#notice")).to_contain_text("not a member any more")
         await expect(page.get_by_test_id("chat-members").locator("li")).to_have_count(1)
+
+
+async def test_what_one_left_or_deleted_is_listed_no_more(page: Page, stack: Stack, browser: Browser) -> None:
+    """Leaving asks first; neither comes back with a list that is read from a store which is some moments behind."""
+    address = await _begin(page, stack)
+    conversation = address.rpartition("/")[2]
+    await stack.request("PUT", f"/conversations/{conversation}/members/carl", json={"name": "Carl"})
+    async with _as(browser, stack, "carl", "Carl") as carls:
+        for reader, subject, goes in ((carls, "carl", "Leave"), (page, "local", "Delete this conversation")):
+            await reader.goto(address)
+            row = reader.locator(f"#chats [data-conversation='{conversation}']")
+            await expect(row).to_have_count(1)
+            behind = await stack.request("GET", "/conversations", subject=subject)
+            assert conversation in [item["id"] for item in behind["items"]]
+            await reader.route("**/conversations?*", partial(_answer, behind))
+            await reader.locator(".chat-more summary").click()
+            await reader.get_by_role("button", name=goes).click()  # Playwright says no where nobody answers
+            await expect(reader.locator("#chat")).to_be_visible()
+            reader.on("dialog", lambda dialog: dialog.accept())
+            async with reader.expect_response("**/conversations?*"):
+                await reader.get_by_role("button", name=goes).click()
+            await expect(reader.locator("#notice")).to_contain_text(
+                "not a member" if goes == "Leave" else "was deleted"
+            )
+            await expect(row).to_have_count(0)
+
+
+async def _answer(body: object, route: Route) -> None:
+    await route.fulfill(json=body)
 
 
 async def test_what_readers_do_while_an_answer_is_written(page: Page, stack: Stack) -> None:

@@ -262,6 +262,7 @@ function chatDrawn(conversation) {
 }
 
 function chatEnded(code, message) {
+  chatList.drop(chats.conversation);
   chats.close();
   chatList.load();
   view("home");

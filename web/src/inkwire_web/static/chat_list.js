@@ -12,6 +12,7 @@ export class ChatList {
   #loading = false;
   #again = false;
   #current = null;
+  #gone = new Map(); // conversation -> when it ended here; the list follows the log at a distance and may still have it
 
   /** `nodes`: list, heading. */
   constructor(nodes, api) {
@@ -27,7 +28,7 @@ export class ChatList {
     }
     this.#loading = true;
     try {
-      this.#items = (await this.#api.conversations(SHOWN)).items;
+      this.#take((await this.#api.conversations(SHOWN)).items);
     } catch {
       // The old list is better than none.
     }
@@ -39,11 +40,24 @@ export class ChatList {
     }
   }
 
+  /** It was deleted, or its reader takes part no more. */
+  drop({ conversation, updated_at }) {
+    this.#gone.set(conversation, updated_at);
+    this.#items = this.#items.filter(({ id }) => id !== conversation);
+    this.draw(null);
+  }
+
+  // One that changed after its end is there again: somebody was added anew. What is listed no more need not be known.
+  #take(items) {
+    const ended = ({ id, updated_at }) => this.#gone.has(id) && updated_at <= this.#gone.get(id);
+    this.#gone = new Map(items.filter(ended).map(({ id }) => [id, this.#gone.get(id)]));
+    this.#items = items.filter((item) => !ended(item));
+  }
+
   /** The open conversation is newer than the list. */
-  update({ conversation, title, status, updated_at }) {
+  update({ conversation, title, updated_at }) {
     const known = this.#items.find(({ id }) => id === conversation);
-    if (status === "deleted") this.#items = this.#items.filter(({ id }) => id !== conversation);
-    else if (!known) this.load();
+    if (!known) this.load();
     else if (known.title !== title || known.updated_at !== updated_at) Object.assign(known, { title, updated_at });
     else return;
     this.draw(conversation);

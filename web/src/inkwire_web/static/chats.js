@@ -42,7 +42,7 @@ export class Chats {
       older: () => this.#try("Older messages could not be loaded.", () => this.#older()),
       remove: () => this.#remove(),
       member: (user) => this.#try("Nobody was added.", () => api.addMember(this.id, user)),
-      dismiss: (user) => this.#try("The members stay as they are.", () => api.removeMember(this.id, user)),
+      dismiss: (user) => this.#dismiss(user),
       export: (format) => this.#try("The conversation could not be downloaded.", () => this.#export(format)),
       regenerate: (message) => this.#on(message, "written anew", "regenerate"),
       stop: (message) => this.#on(message, "stopped", "cancel"),
@@ -229,6 +229,13 @@ export class Chats {
     const url = URL.createObjectURL(new Blob([bytes], { type }));
     el("a", { href: url, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  }
+
+  // Whoever leaves cannot come back by themselves; somebody who was removed can be added again.
+  async #dismiss(user) {
+    const { id } = this;
+    if (user === this.#me && !confirm("Leave this conversation? Only its owner can add you again.")) return;
+    await this.#try("The members stay as they are.", () => this.#api.removeMember(id, user));
   }
 
   async #remove() {
