@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from inkwire_chassis.settings import ServiceSettings, TokenSettings, variable_name
+from inkwire_chassis.settings import ModelSettings, ServiceSettings, TokenSettings, variable_name
 from inkwire_stores.settings import StoreSettings
 
 PATH = Path(__file__).resolve().parents[2] / ".env.example"
@@ -57,6 +57,7 @@ def settings_classes() -> Iterator[tuple[str, type[BaseSettings]]]:
     """Each settings class with the heading it gets; the shared one first."""
     for shared in (ServiceSettings, StoreSettings, TokenSettings):
         yield "all services", shared
+    yield "the model, for api and generators", ModelSettings
     for service in SERVICES:
         name = f"inkwire_{service}.settings"
         if importlib.util.find_spec(name) is None:

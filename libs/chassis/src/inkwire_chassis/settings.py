@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,6 +17,9 @@ EX_CONFIG = 78
 
 EX_UNAVAILABLE = 69
 """Exit code where a server, file or port that a process needs cannot be used (sysexits.h)."""
+
+OPENAI_URL = "https://api.openai.com/v1"
+DEFAULT_MODEL = "gpt-4o-mini"
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -57,6 +60,22 @@ class TokenSettings(ServiceSettings):
     jwt_keys: JwtKeys = Field(validation_alias="INKWIRE_JWT_KEYS")
     """``kid:secret`` pairs, comma separated; the first signs, all verify. Secrets have at least 32 characters."""
     jwt_issuer: str = Field("inkwire", validation_alias="INKWIRE_JWT_ISSUER")
+
+
+class ModelSettings(ServiceSettings):
+    """For who knows the model: generators ask it, the api names it on the page and embeds documents."""
+
+    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
+    """Key of the model's provider; servers of your own often need none. The api needs it to embed documents alone."""
+    openai_base_url: str = Field(OPENAI_URL, pattern=r"^https?://", validation_alias="OPENAI_BASE_URL")
+    """Any server that speaks OpenAI's chat completions."""
+    openai_model: str = Field(DEFAULT_MODEL, min_length=1, validation_alias="OPENAI_MODEL")
+    """Name of the model at that server."""
+    embedding_model: str = Field("", validation_alias="INKWIRE_EMBEDDING_MODEL")
+    """Model at the same server that documents are also searched with by meaning, the same for api and generators;
+    empty: by words alone. The api embeds documents when they are uploaded."""
+    simulated: bool = Field(False, validation_alias="INKWIRE_SIMULATED")
+    """The model is the built-in simulator: it costs nothing, and the page says so."""
 
 
 def _secrets_from_files(cls: type[BaseSettings]) -> dict[str, str]:

@@ -13,13 +13,13 @@ from inkwire.data_dir import DataDir
 from inkwire.launcher import Program, StartFailed, base_environment
 from inkwire.network import LOOPBACK, free_ports, free_row, http_ready, url_host
 from inkwire_chassis.machine import SHARES_PORTS
+from inkwire_chassis.settings import DEFAULT_MODEL, OPENAI_URL
 
 PROVIDER_ACCESS = ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL")
 PROVIDER_VARIABLES = (*PROVIDER_ACCESS, "OPENAI_MODEL", "OPENAI_MAX_TOKENS")
 SIMULATED_MODEL = "inkwire-simulator"
 SIMULATED_PREFIX = "simulated-"
 """Before an embedding model's name, so that vectors of the simulator are never taken for the model's own."""
-DEFAULT_MODEL = "gpt-4o-mini"
 SERVICES = ("api", "gateway", "generator", "persister")
 STOP_SERVICES, STOP_AROUND, STOP_BROKER = range(3)
 """Services first: while they close streams and hand work back, proxy, simulator and broker still serve them."""
@@ -93,14 +93,14 @@ def caddyfile() -> Path | None:
 
 def uses_simulator(environment: Mapping[str, str]) -> bool:
     """No key and no own address: then the simulator writes."""
-    return not any(environment.get(name) for name in ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL"))
+    return not any(environment.get(name) for name in PROVIDER_ACCESS)
 
 
 def writer_line(environment: Mapping[str, str]) -> str:
     """Who writes, for people."""
     if uses_simulator(environment):
         return "No OPENAI_API_KEY: a simulator writes the texts. Set OPENAI_API_KEY to use a real model."
-    host = urlsplit(environment.get("OPENAI_BASE_URL") or "https://api.openai.com/v1").netloc.rpartition("@")[2]
+    host = urlsplit(environment.get("OPENAI_BASE_URL") or OPENAI_URL).netloc.rpartition("@")[2]
     return f"Texts are written by {environment.get('OPENAI_MODEL') or DEFAULT_MODEL} at {host}."
 
 

@@ -215,6 +215,15 @@ def operator_job_types(text: str) -> tuple[JobType, ...]:
     return parse_job_types(text, taken=tuple(job_type.name for job_type in BUILT_IN))
 
 
+def _checked(text: str) -> str:
+    operator_job_types(text)
+    return text
+
+
+JobTypesText = Annotated[str, AfterValidator(_checked)]
+"""A setting that :func:`operator_job_types` takes apart."""
+
+
 def with_job_types(recipes: Mapping[str, Recipe], job_types: tuple[JobType, ...]) -> Mapping[str, Recipe]:
     """The recipes, with an operator's job types for the analysis."""
     if not job_types or Analysis.name not in recipes:

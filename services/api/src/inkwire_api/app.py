@@ -64,7 +64,7 @@ from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import CONVERSATIONS, DLQ, EVENTS, JOBS, Topology, topology
 from inkwire_documents.extracting import Extractor
 from inkwire_documents.limits import Limits as ExtractionLimits
-from inkwire_recipes.analysis import with_job_types
+from inkwire_recipes.analysis import operator_job_types, with_job_types
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_document_store, open_store
 from inkwire_stores.document_ports import DocumentStore
@@ -212,7 +212,7 @@ def compose(
     clock = SystemClock()
     events = EventLog(jetstream, new_id)
     log = JetStreamLog(events, clock)
-    known = with_job_types(load_recipes(), settings.analysis_job_types)
+    known = with_job_types(load_recipes(), operator_job_types(settings.job_types))
     jobs = FastStreamJobs(broker)
     mentions = Mentions(library.store)
     accepting = Posts(

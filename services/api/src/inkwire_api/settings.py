@@ -2,20 +2,17 @@
 
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from inkwire_api.identity import is_loopback
-from inkwire_chassis.settings import TokenSettings
-from inkwire_recipes.analysis import operator_job_types
-from inkwire_recipes.job_types import JobType
+from inkwire_chassis.settings import ModelSettings, TokenSettings
+from inkwire_recipes.analysis import JobTypesText
 from inkwire_stores.ports import MAX_LIST
 from inkwire_stores.settings import StoreSettings
 
-OPENAI_URL = "https://api.openai.com/v1"
 
-
-class Settings(TokenSettings, StoreSettings):
+class Settings(TokenSettings, StoreSettings, ModelSettings):
     """What the api needs to know from outside."""
 
     model_config = SettingsConfigDict(env_prefix="INKWIRE_API_", extra="ignore", populate_by_name=True)
@@ -54,32 +51,9 @@ class Settings(TokenSettings, StoreSettings):
     """How long a read may wait for the broker; long enough for a damaged log to be told from a slow one."""
     provision_timeout_s: float = Field(60.0, gt=0, le=3600)
     """How long to wait at the start for streams that are not there yet."""
-    simulated: bool = Field(False, validation_alias="INKWIRE_SIMULATED")
-    """The model is the built-in simulator; the page says so."""
-    openai_model: str = Field("gpt-4o-mini", validation_alias="OPENAI_MODEL")
-    """Shown on the page; the generator uses it."""
-    embedding_model: str = Field("", validation_alias="INKWIRE_EMBEDDING_MODEL")
-    """Model that documents are also searched with by meaning, the same for api and generators; empty: by words alone.
-    The api embeds documents when they are uploaded, and needs OPENAI_API_KEY and OPENAI_BASE_URL for nothing else."""
-    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
-    """Key of the model's provider; servers of your own often need none."""
-    openai_base_url: str = Field(OPENAI_URL, pattern=r"^https?://", validation_alias="OPENAI_BASE_URL")
-    """Any server that speaks OpenAI's chat completions."""
-
-    job_types: str = Field("", validation_alias="INKWIRE_JOB_TYPES")
+    job_types: JobTypesText = Field("", validation_alias="INKWIRE_JOB_TYPES")
     """Further job types of the analysis recipe, the same as the generators': JSON, best in a file that
     INKWIRE_JOB_TYPES_FILE names; docs/recipes.md has the form."""
-
-    @field_validator("job_types")
-    @classmethod
-    def _are_job_types(cls, value: str) -> str:
-        operator_job_types(value)
-        return value
-
-    @property
-    def analysis_job_types(self) -> tuple[JobType, ...]:
-        """``job_types``, taken apart."""
-        return operator_job_types(self.job_types)
 
     @field_validator("public_url")
     @classmethod

@@ -18,7 +18,7 @@ from inkwire_chassis.http import health_app, serve_asgi
 from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
-from inkwire_chassis.settings import SettingsError
+from inkwire_chassis.settings import OPENAI_URL, SettingsError
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.topology import BUDGETS, CONVERSATIONS, DLQ, EVENTS, JOBS, Topology, topology
@@ -42,8 +42,8 @@ from inkwire_generator.ports import Library, Prices, Talks
 from inkwire_generator.pulse import Pulse
 from inkwire_generator.retry import RetryPolicy
 from inkwire_generator.runner import Runner, Tools
-from inkwire_generator.settings import OPENAI_URL, Fallback, GeneratorSettings
-from inkwire_recipes.analysis import with_job_types
+from inkwire_generator.settings import Fallback, GeneratorSettings
+from inkwire_recipes.analysis import operator_job_types, with_job_types
 from inkwire_recipes.chat import with_house_rules
 from inkwire_recipes.registry import load_recipes
 from inkwire_stores import open_document_store, open_store
@@ -138,13 +138,14 @@ def _warn_of_unbounded(settings: GeneratorSettings, configs: list[ProviderConfig
 def _tools(
     settings: GeneratorSettings, log: PostLog, talks: Talks, library: Library, provider: Providers, clock: SystemClock
 ) -> Tools:
+    recipes = with_job_types(load_recipes(), operator_job_types(settings.job_types))
     return Tools(
         log=log,
         talks=talks,
         library=library,
         provider=provider,
         prices=BundledPrices(simulated=settings.simulated),
-        recipes=with_house_rules(with_job_types(load_recipes(), settings.analysis_job_types), settings.chat_rules),
+        recipes=with_house_rules(recipes, settings.chat_rules),
         clock=clock,
         sleep=asyncio.sleep,
         jitter=random.random,

@@ -1,4 +1,4 @@
-"""Settings of the generator; the README lists them."""
+"""Settings of the generator."""
 
 import os
 import socket
@@ -7,11 +7,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from inkwire_recipes.analysis import operator_job_types
-from inkwire_recipes.job_types import JobType
+from inkwire_chassis.settings import ModelSettings
+from inkwire_recipes.analysis import JobTypesText
 from inkwire_stores.settings import StoreSettings
 
-OPENAI_URL = "https://api.openai.com/v1"
 MAX_FALLBACKS = 8
 MAX_CHAT_RULES_CHARS = 8_000
 
@@ -32,8 +31,8 @@ class Fallback(BaseModel):
 _FALLBACKS = TypeAdapter(Annotated[tuple[Fallback, ...], Field(max_length=MAX_FALLBACKS)])
 
 
-class GeneratorSettings(StoreSettings):
-    """``INKWIRE_GENERATOR_*``, the shared ones, and the four that keep OpenAI's names. Durations in seconds."""
+class GeneratorSettings(StoreSettings, ModelSettings):
+    """``INKWIRE_GENERATOR_*``, the shared ones, and those that keep OpenAI's names; see .env.example."""
 
     model_config = SettingsConfigDict(env_prefix="INKWIRE_GENERATOR_", extra="ignore", populate_by_name=True)
 
@@ -54,19 +53,8 @@ class GeneratorSettings(StoreSettings):
     provision_timeout_s: float = Field(60.0, gt=0, le=3_600)
     """How long to wait for the broker to be provisioned before giving up."""
 
-    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
-    """Key of the model's provider; servers of your own often need none."""
-    openai_base_url: str = Field(OPENAI_URL, pattern=r"^https?://", validation_alias="OPENAI_BASE_URL")
-    """Any server that speaks OpenAI's chat completions."""
-    openai_model: str = Field("gpt-4o-mini", min_length=1, validation_alias="OPENAI_MODEL")
-    """Name of the model at that server."""
     openai_max_tokens: int | None = Field(None, ge=1, validation_alias="OPENAI_MAX_TOKENS")
     """Most tokens of one answer; empty: the model's own limit."""
-    embedding_model: str = Field("", validation_alias="INKWIRE_EMBEDDING_MODEL")
-    """Model at the same server that documents are also searched with by meaning, the same as the api's, which embeds
-    them; empty: by words alone."""
-    simulated: bool = Field(False, validation_alias="INKWIRE_SIMULATED")
-    """The model is the simulator: it costs nothing."""
 
     requests_per_minute: float | None = Field(None, gt=0)
     """Most calls a minute with the key above, over all workers; empty: what the provider's headers say."""
@@ -132,21 +120,9 @@ class GeneratorSettings(StoreSettings):
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
-    job_types: str = Field("", validation_alias="INKWIRE_JOB_TYPES")
+    job_types: JobTypesText = Field("", validation_alias="INKWIRE_JOB_TYPES")
     """Further job types of the analysis recipe, the same as the api's: JSON, best in a file that
     INKWIRE_JOB_TYPES_FILE names; docs/recipes.md has the form."""
-
-    @field_validator("job_types")
-    @classmethod
-    def _are_job_types(cls, value: str) -> str:
-        operator_job_types(value)
-        return value
-
-    @property
-    def analysis_job_types(self) -> tuple[JobType, ...]:
-        """``job_types``, taken apart."""
-        return operator_job_types(self.job_types)
-
     chat_rules: str = Field("", max_length=MAX_CHAT_RULES_CHARS, validation_alias="INKWIRE_CHAT_RULES")
     """Rules of your own for the assistant in conversations, in words: they go to the model before its author's wishes.
     INKWIRE_CHAT_RULES_FILE names a file with them."""
