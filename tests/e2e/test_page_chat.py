@@ -81,8 +81,16 @@ async def test_a_conversation_is_answered_titled_and_kept(page: Page, stack: Sta
 
 
 async def test_a_message_is_edited_and_an_answer_written_anew(page: Page, stack: Stack) -> None:
-    """An edited message takes the place of all that followed it; an answer that is written anew takes the old one's."""
+    """An edited message takes the place of all that followed it; an answer that is written anew takes the old one's.
+    What is too long to be said is never cut: it stays as it was typed, with what is wrong.
+    """
     await _begin(page, stack)
+    field = page.get_by_test_id("chat-input")
+    await field.fill("x" * 16_001)
+    await field.press("Enter")
+    await expect(page.locator("#chat-error")).to_contain_text("at most 16000 characters.")
+    assert await field.input_value() == "x" * 16_001
+    await field.fill("")
     first = await page.locator(ANSWERS).get_attribute("data-message")
     await page.locator(ANSWERS).hover()
     await page.locator("[data-tool=regenerate]").click()

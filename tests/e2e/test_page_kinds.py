@@ -28,8 +28,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 async def test_the_kinds_are_chosen_by_keyboard_and_remembered(page: Page, stack: Stack) -> None:
-    """Each kind is a radio button with title and description, brings its own fields, and is still chosen next time."""
+    """Each kind is a radio button with title and description, brings its own fields, and is still chosen next time. The
+    button that sends can be told from words where people choose the colours themselves.
+    """
+    await page.emulate_media(forced_colors="active")
     await page.goto(stack.url)
+    border = await page.get_by_test_id("submit").evaluate("node => getComputedStyle(node).borderTop")
+    assert border.startswith("1px solid rgb(")
+    await page.emulate_media(forced_colors="none")
     kinds = page.get_by_role("group", name="Kind of content")
     blog, course, social = (
         kinds.get_by_role("radio", name=name, exact=True) for name in ("Blog article", "Course", "Social post")

@@ -2,6 +2,7 @@
 
 import { arrange, el, setText } from "./dom.js";
 import { memberOf, standing } from "./conversation_fold.js";
+import { asSentence } from "./fields.js";
 import { MessageView } from "./message.js";
 
 const BOTTOM_PX = 120;
@@ -165,7 +166,7 @@ export class ChatView {
       this.trouble("");
       this.#following = true;
     } catch (error) {
-      this.trouble(error.message);
+      this.trouble(asSentence(error.errors?.[0]?.detail ?? error.message));
     } finally {
       this.#working(false, button);
       input.focus();
