@@ -12,7 +12,9 @@ from inkwire_contracts.commands import Job
 from inkwire_contracts.events import RequestedData
 from inkwire_contracts.fold import document
 from inkwire_recipes.analysis import operator_job_types
+from inkwire_recipes.platforms import PLATFORMS
 from inkwire_recipes.recipe import Recipe
+from inkwire_recipes.registry import load_recipes
 from tests.support.generator import assert_exact, commit_job, generator_process, read_folded, until_final
 from tests.support.log import TIME, make_job, open_log
 from tests.support.processes import base_environment
@@ -36,6 +38,26 @@ def installed(tmp_path: Path) -> dict[str, str]:
     (info / "entry_points.txt").write_text("\n".join(lines))
     (site / "release_notes.py").write_text(FILES["release_notes.py"])
     return {"PYTHONPATH": str(site)}
+
+
+def test_what_is_installed_is_told() -> None:
+    """Every recipe stands in the table with its options, every platform with the limits that code checks."""
+    told = TEXT.partition("## What is installed\n")[2].partition("\n## ")[0]
+    recipes = {
+        name: re.findall(r"`(\w+)`", options) for name, options in re.findall(r"^\| `(\w+)` \| (.*?) \|", told, re.M)
+    }
+    assert recipes == {name: list(recipe.inputs.model_fields) for name, recipe in load_recipes().items()}
+    for platform in PLATFORMS.values():
+        least, most = platform.parts
+        part = platform.part.lower()
+        limits = (platform.part_max_weight, platform.caption_max_chars, platform.hashtags_max)
+        cells = [platform.name, f"{least} to {most} {part}s" if most > 1 else f"1 {part}", *_limits(*limits)]
+        row = next(line for line in told.splitlines() if line.startswith(f"| {platform.name} |"))
+        assert [cell.partition(", counted")[0].strip() for cell in row.strip("| ").split("|")] == cells
+
+
+def _limits(*limits: int) -> list[str]:
+    return [f"{limit:,}" if limit else "any" for limit in limits]
 
 
 def test_the_tutorial_is_short() -> None:
