@@ -327,3 +327,17 @@ async def test_the_faults_are_pointed_at(api: Api) -> None:
     assert {fault["pointer"] for fault in answer.json["errors"]} == {"#/title", "#/priority", "#/extra"}
     answer = await api.ask("POST", "/posts", json={**GOOD, "options": {"colour": "red"}})
     assert [fault["pointer"] for fault in answer.json["errors"]] == ["#/options/colour"]
+
+
+async def test_a_refused_method_is_told_what_the_address_takes(api: Api) -> None:
+    """``Allow`` names every method of the address, not those of one of the functions behind it."""
+    taken = {
+        "/posts": "GET, POST",
+        f"/posts/{MINE}": "DELETE, GET",
+        f"/conversations/{UNKNOWN}": "DELETE, GET, PATCH",
+        f"/conversations/{UNKNOWN}/members/ben": "DELETE, PUT",
+        "/tokens": "POST",
+    }
+    refused = {path: await api.ask("TRACE", path) for path in taken}
+    assert {answer.status for answer in refused.values()} == {405}
+    assert {path: answer.headers["Allow"] for path, answer in refused.items()} == taken

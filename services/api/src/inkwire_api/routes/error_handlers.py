@@ -4,6 +4,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from inkwire_api import problems
 from inkwire_chassis.logs import get_logger
@@ -42,6 +43,15 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
     return answer(problems.from_validation(error.errors(), request.headers.get("content-type")))
 
 
-async def _framework(_request: Request, error: Exception) -> JSONResponse:
+async def _framework(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    return answer(problems.from_status(error.status_code), dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if methods := _methods(request.app, request.scope["path"]) if "Allow" in headers else "":
+        headers["Allow"] = methods
+    return answer(problems.from_status(error.status_code), headers)
+
+
+def _methods(app: FastAPI, path: str) -> str:
+    """What an address takes: each method is a route of its own, and the framework names those of the first alone."""
+    items = [item for template, item in app.openapi()["paths"].items() if compile_path(template)[0].match(path)]
+    return ", ".join(sorted({method.upper() for item in items for method in item}))
