@@ -98,7 +98,7 @@ async def test_a_post_being_written_is_stopped_and_deleted(api: Api, nats_url: s
 
 async def test_a_writer_that_does_not_let_go_is_waited_for(nats_url: str, tmp_path: Path) -> None:
     """503 says so, and the wish to stop stays; once the writer has ended the run, the same request deletes."""
-    async with open_api(nats_url, tmp_path, commit_timeout_s=0.5) as api:
+    async with open_api(nats_url, tmp_path, commit_timeout_s=3.0) as api:
         writer = await ScriptedWriter.begin(api.log, make_job("ana"))
         refused = await delete(api, writer.job.post)
         assert (refused.status, refused.code) == (503, "still_stopping")

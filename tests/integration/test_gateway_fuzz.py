@@ -336,27 +336,26 @@ async def stranger(port: int, data: bytes) -> bytes:
 @on_loops("asyncio", "uvloop")
 async def test_broken_handshakes(nats_url: str, tmp_path: Path) -> None:
     """What is no handshake, or half of one, or one with frames behind it already, is answered in HTTP or dropped."""
-    rng, jwt, at_once = random.Random(7), token(), 160
-    async with world(nats_url, tmp_path, **TOLERANT, handshake_timeout_s=0.5) as w, undisturbed(w):
+    rng, jwt = random.Random(7), token()
+    async with world(nats_url, tmp_path, **TOLERANT, handshake_timeout_s=3) as w, undisturbed(w):
         good = handshake(f"127.0.0.1:{w.port}", "/ws", new_key(), (("Authorization", f"Bearer {jwt}"),))
         cases = [good[: rng.randrange(len(good))] for _ in range(20)] + [mutated(rng, good) for _ in range(250)]
         cases += [rng.randbytes(rng.choice((1, 50, 500))) for _ in range(20)]
         cases += [good + b"".join(streams(rng, "post:" + "z" * 26)) for _ in range(20)]
         cases += [b"GET /ws HTTP/1.1\r\n" + b"X: y\r\n" * 500, b"GET /" + b"a" * 20_000, b"\r\n" * 500, b"\x16\x03\x01"]
         seen: Counter[bytes] = Counter()
-        for start in range(0, len(cases), at_once):
-            for answer in await asyncio.gather(*(stranger(w.port, case) for case in cases[start : start + at_once])):
-                seen[answer[:12]] += 1
-                # The library answers pings that came too early at once; a good client waits for the handshake's end.
-                assert answer[:9] in (b"HTTP/1.1 ", b"") or answer[:1] in (b"\x8a", b"\x88"), answer[:200]
-                assert b"Traceback" not in answer and b"500 Internal" not in answer
+        for answer in await asyncio.gather(*(stranger(w.port, case) for case in cases)):
+            seen[answer[:12]] += 1
+            # The library answers pings that came too early at once; a good client waits for the handshake's end.
+            assert answer[:9] in (b"HTTP/1.1 ", b"") or answer[:1] in (b"\x8a", b"\x88"), answer[:200]
+            assert b"Traceback" not in answer and b"500 Internal" not in answer
         assert seen[b"HTTP/1.1 101"] >= 20 and seen[b"HTTP/1.1 400"] >= 10, seen
 
 
 @on_loops("asyncio", "uvloop")
 async def test_half_a_frame_and_then_silence(nats_url: str, tmp_path: Path) -> None:
     """Who stops within a frame cannot answer a ping and is closed; between two fragments one can, and stays."""
-    limits = {**TOLERANT, "ping_interval_s": 0.2, "pong_timeout_s": 1.0, "handshake_timeout_s": 1.0}
+    limits = {**TOLERANT, "ping_interval_s": 0.5, "pong_timeout_s": 3.0, "handshake_timeout_s": 3.0}
     whole = native(type="ping", id=1)
     async with world(nats_url, tmp_path, **limits) as w, raw_websocket(w.port, token()) as patient:
         await patient.send_bytes(client_frame(TEXT, b'{"type":', fin=False))

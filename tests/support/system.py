@@ -23,8 +23,8 @@ from tests.support.wait import scaled_s
 ROOT: Final = Path(__file__).parents[2]
 SERVICES: Final = ("persister", "api", "generator", "gateway")
 SECRET: Final = "s" * 40
-READY_S: Final = 60.0
-COMMAND_S: Final = 60.0
+READY_S: Final = 120.0
+COMMAND_S: Final = 120.0
 OWNER: Final = "ana"
 
 
@@ -109,6 +109,7 @@ class System:
             "INKWIRE_STORE_URL": self.store_url,
             "INKWIRE_JWT_KEYS": f"k1:{SECRET}",
             "INKWIRE_SIMULATED": "true",
+            "INKWIRE_STOP_TIMEOUT_S": "20",
             **own,
         }
         return ServiceProcess(name, env=environment, ready_url=f"http://{LOOPBACK}:{port}/readyz", cwd=ROOT)
