@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 
 from inkwire_chassis.jetstream import BrokerError
 from inkwire_generator.adapters.jobs import SLOW_POLL_S, JobQueue
@@ -43,7 +44,7 @@ class SlowBroker:
     """Answers each question for a job with "none", after the clock has moved by ``answer_s``."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answer_s: float) -> None:
-        self.now_s, self.asked = 100.0, 0
+        self.now_s, self.asked, self.status = 100.0, 0, "404"
         self.client: Any = self
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now_s)
         self._answer_s = answer_s
@@ -61,7 +62,7 @@ class SlowBroker:
         self.now_s += self._answer_s
 
     async def next_msg(self, **_: Any) -> Any:
-        return SimpleNamespace(headers={"Status": "404"})
+        return SimpleNamespace(headers={"Status": self.status})
 
 
 async def test_a_slow_broker_is_left_alone_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +78,18 @@ async def test_a_slow_broker_is_left_alone_between_two_looks(monkeypatch: pytest
         broker.now_s += SLOW_POLL_S
         assert await queue.take() is None
         assert broker.asked == 2 * lanes
+
+
+async def test_consumers_are_missing_once_they_are_missed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that stops says once that nobody is there: nothing is to be provisioned. Who is missed again is told once."""
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as logs:
+        broker: Any = SlowBroker(patch, answer_s=0.0)
+        queue = JobQueue(broker, ["general"])
+        told = []
+        for status in ("503", "404", "503", "503", "503"):
+            broker.status = status
+            assert await queue.take() is None
+            broker.now_s += SLOW_POLL_S
+            told.append(len(logs))
+        assert told == [0, 0, 0, len(queue.durables), len(queue.durables)]
+        assert {line["durable"] for line in logs} == set(queue.durables)

@@ -24,6 +24,9 @@ from inkwire_generator.schedule import Lane, TakeOrder
 SLOW_POLL_S = 0.5
 """Bells may be lost, and neither nak nor an expired lease rings one."""
 
+MISSED_LOOKS = 2
+"""In a row that find no consumer, before it is told that there is none."""
+
 PULL_TIMEOUT_S = 2.0
 SETTLE_TIMEOUT_S = 1.0
 SETTLE_TRIES = 3
@@ -81,7 +84,7 @@ class JobQueue:
         self._order = TakeOrder(pools)
         self._bell = asyncio.Event()
         self._inbox: Subscription | None = None
-        self._missing: set[str] = set()
+        self._missed: dict[str, int] = {}
         self._look_at_s = 0.0
         self._looking = False
 
@@ -180,11 +183,13 @@ class JobQueue:
         status = (msg.headers or {}).get("Status")
         if status is None:
             return msg
-        if status == "503" and durable not in self._missing:  # asked every half second: told once
-            self._missing.add(durable)
+        if status != "503":
+            self._missed.pop(durable, None)
+            return None
+        # Asked every half second: told once, and not of a server that says so while it stops.
+        self._missed[durable] = self._missed.get(durable, 0) + 1
+        if self._missed[durable] == MISSED_LOOKS:
             get_logger().warning("a consumer of JOBS is missing: run `inkwire provision`", durable=durable)
-        elif status != "503":
-            self._missing.discard(durable)
         return None
 
     async def _forget_inbox(self) -> None:
