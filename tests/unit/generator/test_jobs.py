@@ -81,7 +81,7 @@ async def test_a_slow_broker_is_left_alone_between_two_looks(monkeypatch: pytest
 
 
 async def test_consumers_are_missing_once_they_are_missed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that stops says once that nobody is there: nothing is to be provisioned. Who is missed again is told once."""
+    """A server that stops says once that nobody is there, which is no lack; a lack is told once."""
     with monkeypatch.context() as patch, structlog.testing.capture_logs() as logs:
         broker: Any = SlowBroker(patch, answer_s=0.0)
         queue = JobQueue(broker, ["general"])
