@@ -92,6 +92,14 @@ def test_tables_are_whole() -> None:
     ]  # fmt: skip
 
 
+def test_every_field_of_an_event_is_told() -> None:
+    """What an event's data holds is what its row says, in the same order."""
+    rows = dict(re.findall(r"^\| `(\w+)` \| `[\w.]+` \|([^|]*)\|", TEXT, re.MULTILINE))
+    for kind, cls in EVENT_CLASSES.items():
+        fields = cls.model_fields["data"].annotation.model_fields  # type: ignore[union-attr]
+        assert re.findall(r"\w+", re.sub(r"\[.*\]", "", rows[kind])) == list(fields), kind
+
+
 def test_every_close_code_is_sent() -> None:
     """The gateway names each row where it closes with it; 1009 is the library's own."""
     text = "".join(path.read_text(encoding="utf-8") for path in GATEWAY.rglob("*.py"))
