@@ -21,11 +21,11 @@ from inkwire.provisioning import verify_at
 from inkwire_chassis.jetstream import BrokerError
 from inkwire_chassis.nats_servers import server_list
 from inkwire_chassis.provisioning import Drift
+from inkwire_chassis.settings import OPENAI_URL
 from inkwire_stores import StoreUnavailable, check_store_url, open_store
 
 OLDEST_PYTHON = (3, 11)
 CHECK_TIMEOUT_S = 8.0
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 State = Literal["ok", "note", "bad"]
 
@@ -185,7 +185,7 @@ async def _provider(around: Surroundings) -> Finding:
     environment = around.environment
     if uses_simulator(environment):
         return Finding("model", "note", "no OPENAI_API_KEY: a simulator writes the texts")
-    base_url = (environment.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
+    base_url = (environment.get("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
     host = urlsplit(base_url).netloc.rpartition("@")[2] or base_url
     try:
         key = environment.get("OPENAI_API_KEY") or _key_from_file(environment)

@@ -3,7 +3,7 @@
 Reasons for each setting are in docs/architecture.md. All durations are in seconds, all sizes in bytes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from inkwire_contracts import subjects
@@ -69,6 +69,10 @@ class Topology:
     streams: tuple[StreamSpec, ...]
     consumers: tuple[ConsumerSpec, ...]
     replicas: int
+
+    def of(self, *streams: str) -> "Topology":
+        """The same with these streams alone: what one service uses."""
+        return replace(self, streams=tuple(stream for stream in self.streams if stream.name in streams))
 
 
 def topology(

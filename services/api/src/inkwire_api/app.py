@@ -349,7 +349,9 @@ def _health(
 ) -> Health:
     health = Health(SERVICE)
     health.add("nats", probe(jetstream.client))
-    health.add("streams", lambda: verify(jetstream, _own(streams)))
+    # Those that the api writes to, and whose letters it lists.
+    own = streams.of(JOBS, EVENTS, CONVERSATIONS, DLQ)
+    health.add("streams", lambda: verify(jetstream, own))
     health.add("store", store.ping)
     health.add("documents", documents.ping)
     health.add_note("log", lambda: _has_room(log))
@@ -361,10 +363,3 @@ async def _has_room(log: JetStreamLog) -> None:
     ratio = await log.fill_ratio()
     if ratio >= LOG_FULL_RATIO:
         raise Unready(f"{ratio:.0%} full: new posts are refused; see docs/operations.md, Retention")
-
-
-def _own(streams: Topology) -> Topology:
-    """The streams that the api writes to, and whose letters it lists."""
-    return Topology(
-        tuple(s for s in streams.streams if s.name in (JOBS, EVENTS, CONVERSATIONS, DLQ)), (), streams.replicas
-    )

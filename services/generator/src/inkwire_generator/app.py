@@ -21,7 +21,7 @@ from inkwire_chassis.logs import get_logger
 from inkwire_chassis.settings import OPENAI_URL, SettingsError
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
-from inkwire_contracts.topology import BUDGETS, CONVERSATIONS, DLQ, EVENTS, JOBS, Topology, topology
+from inkwire_contracts.topology import BUDGETS, CONVERSATIONS, DLQ, EVENTS, JOBS, topology
 from inkwire_generator.adapters.budgets import SharedBudget
 from inkwire_generator.adapters.gate import Gate
 from inkwire_generator.adapters.jobs import JobQueue
@@ -185,7 +185,7 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         jetstream = JetStream(client)
         await jetstream.start()
         queue = JobQueue(jetstream, settings.pool_names, settings.worker)
-        wanted = _bound(topology(pools=settings.pool_names))
+        wanted = topology(pools=settings.pool_names).of(JOBS, EVENTS, CONVERSATIONS, DLQ, BUDGETS)
         await provisioning.wait_until_provisioned(
             jetstream, wanted, timeout_s=settings.provision_timeout_s, consumers=queue.durables
         )
@@ -229,12 +229,6 @@ async def running(settings: GeneratorSettings, supervisor: Supervisor) -> AsyncI
         finally:
             health.draining = True
             await worker.stop()
-
-
-def _bound(whole: Topology) -> Topology:
-    """The streams this service uses; it says nothing about the others."""
-    streams = tuple(spec for spec in whole.streams if spec.name in (JOBS, EVENTS, CONVERSATIONS, DLQ, BUDGETS))
-    return Topology(streams, whole.consumers, whole.replicas)
 
 
 MAX_RUN_DIGITS = 9

@@ -21,7 +21,7 @@ from inkwire_chassis.nats_connection import probe
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.events import KEY_TYPES
 from inkwire_contracts.subjects import conversation, post_event
-from inkwire_contracts.topology import CONVERSATIONS, EVENTS, JOBS, PERSISTER_DURABLE, Topology, topology
+from inkwire_contracts.topology import CONVERSATIONS, EVENTS, JOBS, PERSISTER_DURABLE, topology
 from inkwire_persister.adapters.conversations import ConversationsLog
 from inkwire_persister.adapters.log import DeadLetters, EventsLog
 from inkwire_persister.adapters.purge import EventsPurge
@@ -79,7 +79,9 @@ async def running(settings: Settings, supervisor: Supervisor) -> AsyncIterator[P
                 conversations,
             ):
                 health.add("nats", probe(jetstream.client))
-                health.add("streams", lambda: verify(jetstream, _own(topology()), consumers=(PERSISTER_DURABLE,)))
+                # Those that the persister reads, and writes to when something was lost.
+                own = topology().of(EVENTS, JOBS, CONVERSATIONS)
+                health.add("streams", lambda: verify(jetstream, own, consumers=(PERSISTER_DURABLE,)))
                 health.add("store", store.ping)
                 health.add_note("log", lambda: _has_room(EventsPurge(EventLog(jetstream, new_id)), settings, "posts"))
                 health.add_note("conversations_log", lambda: _has_room(_log(jetstream), settings, "old messages"))
@@ -182,15 +184,6 @@ async def _has_room(log: EventsPurge | ConversationsLog, settings: Settings, wha
 
 def _log(jetstream: JetStream) -> ConversationsLog:
     return ConversationsLog(ConversationLog(jetstream))
-
-
-def _own(streams: Topology) -> Topology:
-    """The streams that the persister reads, and writes to when something was lost."""
-    return Topology(
-        tuple(s for s in streams.streams if s.name in (EVENTS, JOBS, CONVERSATIONS)),
-        streams.consumers,
-        streams.replicas,
-    )
 
 
 async def _stopped(broker: NatsBroker, timeout_s: float) -> None:
