@@ -43,7 +43,7 @@ from inkwire_generator.claim import Limits, Standing, Verdict, is_poison, verdic
 from inkwire_generator.continuation import ContinuationLimits, Joint, continued
 from inkwire_generator.desk import Desk
 from inkwire_generator.errors import ProviderError
-from inkwire_generator.metrics import Meter
+from inkwire_generator.meter import Meter
 from inkwire_generator.planner import FixPlan, Pause, WriteSection
 from inkwire_generator.ports import Finish, Held, Library, Log, Prices, Provider, Talks, Writer
 from inkwire_generator.pulse import Pulse

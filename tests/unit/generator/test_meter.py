@@ -5,7 +5,7 @@ import pytest
 from inkwire_contracts.events import MAX_USAGE_TOKENS, Usage
 from inkwire_contracts.fold import Section, Snapshot
 from inkwire_generator.adapters.prices import BundledPrices
-from inkwire_generator.metrics import Meter, total_usage
+from inkwire_generator.meter import Meter, total_usage
 from tests.support.lives import POST
 
 REPORTED = Usage(tokens_in=100, tokens_out=40, source="reported")
