@@ -17,16 +17,19 @@ from tests.support.stack import Stack, running_stack
 from tests.support.wait import eventually
 
 TITLE = "Top 10 Laravel tips"
+SLOW = 60.0  # tokens a second: who interrupts a post meets it long before its end
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One Inkwire for the tests of this file, with a model fast enough for them and slow enough to interrupt."""
+    """One Inkwire for the tests of this file, with a model fast enough for them."""
     with running_stack(tmp_path_factory.mktemp("up"), "--tokens-per-s", "300", "--generators", "2") as stack:
+        stack.sim.plan_at_once()
         yield stack
 
 
-async def write_title(page: Page, stack: Stack, title: str = TITLE) -> None:
+async def write_title(page: Page, stack: Stack, title: str = TITLE, *, tokens_per_s: float | None = None) -> None:
+    stack.sim.set_speed(tokens_per_s=tokens_per_s)
     await page.goto(stack.url)
     await page.get_by_test_id("title-input").fill(title)
     await page.get_by_test_id("submit").click()
@@ -84,11 +87,12 @@ async def assert_exact(page: Page, stack: Stack) -> None:
 
 async def test_a_title_becomes_an_article_though_the_page_is_reloaded(page: Page, stack: Stack) -> None:
     """Title in, reload in mid-stream, and the page ends with the stored bytes and their digest."""
-    await write_title(page, stack)
+    await write_title(page, stack, tokens_per_s=SLOW)
     before = await wait_for_text(page, 400)
     assert await page.evaluate("window.inkwire.status") == "generating"
     await page.reload()
     after = await wait_for_text(page, len(before))
+    stack.sim.set_speed()
     assert after.startswith(before)
     await assert_exact(page, stack)
     await expect(page.get_by_test_id("article").locator("h1")).to_have_text(TITLE)
@@ -99,19 +103,22 @@ async def test_a_title_becomes_an_article_though_the_page_is_reloaded(page: Page
 
 async def test_a_killed_gateway_costs_no_character(page: Page, stack: Stack) -> None:
     """The page reconnects by itself and goes on exactly where it was."""
-    await write_title(page, stack, "How to keep bees on a roof")
+    await write_title(page, stack, "How to keep bees on a roof", tokens_per_s=SLOW)
     await wait_for_text(page, 400)
     stack.kill9("inkwire_gateway.main")
+    stack.sim.set_speed()
     await assert_exact(page, stack)
     await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
 
 
 async def test_a_killed_worker_costs_no_character(page: Page, stack: Stack) -> None:
     """Another worker takes the post over; what was superseded leaves the page."""
-    await write_title(page, stack, "A short history of tea")
+    await write_title(page, stack, "A short history of tea", tokens_per_s=SLOW)
     await wait_for_text(page, 400)
+    sim = stack.sim
     stack.kill9("inkwire_generator.main")
     stack.kill9("inkwire_generator.main")
+    sim.set_speed()
     await assert_exact(page, stack)
 
 
@@ -134,14 +141,14 @@ async def test_the_page_fits_a_phone_in_the_dark(page: Page, stack: Stack) -> No
 
 async def test_stop_ends_the_writing_and_keeps_the_text(page: Page, stack: Stack) -> None:
     """Stop is there while the post is written; afterwards page, store and log have the same text, and it is over."""
-    await write_title(page, stack, "Why ships float and stones do not")
+    await write_title(page, stack, "Why ships float and stones do not", tokens_per_s=SLOW)
     before = await wait_for_text(page, 300)
     await page.get_by_test_id("stop").click()
 
     async def cancelled() -> bool:
         return bool(await page.evaluate("window.inkwire.status === 'cancelled'"))
 
-    await eventually(cancelled, what="the page shows the post as cancelled", timeout_s=10)
+    await eventually(cancelled, what="the page shows the post as cancelled", timeout_s=30)
     await expect(page.get_by_test_id("stop")).to_be_hidden()
     shown = await text_of(page)
     told, snapshot = await folded_log(page, stack)
@@ -151,7 +158,7 @@ async def test_stop_ends_the_writing_and_keeps_the_text(page: Page, stack: Stack
     async def stored() -> bool:
         return (await stored_markdown(page, stack))[0].decode() == told
 
-    await eventually(stored, what="the store has the text", timeout_s=10)
+    await eventually(stored, what="the store has the text", timeout_s=30)
     await expect(page.locator("#ended")).to_contain_text("What was written so far is kept")
 
 
@@ -159,19 +166,20 @@ async def test_a_stopped_post_is_tried_again(page: Page, stack: Stack) -> None:
     """Try again goes on in the same place: finished sections stay as they are, and the end is exact. Who presses it, or
     Stop, with the keyboard keeps their place: where the button was, they are told what came.
     """
-    await write_title(page, stack, "How a piano is tuned")
+    await write_title(page, stack, "How a piano is tuned", tokens_per_s=SLOW)
     await wait_for_text(page, 900)
     await page.get_by_test_id("stop").press("Enter")
     await expect(page.get_by_role("heading", name="This post was cancelled")).to_be_focused()
     await page.keyboard.press("Tab")
     await expect(page.get_by_test_id("retry")).to_be_focused()
+    stack.sim.set_speed()
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("main")).to_be_focused()
 
     async def second_run() -> bool:
         return bool(await page.evaluate("window.inkwire.snapshot.run === 2"))
 
-    await eventually(second_run, what="the page shows the second run", timeout_s=10)
+    await eventually(second_run, what="the page shows the second run", timeout_s=30)
     _, halfway = await folded_log(page, stack)
     finished = {section.section: section.text for section in halfway.sections if section.status == "done"}
     await assert_exact(page, stack)
@@ -182,7 +190,7 @@ async def test_a_stopped_post_is_tried_again(page: Page, stack: Stack) -> None:
 
 async def test_try_again_belongs_to_the_post_that_is_shown(page: Page, stack: Stack) -> None:
     """Two posts were stopped: the button of the second begins the second's next run; it comes into sight by itself."""
-    await write_title(page, stack, "How bridges are named")
+    await write_title(page, stack, "How bridges are named", tokens_per_s=2 * SLOW)
     for following in ("How rivers are named", None):
         await wait_for_text(page, 1_500)
         await page.get_by_test_id("stop").click()
@@ -196,7 +204,7 @@ async def test_try_again_belongs_to_the_post_that_is_shown(page: Page, stack: St
     async def second_run() -> bool:
         return bool(await page.evaluate("window.inkwire.snapshot.run === 2"))
 
-    await eventually(second_run, what="the second run of the post that is shown", timeout_s=10)
+    await eventually(second_run, what="the second run of the post that is shown", timeout_s=30)
 
 
 async def test_a_reader_who_leaves_cancels_nothing(page: Page, stack: Stack) -> None:
@@ -239,7 +247,7 @@ async def test_delete_asks_first_and_needs_no_mouse(page: Page, stack: Stack) ->
     this tab and from another one's list, and the words that say so have the focus.
     """
     title = "Why cats sit in boxes"
-    await write_title(page, stack, title)
+    await write_title(page, stack, title, tokens_per_s=SLOW / 2)
     await wait_for_text(page, 200)
     other = await page.context.new_page()
     await other.goto(stack.url)
