@@ -259,7 +259,9 @@ async def test_documents_are_uploaded_mentioned_and_listed_as_sources(page: Page
 
 
 async def test_the_click_that_leaves_the_list_of_documents_counts(page: Page, stack: Stack) -> None:
-    """Who has typed a mention to its end and presses the button below the list sends it, with that very document."""
+    """Who has typed a mention to its end and presses the button below the list sends it, with that very document.
+    The list is there in every field in which something can be written about.
+    """
     await page.set_viewport_size({"width": 1280, "height": 1200})  # nothing scrolls: what moves is seen to move
     await page.goto(f"{stack.url}/library")
     await page.get_by_test_id("upload").set_input_files(
@@ -276,3 +278,12 @@ async def test_the_click_that_leaves_the_list_of_documents_counts(page: Page, st
     named = await page.evaluate("window.inkwire.snapshot.documents.map(({ number }) => `@${number}`)")
     assert named == [earlier]
     await page.get_by_test_id("stop").click()
+
+    await page.locator("a.new").click()
+    await page.get_by_role("radio", name="Social post").check()
+    query = page.get_by_label("Query")
+    await query.press_sequentially("Say what stands in @note")
+    await expect(page.locator(".mention-list [role=option]")).to_have_count(2)
+    await query.press("ArrowDown")
+    await query.press("Enter")
+    await expect(query).to_have_value(f"Say what stands in {earlier} ")

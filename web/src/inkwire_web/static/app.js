@@ -109,7 +109,8 @@ const library = new Library(
   },
   api,
 );
-for (const field of [nodes.title, nodes["chat-input"]]) new MentionList(field, () => library.documents);
+const mentionable = (field) => new MentionList(field, () => library.documents);
+for (const field of [nodes.title, nodes["chat-input"]]) mentionable(field);
 // A browser may forbid storage; then nothing is remembered.
 const remembered = {
   get(name) {
@@ -140,7 +141,7 @@ const compose = new Compose(
     converse: nodes["as-conversation"],
   },
   remembered,
-  { write: createPost, converse: createConversation },
+  { write: createPost, converse: createConversation, mentionable },
 );
 
 /** For tests and the curious; nothing of the page reads it. */

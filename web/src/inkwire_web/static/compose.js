@@ -37,6 +37,7 @@ export function inOrder(recipes) {
 export class Compose {
   #nodes;
   #storage;
+  #mentionable;
   #recipes = [];
   #recipe = FIRST;
   #fields = [];
@@ -47,10 +48,12 @@ export class Compose {
   /**
    * `nodes`: form, recipes, kinds, title, titleLabel, main, options, fields, error, count, converse. `storage` remembers
    * the kind. `write(body, key)` creates a post and `converse(body, key)` a conversation; what they throw is shown.
+   * `mentionable(control)` has documents offered in it.
    */
-  constructor(nodes, storage, { write, converse }) {
+  constructor(nodes, storage, { write, converse, mentionable }) {
     this.#nodes = nodes;
     this.#storage = storage;
+    this.#mentionable = mentionable;
     nodes.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit(this.#recipe === CHAT ? converse : write);
@@ -142,6 +145,7 @@ export class Compose {
     main.replaceChildren(...first.map((field) => field.node));
     main.hidden = first.length === 0;
     fields.replaceChildren(...others.map((field) => field.node));
+    for (const field of this.#fields) if (field.prose) this.#mentionable(field.prose);
   }
 
   #failTitle(message) {

@@ -126,6 +126,11 @@ export class Field {
     return this.#schema.name;
   }
 
+  /** The control of a longer text, in which a document may be named; else null. */
+  get prose() {
+    return this.#schema.kind === "long" ? this.#control : null;
+  }
+
   /** What a request says of it; undefined where the recipe's own default is meant. */
   get value() {
     const { kind, choices, fallback } = this.#schema;

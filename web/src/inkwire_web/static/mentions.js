@@ -5,6 +5,12 @@ import { el } from "./dom.js";
 const SHOWN = 6;
 const MENTION = /(?:^|[\s([{,;:])@([\p{L}\p{N}._-]{0,60})$/u;
 
+let pressed = false; // a button of the mouse, anywhere on the page
+if (globalThis.document) {
+  document.addEventListener("mousedown", () => (pressed = true), { capture: true });
+  document.addEventListener("mouseup", () => (pressed = false), { capture: true });
+}
+
 /** The mention that is being typed before the caret, as `{ start, query }`, or null. */
 export function mentionAt(text, caret) {
   const match = MENTION.exec(text.slice(0, caret));
@@ -57,17 +63,10 @@ export class MentionList {
 
   // What stands below moves when the list goes: the click that leaves the field has to hit what it was meant for first.
   #closeWhenLeft() {
-    let pressed = false;
-    const press = () => {
-      pressed = true;
-    };
-    const release = () => {
-      pressed = false;
-      setTimeout(() => document.activeElement === this.#field || this.#close());
-    };
-    document.addEventListener("mousedown", press, { capture: true });
-    document.addEventListener("mouseup", release, { capture: true });
-    this.#field.addEventListener("blur", () => pressed || this.#close());
+    this.#field.addEventListener("blur", () => {
+      if (!pressed) this.#close();
+      else document.addEventListener("mouseup", () => setTimeout(() => this.#close()), { capture: true, once: true });
+    });
   }
 
   #look() {
