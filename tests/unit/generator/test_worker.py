@@ -13,6 +13,7 @@ from inkwire_contracts.events import RequestedData
 from inkwire_generator.adapters.jobs import TakenJob
 from inkwire_generator.adapters.worker import AWAY_MAX_S, Worker, WorkerLimits
 from inkwire_generator.pulse import Pulse
+from inkwire_generator.runner import Ending
 from inkwire_generator.schedule import Lane
 from inkwire_stores.ports import StoreUnavailable
 from tests.support.clock import ManualClock
@@ -164,3 +165,31 @@ async def test_wishes_nobody_told_of_are_read_for_all_claimed_posts_at_once() ->
     await asyncio.gather(taking, watching)
     assert all(asked == set(posts[:2]) for asked in log.asked)
     assert not runners[posts[0]].cancelled and not runners[posts[2]].cancelled
+
+
+class NotToClaim(SilentRunner):
+    """An attempt that somebody with a later delivery has kept from claiming, which is over at once."""
+
+    async def run(self) -> Any:
+        return Ending.SILENT
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "read"])
+async def test_an_attempt_whose_job_came_once_more_still_hears_of_its_wish_to_cancel(told: bool) -> None:
+    """A second copy of a job ends without a claim; the attempt that goes on is the one that a wish is for."""
+    old, copy = FakeTaken(2), FakeTaken(1)
+    writing: Any = SilentRunner(Held(JOB.post, 7, 2))
+    runners = [NotToClaim(), writing]
+    queue: Any = FakeQueue(copy, old)
+    log: Any = Wishes(JOB.post)
+    limits = WorkerLimits(posts=2, lease_s=5_000.0, stall_limit_s=30.0, lease_beats_count=50_000)
+    worker = Worker(queue, log, lambda _job, _deliveries, _pulse: runners.pop(), ManualClock(), limits)
+    taking = asyncio.ensure_future(worker.take_loop())
+    await eventually(lambda: not runners and worker.active_count == 1, what="the copy is over")
+    if told:
+        worker.cancel_told(JOB.post, JOB.run)
+    else:
+        watching = asyncio.ensure_future(worker.watch_cancels())
+    await eventually(lambda: writing.cancelled, what="the wish is seen")
+    await worker.stop()
+    await asyncio.gather(taking, *([] if told else [watching]))

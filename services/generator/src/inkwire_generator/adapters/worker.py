@@ -83,7 +83,8 @@ class Worker:
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.posts)
         self._posts: set[asyncio.Task[None]] = set()
-        self._served: dict[str, _Served] = {}
+        self._served: dict[TakenJob, _Served] = {}
+        """Of one post there may be two for a while: an older attempt goes on where the newer one is not to claim."""
         self._stopping = asyncio.Event()
         self._look_for_cancels = asyncio.Event()
         self._loop_over = asyncio.Event()
@@ -165,13 +166,13 @@ class Worker:
         A log that is busy with many posts' events would keep us waiting for the read. Without ``run`` the log is read
         now.
         """
-        served = self._served.get(post)
-        if served is None:
-            return
-        if run is None:
-            self._look_for_cancels.set()
-        elif run == served.job.run:
-            served.runner.cancel()
+        for served in self._served.values():
+            if served.job.post != post:
+                continue
+            if run is None:
+                self._look_for_cancels.set()
+            elif run == served.job.run:
+                served.runner.cancel()
 
     async def watch_cancels(self) -> None:
         """Until :meth:`stop`: read the wishes to cancel of all posts, together, as often as their heartbeats come.
@@ -208,7 +209,7 @@ class Worker:
         with bound_contextvars(post=job.post, run=job.run):
             pulse = Pulse(self._clock.monotonic_s(), self._limits.stall_limit_s)
             runner = self._make_runner(job, taken.deliveries, pulse)
-            served = self._served[job.post] = _Served(job, runner)
+            self._served[taken] = _Served(job, runner)
             work = spawn(f"run {job.post}.{job.run}", runner.run())
             try:
                 end = await self._keep_lease(taken, work, pulse)
@@ -225,8 +226,7 @@ class Worker:
                 get_logger().info("attempt over", outcome=outcome, attempt=runner.held.attempt if runner.held else None)
             finally:
                 await _abandon(work)
-                if self._served.get(job.post) is served:
-                    del self._served[job.post]
+                del self._served[taken]
 
     async def _keep_lease(self, taken: TakenJob, work: asyncio.Task[Ending], pulse: Pulse) -> LeaseEnd:
         """Beat until the work is done or must be given up."""
