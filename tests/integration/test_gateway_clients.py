@@ -78,9 +78,10 @@ async def by_aiohttp(w: World, author: Author) -> AsyncIterator[Line]:
             protocols=("inkwire.v1", f"token.{token()}"),
             compress=15,
             max_msg_size=2**24,
-            heartbeat=0.2,
+            heartbeat=20,
         ) as ws,
     ):
+        await ws.ping(b"between")
         await ws.send_json({"type": "subscribe", "channel": author.channel})
         yield ws.receive_str
         assert await ws.close() and ws.close_code == 1000

@@ -35,7 +35,7 @@ class Stage:
 async def test_parts_stop_in_reverse_order() -> None:
     """What started first stops last, and the exit code is 0."""
     stage = Stage()
-    assert await run_until_stopped(stage.whole, stop_timeout_s=1) == 0
+    assert await run_until_stopped(stage.whole, stop_timeout_s=30) == 0
     assert stage.happened == ["start a", "start b", "stop b", "stop a"]
 
 
@@ -49,7 +49,7 @@ async def test_a_signal_stops_the_process_in_order() -> None:
         yield
         stopped.set()
 
-    assert await run_until_stopped(service, stop_timeout_s=1) == 0
+    assert await run_until_stopped(service, stop_timeout_s=30) == 0
     assert stopped.is_set()
 
 
@@ -64,7 +64,7 @@ async def test_a_dead_task_stops_the_process_with_a_code() -> None:
         supervisor.spawn("doomed", die())
         yield
 
-    assert await run_until_stopped(service, stop_timeout_s=1) == EX_SOFTWARE
+    assert await run_until_stopped(service, stop_timeout_s=30) == EX_SOFTWARE
 
 
 async def test_a_task_that_ends_early_stops_the_process() -> None:
@@ -75,7 +75,7 @@ async def test_a_task_that_ends_early_stops_the_process() -> None:
         supervisor.spawn("short", asyncio.sleep(0))
         yield
 
-    assert await run_until_stopped(service, stop_timeout_s=1) == 0
+    assert await run_until_stopped(service, stop_timeout_s=30) == 0
 
 
 async def test_a_stop_that_hangs_is_cut_at_the_deadline() -> None:
@@ -99,7 +99,7 @@ async def test_a_failed_start_raises() -> None:
         yield
 
     with pytest.raises(ConnectionError):
-        await run_until_stopped(service, stop_timeout_s=1)
+        await run_until_stopped(service, stop_timeout_s=30)
 
 
 async def test_a_stop_during_a_slow_start_ends_it() -> None:
@@ -111,7 +111,7 @@ async def test_a_stop_during_a_slow_start_ends_it() -> None:
         await asyncio.Event().wait()
         yield
 
-    assert await run_until_stopped(service, stop_timeout_s=1) == 0
+    assert await run_until_stopped(service, stop_timeout_s=30) == 0
 
 
 async def test_cancelled_tasks_are_gone() -> None:

@@ -72,7 +72,7 @@ async def test_deleted_post(stage: Stage) -> None:
 
 async def test_broker_away_is_told_and_survived() -> None:
     """A join waits for a bounded time, is refused, and works once the broker is back."""
-    stage = Stage(load_timeout_s=0.05)
+    stage = Stage(load_timeout_s=0.5)
     stage.broker.down = True
     stage.join()
     assert await stage.refused() == "broker_unavailable"

@@ -93,7 +93,7 @@ async def test_an_outage_takes_nobody_away() -> None:
 
 async def test_who_is_there_is_read_again_after_a_failure() -> None:
     """A bucket that did not answer in time is asked again for the next reader, who then hears of who comes and goes."""
-    stage = Stage(load_timeout_s=0.05)
+    stage = Stage(load_timeout_s=0.5)
     stage.presence.presence.bucket["bob", "bob-elsewhere"] = BOB
     home = stage.enter(f"conversation:{CONVERSATION}", ADA)
     await eventually(lambda: "conversation" in home.types, what="the conversation is here")

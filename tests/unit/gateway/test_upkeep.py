@@ -46,7 +46,7 @@ async def rounds(stage: Stage, publish: Callable[[], object]) -> None:
 
 async def test_a_repair_that_failed_is_made_up_for_while_text_goes_on() -> None:
     """A post whose repair met no answer is read as soon as there is one, although messages keep coming."""
-    stage = Stage(load_timeout_s=0.05)
+    stage = Stage(load_timeout_s=0.5)
     client = await stage.live(stage.join())
     stage.broker.script.chunk(" lost")
     stage.broker.down = True
@@ -61,7 +61,7 @@ async def test_a_repair_that_failed_is_made_up_for_while_text_goes_on() -> None:
 
 async def test_a_conversation_s_repair_that_failed_is_made_up_for_while_its_members_talk() -> None:
     """The same of a conversation."""
-    stage = Stage(load_timeout_s=0.05)
+    stage = Stage(load_timeout_s=0.5)
     log = stage.conversations
     client = stage.enter(HOME, ADA)
     await eventually(lambda: "conversation" in client.types, what="it follows")
@@ -119,7 +119,7 @@ def slowly(load: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T
 
 async def test_a_log_made_anew_under_a_broker_that_stays_is_read() -> None:
     """Readers, those of other posts too, are told of another log without an outage, also where there was one before."""
-    stage = Stage(load_timeout_s=1.0)
+    stage = Stage(load_timeout_s=10.0)
     client, idler = await stage.live(stage.join()), stage.enter(HOME, ADA)
     await after_an_outage(stage)
     stage.broker.script = Script().begin()
@@ -137,7 +137,7 @@ async def test_a_log_made_anew_under_a_broker_that_stays_is_read() -> None:
 
 async def test_a_conversations_log_made_anew_under_a_broker_that_stays_is_read() -> None:
     """The same where the other log is found by a reader who comes to a conversation."""
-    stage = Stage(load_timeout_s=1.0)
+    stage = Stage(load_timeout_s=10.0)
     await after_an_outage(stage)
     stage.conversations.log_epoch = "c-epoch-2"
     stage.conversations.load = slowly(stage.conversations.load)  # type: ignore[method-assign]
@@ -305,7 +305,7 @@ async def test_a_loss_while_a_list_is_read_is_made_good_by_another_one() -> None
 
 async def test_a_load_that_meets_no_answer_stalls_nobody() -> None:
     """Who comes first to a channel that cannot be read is refused; nobody waits there any more."""
-    stage = Stage(load_timeout_s=0.05)
+    stage = Stage(load_timeout_s=0.5)
     stage.broker.down = True
     stage.join()
     assert await stage.refused() == "broker_unavailable"
