@@ -17,6 +17,9 @@ from inkwire.provisioning import provision_local
 from inkwire_chassis.jetstream import BrokerError
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 
+NO_STORAGE = 10047
+"""What JetStream answers where a stream's size is more than the disk has left."""
+
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -73,12 +76,16 @@ def _signals(wanted: asyncio.Event, launcher: Launcher) -> Iterator[None]:
 async def _start(table: Table, launcher: Launcher, terminal: Terminal) -> None:
     await launcher.start([table.broker()])
     # All wait for what they need, so they come up side by side; the proxy last, as it soon gives up on who is late.
-    provisioning = spawn("provision", _provision(table, terminal))
+    programs = [*([table.simulator()] if table.simulated else []), *table.services()]
+    tasks = (spawn("provision", _provision(table, terminal)), spawn("programs", launcher.start(programs)))
     try:
-        await launcher.start([*([table.simulator()] if table.simulated else []), *table.services()])
-        await provisioning
+        # Without streams no service is ever ready: why there are none is told, not who waited for them in vain.
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:
+            if task.done():
+                task.result()
     finally:
-        await cancel_and_wait(provisioning)
+        await cancel_and_wait(*tasks)
     await launcher.start([table.proxy()])
     _announce(table, launcher, terminal)
 
@@ -88,7 +95,9 @@ async def _provision(table: Table, terminal: Terminal) -> None:
         if changes := await provision_local(table.nats_url):
             terminal.line("provision", f"{len(changes)} streams and consumers made or changed")
     except BrokerError as error:
-        raise StartFailed(f"the broker cannot be provisioned: {error}") from None
+        folder = table.options.data.root.absolute()
+        hint = f"; the log needs more room on the disk of {folder}" if error.code == NO_STORAGE else ""
+        raise StartFailed(f"the broker cannot be provisioned: {error}{hint}") from None
 
 
 def _announce(table: Table, launcher: Launcher, terminal: Terminal) -> None:
