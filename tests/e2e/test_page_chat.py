@@ -265,7 +265,10 @@ async def test_the_click_that_leaves_the_list_of_documents_counts(page: Page, st
     await page.set_viewport_size({"width": 1280, "height": 1200})  # nothing scrolls: what moves is seen to move
     await page.goto(f"{stack.url}/library")
     await page.get_by_test_id("upload").set_input_files(
-        [{"name": f"Notes {number}.md", "mimeType": "text/markdown", "buffer": b"Doors."} for number in range(2)]
+        [
+            {"name": f"Notes {'of a long day ' * 12}{number}.md", "mimeType": "text/markdown", "buffer": b"Doors."}
+            for number in range(2)
+        ]
     )
     rows = page.locator("li[data-document] .number")
     await expect(rows).to_have_count(2)
@@ -284,6 +287,7 @@ async def test_the_click_that_leaves_the_list_of_documents_counts(page: Page, st
     query = page.get_by_label("Query")
     await query.press_sequentially("Say what stands in @note")
     await expect(page.locator(".mention-list [role=option]")).to_have_count(2)
+    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     await query.press("ArrowDown")
     await query.press("Enter")
     await expect(query).to_have_value(f"Say what stands in {earlier} ")
