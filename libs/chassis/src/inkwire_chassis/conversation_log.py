@@ -7,7 +7,7 @@ the order in which the broker has stored them.
 import asyncio
 from dataclasses import dataclass
 
-from inkwire_chassis.jetstream import H_EXPECTED_SUBJECT_SEQ, H_MSG_ID, BrokerError, JetStream
+from inkwire_chassis.jetstream import H_EXPECTED_SUBJECT_SEQ, H_MSG_ID, BrokerError, JetStream, fill_ratio
 from inkwire_contracts import subjects
 from inkwire_contracts.conversations import (
     Conversation,
@@ -50,9 +50,7 @@ class ConversationLog:
 
     async def fill_ratio(self) -> float:
         """How full the log is, 0 to 1."""
-        info = await self._jetstream.stream_info(CONVERSATIONS)
-        limit = int(info["config"].get("max_bytes", -1))
-        return int(info["state"]["bytes"]) / limit if limit > 0 else 0.0
+        return fill_ratio(await self._jetstream.stream_info(CONVERSATIONS))
 
     async def publish(self, event: ConversationEvent, *, after: int | None = None) -> int:
         """Store an event, once for its id within the broker's duplicate window; returns its sequence.

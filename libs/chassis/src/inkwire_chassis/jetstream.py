@@ -108,6 +108,12 @@ def _error(error: Mapping[str, Any]) -> BrokerError:
     return BrokerError(text, code)
 
 
+def fill_ratio(info: Mapping[str, Any]) -> float:
+    """How full a stream is, 0 to 1, by what :meth:`JetStream.stream_info` tells; 0 where nothing bounds it."""
+    max_bytes = int(info["config"].get("max_bytes", -1))
+    return int(info["state"]["bytes"]) / max_bytes if max_bytes > 0 else 0.0
+
+
 class JetStream:
     """One per process, over the process's one connection. Call :meth:`start` first."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from inkwire_api.ports import BrokerUnavailable, Damaged, Folded, Known
 from inkwire_chassis.clock import Clock
 from inkwire_chassis.event_log import BeginningGone, EventLog, History, LogDamaged
-from inkwire_chassis.jetstream import BrokerError, StoredMessage
+from inkwire_chassis.jetstream import BrokerError, StoredMessage, fill_ratio
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Deleted, Event, GenerateRequested, parse_event
@@ -95,9 +95,7 @@ class JetStreamLog:
         now_s = self._clock.monotonic_s()
         if self._info is None or now_s - self._info.read_at_s >= INFO_MAX_AGE_S:
             info = await self._log.jetstream.stream_info(EVENTS)
-            max_bytes = int(info["config"].get("max_bytes", -1))
-            ratio = int(info["state"]["bytes"]) / max_bytes if max_bytes > 0 else 0.0
-            self._info = _Info(str(info["created"]), ratio, now_s)
+            self._info = _Info(str(info["created"]), fill_ratio(info), now_s)
         return self._info
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from inkwire_chassis.event_log import EventLog, LogDamaged
-from inkwire_chassis.jetstream import H_MSG_ID, BrokerError, JetStream
+from inkwire_chassis.event_log import EventLog
+from inkwire_chassis.jetstream import H_MSG_ID, JetStream
 from inkwire_contracts import subjects
 from inkwire_contracts.dead_letters import header_fields
+from inkwire_persister.adapters.broker import asking, reading
 from inkwire_persister.intake import Delivery, is_key
-from inkwire_persister.ports import LogUnavailable, LogUnreadable
+from inkwire_persister.ports import LogUnavailable
 
 
 class EventsLog:
@@ -18,19 +19,13 @@ class EventsLog:
 
     async def epoch(self) -> str:
         """See :class:`inkwire_persister.ports.Log`."""
-        try:
+        with asking():
             return await self._log.epoch()
-        except BrokerError as error:
-            raise LogUnavailable(str(error)) from None
 
     async def key_events(self, owner: str, post: str, *, after: int, at_least: int) -> Sequence[Delivery]:
         """See :class:`inkwire_persister.ports.Log`."""
-        try:
+        with reading():
             events = await self._log.read(owner, post, after_stream_seq=after)
-        except BrokerError as error:
-            raise LogUnavailable(str(error)) from None
-        except (LogDamaged, ValueError, TypeError) as error:
-            raise LogUnreadable(type(error).__name__) from None
         if not events or events[-1].stream_seq < at_least:
             raise LogUnavailable("the log's replica has not caught up")
         return [Delivery(stored.event, stored.stream_seq) for stored in events if is_key(stored.event)]
@@ -49,7 +44,5 @@ class DeadLetters:
             LogUnavailable: the broker has not confirmed it.
         """
         headers = {**header_fields(reason, detail=detail, deliveries=deliveries), H_MSG_ID: place}
-        try:
+        with asking():
             await self._jetstream.publish(subjects.dead_event(subject), payload, headers)
-        except BrokerError as error:
-            raise LogUnavailable(str(error)) from None

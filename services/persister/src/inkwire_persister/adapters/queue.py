@@ -1,18 +1,18 @@
 """JOBS and EVENTS as the recoverer needs them, read at their leaders."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from pydantic import ValidationError
 
 from inkwire_chassis.event_log import EventLog
-from inkwire_chassis.jetstream import H_MSG_ID, BrokerError
+from inkwire_chassis.jetstream import H_MSG_ID
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Event, parse_event
 from inkwire_contracts.topology import DLQ, EVENTS, JOBS
-from inkwire_persister.ports import LogUnavailable, LogUnreadable
+from inkwire_persister.adapters.broker import reading
+from inkwire_persister.ports import LogUnreadable
 from inkwire_persister.recovery import Waiting
 
 MAX_JOBS = 2_000
@@ -28,13 +28,13 @@ class JobsQueue:
 
     async def identity(self) -> str:
         """See :class:`inkwire_persister.ports.Queue`."""
-        async with _answered():
+        with reading():
             created = [str((await self._jetstream.stream_info(name))["created"]) for name in (EVENTS, JOBS)]
         return " ".join(created)
 
     async def newest(self, owner: str, post: str) -> Event | None:
         """See :class:`inkwire_persister.ports.Queue`."""
-        async with _answered():
+        with reading():
             stored = await self._jetstream.leader_last(EVENTS, subjects.post_events(owner, post))
             return None if stored is None else parse_event(stored.payload)
 
@@ -49,7 +49,7 @@ class JobsQueue:
     async def _jobs(self, stream: str, subject: str) -> AsyncIterator[Job]:
         after = 0
         for _ in range(MAX_JOBS):
-            async with _answered():
+            with reading():
                 stored = await self._jetstream.leader_next(stream, subject, after + 1)
             if stored is None:
                 return
@@ -62,22 +62,12 @@ class JobsQueue:
 
     async def claimed_deliveries(self, post: str, run: int) -> int:
         """See :class:`inkwire_persister.ports.Queue`."""
-        async with _answered():
+        with reading():
             claim, _ = await self._log.read_claim(post)
         return claim.deliveries if claim is not None and claim.run == run else 0
 
     async def publish(self, job: Job, msg_id: str) -> None:
         """See :class:`inkwire_persister.ports.Queue`."""
         subject = subjects.job(job.request.pool, job.priority, job.owner)
-        async with _answered():
+        with reading():
             await self._jetstream.publish(subject, job.model_dump_json().encode(), {H_MSG_ID: msg_id})
-
-
-@asynccontextmanager
-async def _answered() -> AsyncIterator[None]:
-    try:
-        yield
-    except BrokerError as error:
-        raise LogUnavailable(str(error)) from None
-    except (ValueError, TypeError) as error:
-        raise LogUnreadable(f"an event or a claim cannot be read: {type(error).__name__}") from None
