@@ -8,6 +8,7 @@ from typing import Any
 from inkwire.client import Client, ClientError
 from inkwire.exits import EX_FAILED, EX_OK, CommandError, complain, program
 from inkwire.refusals import asking, exit_code
+from inkwire.transcript import one_line
 
 PAGE = 100
 
@@ -69,7 +70,7 @@ async def show(client: Client, letter: str, *, as_json: bool) -> None:
     print(f"Dead letter {found['id']} ({found['kind']})")
     for name in (*SHOWN, "deliveries", "worker", "subject"):
         if found[name] not in (None, ""):
-            print(f"  {name + ':':<12} {_line(found[name])}")
+            print(f"  {name + ':':<12} {one_line(found[name])}")
     if found["replayable"]:
         print(f"Replay it with: {program()} dlq replay {found['id']}")
     else:
@@ -128,12 +129,7 @@ def _cells(letter: Mapping[str, Any]) -> list[str]:
     time = str(letter["time"])[:19].replace("T", " ")
     names = ("reason", "post", "run", "owner")
     values = ["-" if letter[name] is None else str(letter[name]) for name in names]
-    return [str(letter["id"]), time, *values, _line(letter["title"] or letter["subject"])]
-
-
-def _line(value: object) -> str:
-    """On one line, and nothing in it that a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in str(value))
+    return [str(letter["id"]), time, *values, one_line(letter["title"] or letter["subject"])]
 
 
 def _print_row(cells: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from inkwire.client import Client, ClientError
 from inkwire.exits import EX_DATA, EX_OK, EX_USAGE, CommandError, complain, program
 from inkwire.options import ask
 from inkwire.refusals import asking, exit_code
+from inkwire.transcript import one_line
 
 MAX_PAGES = 100
 """Pages of the list that one command reads."""
@@ -83,6 +84,5 @@ def _print(found: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def _line(found: Mapping[str, Any]) -> str:
-    name = "".join(character if character.isprintable() else "?" for character in found["name"])
     pages = f"{found['pages']:,} pages, " if found["pages"] else ""
-    return f"@{found['number']:<4} {name}  ({pages}{found['chars']:,} characters)"
+    return f"@{found['number']:<4} {one_line(found['name'])}  ({pages}{found['chars']:,} characters)"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from inkwire.client import Client, ClientError
 from inkwire.exits import EX_OK, CommandError, complain, program
 from inkwire.refusals import asking, exit_code
+from inkwire.transcript import one_line
 from inkwire_contracts.fold import FINAL
 
 
@@ -48,9 +49,8 @@ async def question(client: Client, posts: Sequence[str]) -> str:
                     lines.append(f"  ({post} was deleted before)\n")
                     continue
                 raise CommandError(f"{post}: {error}", exit_code(error)) from None
-            title = "".join(character if character.isprintable() else "?" for character in found["title"])
             running = "" if found["status"] in FINAL else ", being written: that is stopped"
-            lines.append(f"  {title} ({post}{running})\n")
+            lines.append(f"  {one_line(found['title'])} ({post}{running})\n")
     return f"{''.join(lines)}Delete {'it' if len(posts) == 1 else f'these {len(posts)} posts'} for good?"
 
 

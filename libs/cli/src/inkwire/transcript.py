@@ -33,6 +33,11 @@ def harmless(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def one_line(value: object) -> str:
+    """A name or a value as it may stand in a line of ours: nothing in it that a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in str(value))
+
+
 class Transcript:
     """Turns states of a post into pieces of text.
 

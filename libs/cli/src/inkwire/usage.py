@@ -5,6 +5,7 @@ from typing import Any
 
 from inkwire.client import Client
 from inkwire.refusals import asking
+from inkwire.transcript import one_line
 
 Row = tuple[str, str, str]
 COLUMNS = ("Model", "Posts", "Tokens in", "Tokens out", "Wasted", "Cost")
@@ -62,9 +63,8 @@ def _models(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _model_cells(model: Mapping[str, Any]) -> tuple[str, ...]:
-    name = "".join(character if character.isprintable() else "?" for character in model["model"]) or "?"
     counts = [_count(model[key]) for key in ("posts", "tokens_in", "tokens_out", "tokens_wasted")]
-    return (name, *counts, _dollars(model["cost_usd"]))
+    return (one_line(model["model"]) or "?", *counts, _dollars(model["cost_usd"]))
 
 
 def _price_note(without: int) -> str:
