@@ -56,6 +56,13 @@ def test_pipe_gets_the_text_and_nothing_else() -> None:
     assert "verified" in err.getvalue()
 
 
+def test_what_is_said_of_a_published_post_stands_beside_its_digest() -> None:
+    """A check that was not passed is told where the digest is, not instead of it."""
+    err = io.StringIO()
+    StreamDisplay(io.StringIO(), err).result({**RESULT, "message": "The check was not passed."})
+    assert err.getvalue() == "Published: 7 words, sha256 abc verified. The check was not passed.\n"
+
+
 def test_pipe_of_a_retried_post_has_no_notice_in_it() -> None:
     """What goes into a file is never taken back."""
     out = io.StringIO()

@@ -247,7 +247,7 @@ def _connection_notice(update: Update) -> str:
 
 def _result_line(result: Mapping[str, Any]) -> str:
     if result["status"] == "published":
-        return f"Published: {result['words']} words, sha256 {result['sha256']} verified."
+        return f"Published: {result['words']} words, sha256 {result['sha256']} verified. {result['message']}".rstrip()
     if result["status"] == "interrupted":
         return f"Interrupted; the post goes on. Follow it with: {program()} watch {result['id']}"
     if result["status"] == "paused":

@@ -13,7 +13,7 @@ from inkwire.exits import EX_FAILED, EX_OK, CommandError, complain, program
 from inkwire.following import DigestMismatch, PostFold
 from inkwire.refusals import refused
 from inkwire.transcript import Text, Transcript, harmless
-from inkwire.writing import interruptible
+from inkwire.writing import interruptible, objection
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 
 PROMPT = "> "
@@ -83,6 +83,8 @@ class Talk:
                     return EX_FAILED
         self._out.write("\n")
         if state.snapshot.status == "published":
+            if told := objection(state.snapshot):
+                complain(told)
             return EX_OK
         complain(state.snapshot.error.message if state.snapshot.error else state.snapshot.status)
         return EX_FAILED

@@ -21,6 +21,7 @@ from inkwire.exits import (
 )
 from inkwire.following import DigestMismatch, PostFold
 from inkwire.refusals import asking
+from inkwire.transcript import harmless
 from inkwire_chassis.lifecycle import cancel_and_wait, spawn
 from inkwire_contracts.fold import Snapshot
 
@@ -111,6 +112,17 @@ def interruptible(task: asyncio.Task[None]) -> Iterator[None]:
                 loop.remove_signal_handler(signum)
 
 
+def objection(snapshot: Snapshot) -> str:
+    """What a recipe's compliance check still objects to in a published text, in words; else empty."""
+    check = snapshot.metadata.get("compliance")
+    if snapshot.status != "published" or not isinstance(check, Mapping) or check.get("status") != "failed":
+        return ""
+    listed = check.get("findings")
+    findings = [finding for finding in listed if isinstance(finding, Mapping)] if isinstance(listed, list) else []
+    rules = [str(finding.get("rule", "")) for finding in findings if finding.get("severity") == "blocker"]
+    return "The compliance check was not passed: " + harmless("; ".join(rules) or "it does not say why") + "."
+
+
 def _result(
     state: PostFold, *, status: str | None = None, verified: bool | None = None, message: str = ""
 ) -> dict[str, Any]:
@@ -127,5 +139,5 @@ def _result(
         "words": snapshot.metrics.words if snapshot.metrics else None,
         "metrics": snapshot.metrics.model_dump(mode="json") if snapshot.metrics else None,
         "error": error,
-        "message": message or (snapshot.error.message if snapshot.error else ""),
+        "message": message or (snapshot.error.message if snapshot.error else objection(snapshot)),
     }
