@@ -22,9 +22,17 @@ ROWS = """() => [...document.querySelectorAll('#steps-list > li')].map((row) => 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One Inkwire for the tests of this file, with a model slow enough that a step can be seen being written."""
+    """One Inkwire for the tests of this file."""
     with running_stack(tmp_path_factory.mktemp("up"), "--tokens-per-s", "300") as stack:
         yield stack
+
+
+@pytest.fixture
+def slowly(stack: Stack) -> Iterator[None]:
+    """The model takes its time: each step can be seen being written, and stopped, however slow the browser is."""
+    stack.sim.set_speed(tokens_per_s=60)
+    yield
+    stack.sim.set_speed()
 
 
 async def test_the_kinds_are_chosen_by_keyboard_and_remembered(page: Page, stack: Stack) -> None:
@@ -99,6 +107,7 @@ async def test_what_the_api_objects_to_stands_at_its_field(page: Page, stack: St
     await expect(page.get_by_role("heading", name="Assessments")).to_be_visible()
 
 
+@pytest.mark.usefixtures("slowly")
 async def test_a_form_is_filled_anew_with_its_kind(page: Page, stack: Stack) -> None:
     """Write a new one, after a post was stopped, has the kind, the title and the options of that post."""
     await page.goto(stack.url)
@@ -128,6 +137,7 @@ async def rows(page: Page) -> list[dict[str, Any]]:
     return list(await page.evaluate(ROWS))
 
 
+@pytest.mark.usefixtures("slowly")
 async def test_steps_are_followed_one_by_one(page: Page, stack: Stack) -> None:
     """The step that is written is unfolded and grows, those before it are folded, the next ones wait; one that a reader
     has opened stays open. Afterwards all of them are under the article, folded, with what the compliance check found.
@@ -138,7 +148,7 @@ async def test_steps_are_followed_one_by_one(page: Page, stack: Stack) -> None:
         shown = await rows(page)
         return shown if len(shown) == 4 and shown[2]["state"] == "writing" and len(shown[2]["text"]) > 20 else None
 
-    shown = await eventually(third_is_written, what="the third step is being written", timeout_s=30, interval_s=0.05)
+    shown = await eventually(third_is_written, what="the third step is being written", timeout_s=60, interval_s=0.05)
     assert [(row["section"], row["state"], row["open"]) for row in shown] == [
         ("keywords", "done", False),
         ("strategy", "done", False),
@@ -148,6 +158,7 @@ async def test_steps_are_followed_one_by_one(page: Page, stack: Stack) -> None:
     steps = page.get_by_test_id("steps")
     await steps.locator("li[data-section=strategy] summary").press("Enter")  # what is written moves under a mouse
     await expect(steps.get_by_text("Call to action:")).to_be_visible()
+    stack.sim.set_speed()
     await expect(page.get_by_test_id("status")).to_have_text("Published", timeout=60_000)
 
     await expect(page.get_by_test_id("article").locator("h1").first).to_contain_text("Slide 1")
@@ -167,6 +178,7 @@ async def test_steps_are_followed_one_by_one(page: Page, stack: Stack) -> None:
     assert await panel.locator(".disclaimers li").all_inner_texts() == found["disclaimers"]
 
 
+@pytest.mark.usefixtures("slowly")
 async def test_the_writing_is_followed_from_a_form_that_was_scrolled(page: Page, stack: Stack) -> None:
     """Who scrolled down to the button has not asked to stay at the top of what is written then."""
     await page.set_viewport_size({"width": 1280, "height": 240})  # less than the page is high before a word is written
@@ -179,12 +191,13 @@ async def test_the_writing_is_followed_from_a_form_that_was_scrolled(page: Page,
     async def content_is_written() -> bool:
         return any(row["section"] == "content_generation" and len(row["text"]) > 100 for row in await rows(page))
 
-    await eventually(content_is_written, what="the content is being written", timeout_s=30, interval_s=0.05)
+    await eventually(content_is_written, what="the content is being written", timeout_s=60, interval_s=0.05)
     await expect(page.locator("#follow")).to_be_hidden()
     assert await page.evaluate("window.scrollY") > 0
     await page.get_by_test_id("stop").click()
 
 
+@pytest.mark.usefixtures("slowly")
 async def test_an_outline_is_a_step_too(page: Page, stack: Stack) -> None:
     """A blog article's outline is shown as it is drafted, makes room for the article, and can be looked up."""
     await page.goto(stack.url)
