@@ -291,3 +291,19 @@ async def test_the_click_that_leaves_the_list_of_documents_counts(page: Page, st
     await query.press("ArrowDown")
     await query.press("Enter")
     await expect(query).to_have_value(f"Say what stands in {earlier} ")
+
+
+async def test_a_token_that_is_refused_says_why(page: Page, stack: Stack) -> None:
+    """Who signs in with a wrong token is told so; with a good one they are in, and the complaint is gone."""
+    await page.add_init_script(
+        "sessionStorage.getItem('inkwire.token') ?? sessionStorage.setItem('inkwire.token', 'x.y.z')"
+    )
+    await page.goto(stack.url)
+    await expect(page.locator("#notice")).to_have_text("The token is not valid. Get a new token and try again.")
+    await page.locator("#token").fill("wrong again")
+    await page.locator("#sign-in-form button").click()
+    await expect(page.locator("#notice")).to_be_visible()
+    await page.locator("#token").fill(stack.mint("ann"))
+    await page.locator("#sign-in-form button").click()
+    await expect(page.locator("#home")).to_be_visible()
+    await expect(page.locator("#notice")).to_be_hidden()

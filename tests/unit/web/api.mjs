@@ -36,7 +36,7 @@ test("one token is fetched once, kept for most of its life, then renewed", async
 
 test("a token that was given is used to get shorter ones, and is not sent elsewhere", async () => {
   const { api, calls } = world({ answers: { "/posts?limit=30": Response.json({ items: [] }) } });
-  api.signIn("  secret \n");
+  api.signIn("  sec\n  ret\u200b \n"); // wrapped by a terminal, with what a mail program adds
   await api.posts();
   assert.equal(calls[0].headers.Authorization, "Bearer secret");
   assert.match(calls[1].headers.Authorization, /^Bearer h\./);

@@ -21,9 +21,9 @@ export class Api {
     this.#now = now;
   }
 
-  /** Use a token that the reader pasted; it is handed on only as shorter-lived ones. */
+  /** Use a token that the reader pasted, without what came along; it is handed on only as shorter-lived ones. */
   signIn(token) {
-    this.#storage.setItem(STORAGE_KEY, token.trim());
+    this.#storage.setItem(STORAGE_KEY, token.replace(/[^\x21-\x7e]/g, ""));
     this.#token = null;
   }
 

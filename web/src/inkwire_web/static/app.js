@@ -379,6 +379,7 @@ async function signInAndFollow() {
   } catch (error) {
     if (error.signIn) {
       askForToken();
+      if (error.code !== "unauthenticated") notice(error.title, error.message); // it refused one; nobody is told to have none
       return;
     }
     showConnection("reconnecting", {});
