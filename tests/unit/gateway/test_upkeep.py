@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
+from unittest.mock import AsyncMock
+
+import pytest
 
 from inkwire_gateway.live_conversation import LiveConversation
 from inkwire_gateway.live_log import Phase
 from inkwire_gateway.live_post import LivePost, Loaded, LogEvent
-from inkwire_gateway.ports import OnMessage
+from inkwire_gateway.ports import OnMessage, Unavailable
 from inkwire_gateway.upkeep import LOG_TRIES
 from tests.support.wait import eventually
 from tests.unit.gateway.builders import OWNER, POST, Script
@@ -133,6 +136,30 @@ async def test_a_log_made_anew_under_a_broker_that_stays_is_read() -> None:
     await eventually(lambda: idler.types.count("conversation") == 2, what="it was compared, too")
     later = await stage.live(stage.join())
     assert later.told[-1]["position"] == {"epoch": "epoch-2", "seq": 3} and not stage.refusals
+
+
+@pytest.mark.parametrize("ready", [True, False], ids=["read before", "not read yet"])
+async def test_messages_of_a_lost_log_are_not_added_to_the_one_that_came_back(ready: bool) -> None:
+    """What was kept while the old log was being read would follow upon the new one's events by its number."""
+    stage = Stage(load_timeout_s=10.0)
+    broker, load = stage.broker, stage.broker.load
+    if ready:
+        await stage.live(stage.join())
+        stage.channel.live.suspend()
+    else:
+        broker.load = AsyncMock(side_effect=Unavailable("busy"))  # type: ignore[method-assign]
+    client = stage.join()
+    await eventually(lambda: broker.watches, what="it is listened to")
+    broker.publish(broker.script.chunk(" old"))
+    stage.channels.disconnected()
+    broker.script, broker.log_epoch, broker.load = Script().begin(), "epoch-2", load  # type: ignore[method-assign]
+    broker.script.chunk("Hello")
+    stage.channels.reconnected()
+    await eventually(lambda: stage.channel.live.epoch == "epoch-2", what="the other log is read")
+    await idle(stage)
+    broker.publish(broker.script.chunk(" new"))
+    assert stage.channel.live.snapshot.sections[0].text == "Hello new"
+    assert client.told[-1]["event"]["data"]["text"] == " new" and not stage.refusals
 
 
 async def test_a_conversations_log_made_anew_under_a_broker_that_stays_is_read() -> None:

@@ -69,8 +69,13 @@ class LiveLog(ABC, Generic[*Place]):
     def close(self) -> None:
         """Take nothing in any more."""
         self.phase = Phase.CLOSED
+        self.forget_kept()
+
+    def forget_kept(self) -> None:
+        """Let go of the messages that are kept: what will be read may be another log than the one they are of."""
         self._buffer.clear()
         self._buffer_bytes = 0
+        self._overflowed = False
 
     def suspend(self) -> None:
         """Keep what comes in until it is started or refilled, because the log is about to be read."""

@@ -34,8 +34,13 @@ class LogUpkeep(ABC, Generic[C, L, E]):
         self._desk = desk
 
     def of_another_log(self, channel: C) -> bool:
-        """Whether the log that came back is not the one that the channel was read from."""
+        """Whether the log that came back is not the one that the channel was read from.
+
+        Then, and before it was read, what it kept is forgotten: it might follow upon what is read of the other log.
+        """
         before, now = channel.live.epoch, self._known_epoch()
+        if before != now:
+            channel.live.forget_kept()
         other = channel.ready and before != now
         if other:
             get_logger().warning("the log is another one", channel=channel.name, before=before, now=now)
