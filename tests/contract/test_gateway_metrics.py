@@ -103,14 +103,6 @@ def test_a_gateway_that_is_gone_raises_an_alarm() -> None:
     assert [rule["for"] for rule in rules if rule["expr"] == f'up{{job="{job["job_name"]}"}} == 0'] == ["1m"]
 
 
-def test_the_scrape_configuration_shows_how_several_workers_are_listed() -> None:
-    """Worker n has the admin port + n - 1, and the first of the targets in the example is the one that is there."""
-    text = (ROOT / "deploy/prometheus.yml").read_text(encoding="utf-8")
-    (count,), (shown,) = re.findall(r"WORKERS=(\d+)", text), re.findall(r"^#\s+targets: (.*)", text, re.MULTILINE)
-    first = int(COMPOSE["services"]["gateway"]["environment"]["INKWIRE_GATEWAY_ADMIN_PORT"])
-    assert json.loads(shown) == [f"gateway:{first + n}" for n in range(int(count))]
-
-
 def test_gateways_of_compose_are_scraped_and_not_published() -> None:
     """The scrape's target is the gateway's admin port, which is open inside the network alone."""
     (job,) = SCRAPE["scrape_configs"]
