@@ -373,6 +373,9 @@ KEY_TYPES: tuple[str, ...] = tuple(t for t, cls in EVENT_CLASSES.items() if issu
 TERMINAL_TYPES: frozenset[str] = frozenset({"published", "failed", "cancelled", "paused"})
 """Each run ends with exactly one of these."""
 
+ENDS: frozenset[str] = TERMINAL_TYPES | {"deleted"}
+"""Where one of these is a post's newest event, its latest run is over."""
+
 
 _CHUNK_HEAD = b'{"type":"chunk",'
 """How :func:`encode_event` begins a chunk."""

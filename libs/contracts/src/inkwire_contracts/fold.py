@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from inkwire_contracts.account import Account
 from inkwire_contracts.documents import DocumentRef, Source
 from inkwire_contracts.events import (
-    TERMINAL_TYPES,
+    ENDS,
     Cancelled,
     CancelledData,
     ChunkProduced,
@@ -54,7 +54,7 @@ PostStatus = Literal[
 ]
 ACTIVE: frozenset[str] = frozenset({"queued", "generating", "recovering", "retrying"})
 RESTARTABLE: frozenset[str] = frozenset({"paused", "failed", "cancelled"})
-FINAL: frozenset[str] = frozenset({*TERMINAL_TYPES, "deleted"})
+FINAL: frozenset[str] = ENDS
 
 
 class Outcome(StrEnum):

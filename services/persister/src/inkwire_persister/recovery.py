@@ -3,10 +3,8 @@
 from collections.abc import Set
 
 from inkwire_contracts.commands import Job
-from inkwire_contracts.events import TERMINAL_TYPES, Event, RequestedData
+from inkwire_contracts.events import ENDS, Event, RequestedData
 from inkwire_contracts.fold import Snapshot, digest
-
-ENDS = TERMINAL_TYPES | {"deleted"}
 
 
 def open_run(snapshot: Snapshot, newest: Event | None) -> int | None:

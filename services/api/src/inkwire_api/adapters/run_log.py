@@ -6,12 +6,11 @@ from inkwire_api.ports import BrokerUnavailable, Compose, Damaged
 from inkwire_chassis.event_log import EventLog, Fenced
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import CancelIntent
-from inkwire_contracts.events import TERMINAL_TYPES, parse_event
+from inkwire_contracts.events import ENDS, parse_event
 from inkwire_contracts.fold import Outcome, Snapshot, fold
 from inkwire_contracts.topology import EVENTS
 from inkwire_stores.ports import PostStore, StoreUnavailable
 
-ENDS = TERMINAL_TYPES | {"deleted"}
 HOLDER = "api"
 NO_DELIVERY = 0
 """Of the api's claims: a worker's claim of the same run counts more, so it always wins."""

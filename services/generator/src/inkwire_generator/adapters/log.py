@@ -12,7 +12,7 @@ from inkwire_chassis.jetstream import BrokerError, StoredMessage
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import Job
-from inkwire_contracts.events import TERMINAL_TYPES, GenerateRequested, Planned, SectionCompleted, parse_event
+from inkwire_contracts.events import ENDS, GenerateRequested, Planned, SectionCompleted, parse_event
 from inkwire_contracts.fold import Snapshot
 from inkwire_contracts.topology import EVENTS
 from inkwire_generator import ports
@@ -29,7 +29,6 @@ JOIN_TRIES = 5
 FRESH_S = 30.0
 """A job that is younger, in seconds, cannot be one of a post that was written and purged: that takes longer."""
 
-ENDS = TERMINAL_TYPES | {"deleted"}
 FINISHING = (GenerateRequested, Planned, SectionCompleted)
 
 
