@@ -69,7 +69,7 @@ export function codePoints(text) {
 }
 
 /** `text` without its first `count` code points. */
-export function dropCodePoints(text, count) {
+function dropCodePoints(text, count) {
   let index = 0;
   for (let n = 0; n < count && index < text.length; n += 1) index += text.codePointAt(index) > 0xffff ? 2 : 1;
   return text.slice(index);
