@@ -38,6 +38,13 @@ def test_keys_are_made_once_and_are_private(folder: DataDir) -> None:
     assert folder.jwt_keys.read_text() == text
 
 
+def test_what_people_write_is_private(tmp_path: Path) -> None:
+    """Posts, conversations and documents lie in the folder: no other user of the machine reads a new one."""
+    folder = DataDir(tmp_path / "new" / "data")
+    folder.prepare()
+    assert folder.root.stat().st_mode & 0o077 == 0
+
+
 def test_two_folders_have_different_keys(folder: DataDir, tmp_path: Path) -> None:
     """Keys are drawn, not fixed."""
     other = DataDir(tmp_path / "other")

@@ -50,12 +50,12 @@ class DataDir:
         return f"sqlite:///{quote(str((self.root / 'inkwire.sqlite3').absolute()))}"
 
     def prepare(self) -> None:
-        """Make the folder and its secrets, readable by the owner alone.
+        """Make the folder and its secrets, readable by the owner alone; a folder that is there stays as open as it is.
 
         Raises:
             OSError: the folder cannot be made or written.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         ignore = self.root / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
