@@ -8,13 +8,14 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from inkwire_contracts.client_frames import Position
 from inkwire_gateway.live_conversation import LiveConversation
 from inkwire_gateway.live_log import Phase
 from inkwire_gateway.live_post import LivePost, Loaded, LogEvent
 from inkwire_gateway.ports import OnMessage, Unavailable
 from inkwire_gateway.upkeep import LOG_TRIES
 from tests.support.wait import eventually
-from tests.unit.gateway.builders import OWNER, POST, Script
+from tests.unit.gateway.builders import EPOCH, OWNER, POST, Script
 from tests.unit.gateway.conversation_fakes import ADA, BOB, CONVERSATION, FakeConversations
 from tests.unit.gateway.stage import FakeWatch, Stage
 
@@ -225,6 +226,41 @@ async def test_what_a_comparison_says_during_a_load_is_not_taken_back() -> None:
     await idle(stage)
     assert stage.channel.live.epoch == "epoch-2" and client.told[-1]["position"]["epoch"] == "epoch-2"
     assert stage.channel.live.snapshot.sections[0].text == "New and other and longer"
+
+
+async def test_a_reader_who_is_ahead_has_no_two_logs_mixed() -> None:
+    """The log is replaced while what was loaded is repaired; for who has seen more it is not repaired once more."""
+    stage = Stage()
+    client = await stage.live(stage.join())
+    asked, answer = asyncio.Event(), asyncio.Event()
+    real = stage.broker.newest_seq
+
+    async def late(owner: str, post: str, *, now: bool) -> int:
+        asked.set()
+        await answer.wait()
+        return await real(owner, post, now=now)
+
+    script, load = stage.broker.script, stage.broker.load
+    stage.broker.newest_seq = late  # type: ignore[method-assign]
+    stage.broker.load = AsyncMock(return_value=script.loaded(4))  # type: ignore[method-assign]
+    stage.broker.watches[0].on_message("chunk", b"{", 50)  # damage: it is loaded anew
+    stage.join(position=Position(epoch=EPOCH, seq=9))
+    script.chunk(" lost")
+    stage.broker.publish(script.chunk(" found"))
+    await eventually(asked.is_set, what="what was loaded is repaired")
+    stage.channels.disconnected()
+    stage.broker.script, stage.broker.log_epoch, stage.broker.load = Script().begin(), "epoch-2", load  # type: ignore[method-assign]
+    for text in ("World", " and", " other", " and longer"):
+        stage.broker.script.chunk(text)
+    repair = stage.channels._upkeep[stage.channel].task
+    assert repair is not None
+    answer.set()
+    await asyncio.wait({repair})
+    stage.channels.reconnected()
+    await eventually(lambda: stage.channel.live.epoch == "epoch-2", what="the other log is read")
+    await idle(stage)
+    assert stage.channel.live.snapshot.sections[0].text == "World and other and longer"
+    assert client.seqs == [], "nothing of the other log is added to what was shown of the lost one"
 
 
 async def test_answers_that_have_not_begun_hold_up_nobody() -> None:

@@ -75,6 +75,8 @@ class LogUpkeep(ABC, Generic[C, L, E]):
         """Compare with the log and read what is missing; what then still is, the next tail check asks for again."""
         live, desk = channel.live, self._desk
         outages = desk.outages
+        if not desk.certain.is_set() or self._known_epoch() not in (None, live.epoch):
+            return Verdict.GAP  # the broker was lost since it was read: as below
         for attempt in range(REFILL_TRIES):
             if attempt:
                 await asyncio.sleep(delay_s(attempt))
