@@ -132,7 +132,7 @@ async def test_the_page_fits_a_phone_in_the_dark(page: Page, stack: Stack) -> No
     colour = await page.evaluate("getComputedStyle(document.body).backgroundColor")
     red, green, blue = (int(float(part)) for part in colour.removeprefix("rgb(").rstrip(")").split(",")[:3])
     assert max(red, green, blue) < 80
-    await page.get_by_test_id("stop").click()
+    await stack.request("POST", f"/posts/{await page.evaluate('window.inkwire.post')}/cancel")
     await expect(page.get_by_test_id("download")).to_be_visible()
     tops = "() => ['kicker', 'delete', 'download'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
     kicker, remove, download = await page.evaluate(tops)

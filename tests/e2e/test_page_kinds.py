@@ -194,7 +194,7 @@ async def test_the_writing_is_followed_from_a_form_that_was_scrolled(page: Page,
     await eventually(content_is_written, what="the content is being written", timeout_s=60, interval_s=0.05)
     await expect(page.locator("#follow")).to_be_hidden()
     assert await page.evaluate("window.scrollY") > 0
-    await page.get_by_test_id("stop").click()
+    await stack.request("POST", f"/posts/{await page.evaluate('window.inkwire.post')}/cancel")
 
 
 @pytest.mark.usefixtures("slowly")
