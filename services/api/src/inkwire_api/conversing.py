@@ -7,12 +7,12 @@ others were at it too.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from inkwire_api import conversations, pagination
 from inkwire_api.asking import in_time
 from inkwire_api.conversation_access import ConversationAccess
+from inkwire_api.pagination import Page
 from inkwire_api.ports import FoldedConversation, Newer
 from inkwire_api.posts import Posts, Wish
 from inkwire_api.side_by_side import for_each
@@ -34,14 +34,6 @@ from inkwire_stores.conversation_ports import ConversationStore, ConversationSum
 DELETE_ROUNDS = 5
 """Looks at a conversation that others go on with while it is being deleted."""
 DELETIONS_AT_ONCE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationPage:
-    """A part of a list, and where the next one begins (None: there is none)."""
-
-    items: list[ConversationSummary]
-    next_cursor: str | None
 
 
 class Conversations:
@@ -99,7 +91,7 @@ class Conversations:
         async with in_time(self._timeout_s):
             return await self._access.of_member(caller, conversation)
 
-    async def page(self, caller: Principal, *, limit: int, cursor: str | None) -> ConversationPage:
+    async def page(self, caller: Principal, *, limit: int, cursor: str | None) -> Page[ConversationSummary]:
         """The caller's conversations, last changed first.
 
         Raises:
@@ -114,7 +106,7 @@ class Conversations:
         following = None
         if len(found) > limit:
             following = pagination.encode_conversation_cursor(items[-1].updated_at, items[-1].id)
-        return ConversationPage(items, following)
+        return Page(items, following)
 
     async def rename(self, caller: Principal, conversation: str, title: str) -> FoldedConversation:
         """Give a conversation a title, which no generated one replaces.

@@ -6,10 +6,10 @@ was, and replaying it again ends in the same run.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from inkwire_api import pagination
 from inkwire_api.asking import answered, in_time
+from inkwire_api.pagination import Page
 from inkwire_api.ports import DeadLetterBox, Letter, PostLog, RunLog
 from inkwire_api.replay import Step, step
 from inkwire_api.steering import Steered, Steering
@@ -24,14 +24,6 @@ again: copies that took turns would fence each other for ever."""
 
 MAX_SCANNED = 500
 """Letters looked at for one page. Where a filter leaves out more, the page is short, and its cursor goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class LetterPage:
-    """Some letters, newest first, and where the next ones begin; None: there are no more."""
-
-    items: list[DeadLetter]
-    next_cursor: str | None
 
 
 class DeadLetters:
@@ -52,7 +44,9 @@ class DeadLetters:
         self._steering = steering
         self._timeout_s = timeout_s
 
-    async def page(self, *, limit: int, cursor: str | None, kind: LetterKind | None, reason: str | None) -> LetterPage:
+    async def page(
+        self, *, limit: int, cursor: str | None, kind: LetterKind | None, reason: str | None
+    ) -> Page[DeadLetter]:
         """Letters of that kind and reason.
 
         Raises:
@@ -65,14 +59,14 @@ class DeadLetters:
                 place = before
                 letter = await answered(lambda place=place: self._box.newest_before(place, kind))  # type: ignore[misc]
                 if letter is None:
-                    return LetterPage(items, None)
+                    return Page(items, None)
                 before = letter.stream_seq
                 view = view_of(letter)
                 if reason in (None, view.reason):
                     items.append(view)
                 if len(items) == limit:
                     break
-        return LetterPage(items, None if before is None else pagination.encode_letter_cursor(before, kind, reason))
+        return Page(items, None if before is None else pagination.encode_letter_cursor(before, kind, reason))
 
     async def get(self, letter: str) -> DeadLetter:
         """One letter.

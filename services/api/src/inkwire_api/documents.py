@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from inkwire_api import pagination
 from inkwire_api.bounds import clean_name
+from inkwire_api.pagination import Page
 from inkwire_api.ports import DocumentReader, Embedder
 from inkwire_api.rate_limit import RateLimiter
 from inkwire_chassis.clock import Clock, rfc3339
@@ -39,14 +40,6 @@ class Upload:
     name: str
     media_type: str | None
     data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentPage:
-    """A part of a list, and where the next one begins (None: there is none)."""
-
-    items: list[DocumentView]
-    next_cursor: str | None
 
 
 class Documents:
@@ -148,7 +141,7 @@ class Documents:
             raise InkwireError("document_limit", limit=self._max_documents)
         return view
 
-    async def page(self, owner: str, *, limit: int, cursor: str | None) -> DocumentPage:
+    async def page(self, owner: str, *, limit: int, cursor: str | None) -> Page[DocumentView]:
         """The owner's documents, newest first.
 
         Raises:
@@ -158,7 +151,7 @@ class Documents:
         found = await self._store.list_documents(owner, limit=limit + 1, before=before)
         items = found[:limit]
         more = len(found) > limit
-        return DocumentPage(items, pagination.encode_document_cursor(items[-1].number) if more else None)
+        return Page(items, pagination.encode_document_cursor(items[-1].number) if more else None)
 
     async def get(self, owner: str, document: str) -> StoredDocument:
         """A document with its text.

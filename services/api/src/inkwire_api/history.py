@@ -1,19 +1,10 @@
 """Pages of a conversation's messages, newest first."""
 
-from dataclasses import dataclass
-
 from inkwire_api import pagination
 from inkwire_api.answers import Answers, Joined
+from inkwire_api.pagination import Page
 from inkwire_contracts.conversations import Conversation
 from inkwire_contracts.errors import InkwireError
-
-
-@dataclass(frozen=True, slots=True)
-class MessagePage:
-    """A part of a conversation, and where the next one begins (None: there is none)."""
-
-    items: list[Joined]
-    next_cursor: str | None
 
 
 async def newest_first(
@@ -23,7 +14,7 @@ async def newest_first(
     limit: int,
     cursor: str | None = None,
     superseded: bool = False,
-) -> MessagePage:
+) -> Page[Joined]:
     """At most ``limit`` messages, and fewer where their text is long; superseded ones only if asked for.
 
     Raises:
@@ -42,4 +33,4 @@ async def newest_first(
     if len(items) < len(chosen):
         oldest = items[-1].message.message
         following = pagination.encode_message_cursor(conversation.conversation, oldest, superseded=superseded)
-    return MessagePage(items, following)
+    return Page(items, following)

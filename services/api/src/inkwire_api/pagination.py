@@ -1,4 +1,4 @@
-"""Opaque cursors. Pure.
+"""Pages of lists, and opaque cursors. Pure.
 
 Lists of posts sort by (created_at, id), of conversations by (updated_at, id), dead letters by their place; messages go
 on behind the last one that was seen.
@@ -8,7 +8,8 @@ import base64
 import binascii
 import json
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from inkwire_api.bounds import MAX_JSON_INTEGER
 from inkwire_contracts.errors import InkwireError
@@ -24,6 +25,17 @@ _CONVERSATIONS = "conversations"
 _DOCUMENTS = "documents"
 _LETTER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", re.ASCII)
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list, and where the next one begins (None: there is none)."""
+
+    items: list[T]
+    next_cursor: str | None
 
 
 def encode_cursor(created_at: str, post: str, status: str | None) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from inkwire_api import pagination
 from inkwire_api.articles import Article, article
 from inkwire_api.joining import joined, kept
+from inkwire_api.pagination import Page
 from inkwire_api.ports import BrokerUnavailable, Damaged, Folded, PostLog
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.errors import InkwireError
@@ -18,14 +19,6 @@ from inkwire_contracts.views import PostSummary, UsageTotals
 from inkwire_stores.ports import PostStore, StoreUnavailable
 
 MAX_NAME_CHARS = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a list, and where the next one begins (None: there is none)."""
-
-    items: list[PostSummary]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,7 @@ class Reader:
 
     async def page(
         self, owner: str, *, limit: int, cursor: str | None, status: str | None, replies: bool = False
-    ) -> Page:
+    ) -> Page[PostSummary]:
         """The owner's posts, newest first; those that are replies in conversations only if asked for.
 
         Raises:
