@@ -163,3 +163,4 @@ async def test_there_is_no_nap_behind_much_or_behind_an_answer() -> None:
     many = LIVE * (NAP_READ_BYTES // len(LIVE) + 1)
     assert await Reading().read_each(NAP_S / 2, many, many, many) == 0
     assert await Reading().read_each(NAP_S / 2, b"PING\r\n", LIVE + b"MSG other 4 0\r\n\r\n", b"+OK\r\n" + LIVE) == 0
+    assert await Reading().read_each(NAP_S / 2, *[b"HMSG _INBOX.a.b 3 12 13\r\nNATS/1.0\r\n\r\nx\r\n"] * 3) == 0
