@@ -1,6 +1,5 @@
 """The broker's wire protocol, gone through by offsets: the same messages wherever a read is cut."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.errors import ProtocolError
 
-from inkwire_gateway.adapters.direct_parser import NAP_READ_BYTES, NAP_S, DirectParser, Taker
+from inkwire_gateway.adapters.direct_parser import DirectParser
 
 HEAD = b"NATS/1.0\r\nNats-Sequence: 7\r\n\r\n"
 STREAM = b"".join(
@@ -52,29 +51,12 @@ class Client:
 
 
 class Reading:
-    """A parser whose subscription 3 has a taker; its clock is told, and naps take the time they are asked for."""
+    """A parser whose subscription 3 has a taker."""
 
-    def __init__(self, takers: Mapping[bytes, Taker] | None = None) -> None:
+    def __init__(self) -> None:
         self.client = Client()
         self.taken: list[tuple[bytes, bytes, bytes]] = []
-        self.at_s = 1000.0
-        self.naps = 0
-        client: Any = self.client
-        takers = {b"3": self.take, **(takers or {})}
-        self.parser = DirectParser(client, takers, nap=self.nap, now_s=lambda: self.at_s)
-
-    def nap(self, seconds: float) -> None:
-        """Count one."""
-        self.naps += 1
-        self.at_s += seconds
-
-    async def read_each(self, pause_s: float, *reads: bytes) -> int:
-        """Read with pauses; returns how often it napped meanwhile."""
-        before = self.naps
-        for data in reads:
-            self.at_s += pause_s
-            await self.parser.parse(data)
-        return self.naps - before
+        self.parser = DirectParser(self.client, {b"3": self.take})  # type: ignore[arg-type]
 
     def take(self, subject: bytes, payload: bytes, headers: bytes) -> None:
         """Keep a message."""
@@ -99,13 +81,14 @@ async def test_a_read_may_be_cut_anywhere(cuts: set[int]) -> None:
 
 async def test_work_is_done_once_behind_all_messages_of_a_read() -> None:
     """Whoever asks for it while a message is taken; outside of a read there is nothing to wait for."""
+    reading = Reading()
     order: list[bytes] = []
 
     def take(subject: bytes, _payload: bytes, _headers: bytes) -> None:
         order.append(subject)
         assert reading.parser.afterwards(lambda: order.append(b"work"))
 
-    reading = Reading({b"3": take})
+    reading.parser = DirectParser(reading.client, {b"3": take})  # type: ignore[arg-type]
     message = b"MSG %s 3 1\r\nx\r\n"
     await reading.read(message % b"a" + message % b"b", message % b"c")
     assert order == [b"a", b"b", b"work", b"c", b"work"]
@@ -115,12 +98,13 @@ async def test_work_is_done_once_behind_all_messages_of_a_read() -> None:
 
 async def test_a_taker_that_fails_is_told_behind_the_others() -> None:
     """The messages after it are handed over; the client is told which one failed."""
-    error = RuntimeError("cannot")
+    reading, error = Reading(), RuntimeError("cannot")
 
     def fail(*_message: bytes) -> None:
         raise error
 
-    reading = await Reading({b"4": fail}).read(b"MSG bad 4 0\r\n\r\nMSG good 3 0\r\n\r\n")
+    reading.parser = DirectParser(reading.client, {b"3": reading.take, b"4": fail})  # type: ignore[arg-type]
+    await reading.read(b"MSG bad 4 0\r\n\r\nMSG good 3 0\r\n\r\n")
     assert reading.taken == [(b"good", b"", b"")]
     assert reading.client.failures == [(b"bad", error)]
 
@@ -140,27 +124,3 @@ async def test_another_connection_begins_with_nothing_read() -> None:
     reading.parser.reset()
     await reading.read(b"MSG b 3 1\r\nx\r\n")
     assert reading.taken == [(b"b", b"x", b"")]
-
-
-LIVE = b"MSG live.a 3 1\r\nx\r\n"
-
-
-async def test_reads_that_follow_each_other_closely_have_a_nap_between_them() -> None:
-    """One each, so that the events of the next one share a turn; the first one of them comes without."""
-    assert await Reading().read_each(NAP_S / 2, LIVE, LIVE, LIVE, LIVE) == 3
-
-
-async def test_there_is_no_nap_where_reads_are_rare_or_take_long() -> None:
-    """Quiet: the next read comes later than a nap would end. Busy: what a read brought took as long as that."""
-    reading = Reading()
-    assert await reading.read_each(2 * NAP_S, *[LIVE] * 5) == 0
-    assert await reading.read_each(NAP_S / 2, LIVE) == 1
-    assert await reading.read_each(2 * NAP_S, LIVE) == 0
-
-
-async def test_there_is_no_nap_behind_much_or_behind_an_answer() -> None:
-    """Where much came at once, more waits; and what is no live message, as a history that is read, is waited for."""
-    many = LIVE * (NAP_READ_BYTES // len(LIVE) + 1)
-    assert await Reading().read_each(NAP_S / 2, many, many, many) == 0
-    assert await Reading().read_each(NAP_S / 2, b"PING\r\n", LIVE + b"MSG other 4 0\r\n\r\n", b"+OK\r\n" + LIVE) == 0
-    assert await Reading().read_each(NAP_S / 2, *[b"HMSG _INBOX.a.b 3 12 13\r\nNATS/1.0\r\n\r\nx\r\n"] * 3) == 0

@@ -3,11 +3,8 @@
 What is bypassed: nats-py's parser, which tries a regular expression for each kind of line, cuts every message off the
 front of a buffer and awaits its client for each. Here a read is gone through once, by offsets. What has no taker goes
 on to that parser one whole element of the protocol at a time, so that it never holds a part of one.
-
-Where reads follow each other closely, the process naps before the next one (docs/adr/0026).
 """
 
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -21,14 +18,6 @@ Taker = Callable[[bytes, bytes, bytes], object]
 """(subject, payload, header block) of a message."""
 
 _CRLF = b"\r\n"
-_INBOX = b" _INBOX."
-"""In a line that brings a part of an answer: histories have takers, too, and who reads one waits for it."""
-
-NAP_S = 0.0005
-"""Before the next read, where this one came within as much since the last nap or the last read."""
-
-NAP_READ_BYTES = 8 * 1024
-"""Of a read behind which there may be a nap; who finds more has events enough to share a turn, or is behind."""
 
 
 class DirectParser(Parser):
@@ -37,27 +26,14 @@ class DirectParser(Parser):
     Args:
         client: whose parser it is.
         takers: by the number of the subscription as it stands on the wire.
-        nap: waits so many seconds, with the whole process: what a loop's timers are too coarse for.
-        now_s: monotonic time.
     """
 
-    def __init__(
-        self,
-        client: "DirectClient",
-        takers: Mapping[bytes, Taker],
-        *,
-        nap: Callable[[float], object] = time.sleep,
-        now_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, client: "DirectClient", takers: Mapping[bytes, Taker]) -> None:
         self._client = client
         self._takers = takers
         self._failures: list[tuple[bytes, Exception]] = []
         self._handing_over = False
         self._after: Callable[[], None] | None = None
-        self._nap = nap
-        self._now_s = now_s
-        self._awake_s = -NAP_S
-        """When it read last, or was awake again."""
         super().__init__(client)
 
     def reset(self) -> None:
@@ -81,28 +57,13 @@ class DirectParser(Parser):
             nats.errors.ProtocolError: it is none of the broker's.
         """
         self._rest += data
-        live_only = True
         try:
             while element := self._hand_over():
-                live_only = False
                 await super().parse(element)
         except ValueError as error:
             raise ProtocolError("nats: malformed MSG") from error
         while self._failures:
             await self._client.undelivered(*self._failures.pop(0))
-        if live_only and len(data) <= NAP_READ_BYTES and _INBOX not in data:
-            self._pace()
-
-    def _pace(self) -> None:
-        """Let a few more events come, so that they share what a turn of the loop costs; never where it is quiet.
-
-        Nor where there is much to do: then the time since the last read, or nap, was longer.
-        """
-        now_s = self._now_s()
-        if now_s - self._awake_s < NAP_S:
-            self._nap(NAP_S)
-            now_s = self._now_s()
-        self._awake_s = now_s
 
     def _hand_over(self) -> bytes:
         """Give messages to their takers; returns the first element that is not for one, or nothing at the end."""
