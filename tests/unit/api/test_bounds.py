@@ -25,7 +25,7 @@ def nested(depth: int) -> dict[str, Any]:
     return value
 
 
-@pytest.mark.parametrize("title", ["a", "x" * 200, "Ünïcode 👩‍👩‍👧 שלום", "a  b", "C++ & <b>"])
+@pytest.mark.parametrize("title", ["a", "x" * 200, "Ünïcode 👩‍👩‍👧 שלום", "a  b", "C++ & <b>", "می\u200cخواهم"])
 def test_titles_that_stay_as_they_are(title: str) -> None:
     """Nothing is normalised or escaped on the way in."""
     assert clean_title(title) == title
@@ -48,6 +48,7 @@ def test_blanks_around_a_title_are_dropped() -> None:
         ("a\x1b[31mb", "control"),
         ("a\u2028b", "control"),
         ("a\ud800b", "control"),
+        *((f"a{chr(code)}b", "direction") for code in (0x61C, 0x200E, 0x200F, 0x202A, 0x202E, 0x2066, 0x2069)),
     ],
 )
 def test_titles_that_are_refused(title: str, why: str) -> None:

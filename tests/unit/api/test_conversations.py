@@ -192,9 +192,14 @@ def test_other_addresses_are_refused(url: str) -> None:
 def test_names_are_readable() -> None:
     """On one line, of a bounded length, and of something that can be seen."""
     assert conversations.clean_name("  Ana B. ") == "Ana B." and conversations.clean_name("") == ""
-    for name in ("x" * 101, "a\nb", "\u200b", "a\x00"):
+    for name in ("x" * 101, "a\nb", "\u200b", "a\x00", "Ana\u202e"):
         with pytest.raises(ValueError, match="must"):
             conversations.clean_name(name)
+
+
+def test_the_name_of_a_token_cannot_turn_a_line_around() -> None:
+    """It is shown without what would; joiners stay, which emoji need."""
+    assert conversations.shown_name("Ana\u202e \u2067B.\n👩‍👧") == "Ana B. 👩‍👧"
 
 
 def test_tokens_of_other_channels_touch_nothing() -> None:

@@ -107,6 +107,7 @@ def test_what_is_no_text_is_refused(text: str) -> None:
         ("\u200b\nSecond", "Second"),
         ("x" * 300, "x" * MAX_TITLE_CHARS),
         ("\u2028", UNTITLED),
+        ("Ends \u202ehere\u2066?", "Ends here?"),
     ],
 )
 def test_a_reply_is_titled_by_the_first_line_that_has_words(content: str, title: str) -> None:

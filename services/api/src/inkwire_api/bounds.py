@@ -22,6 +22,10 @@ _QUOTES = str.maketrans(dict.fromkeys('"“”„`', "'"))
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _INVISIBLE = frozenset({"Cf", "Zs"})
 
+DIRECTION_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Unicode's Bidi_Control: nobody sees them, and they turn the rest of the line around, the page's own words too.
+Letters of right-to-left scripts need none; joiners, which emoji and scripts do need, are none of them."""
+
 
 def clean_title(value: str) -> str:
     """The title without blanks around it.
@@ -37,6 +41,8 @@ def clean_title(value: str) -> str:
         raise ValueError(f"must have at most {MAX_TITLE_CHARS} characters")
     if categories & _UNPRINTABLE:
         raise ValueError("must not contain control characters or line breaks")
+    if not DIRECTION_CONTROLS.isdisjoint(title):
+        raise ValueError("must not contain invisible characters that turn the direction of the text; type it anew")
     return title
 
 

@@ -5,6 +5,7 @@ import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
 
+from inkwire_api.bounds import DIRECTION_CONTROLS
 from inkwire_chassis.auth import Principal
 from inkwire_contracts.conversations import (
     MAX_AVATAR_CHARS,
@@ -202,7 +203,8 @@ def deleted(conversation: Conversation, *, by: str, time: str) -> ConversationDe
 
 def shown_name(value: str) -> str:
     """A token's name, fit to be shown: on one line, and not too long."""
-    kept = "".join(c if unicodedata.category(c) not in _UNPRINTABLE else " " for c in value)
+    seen = (c for c in value if c not in DIRECTION_CONTROLS)
+    kept = "".join(c if unicodedata.category(c) not in _UNPRINTABLE else " " for c in seen)
     return " ".join(kept.split())[:MAX_MEMBER_NAME_CHARS]
 
 
@@ -218,6 +220,8 @@ def clean_name(value: str) -> str:
         raise ValueError(f"must have at most {MAX_MEMBER_NAME_CHARS} characters")
     if categories & _UNPRINTABLE or (name and not categories - _INVISIBLE):
         raise ValueError("must be readable, and on one line")
+    if not DIRECTION_CONTROLS.isdisjoint(name):
+        raise ValueError("must not contain invisible characters that turn the direction of the text; type it anew")
     return name
 
 

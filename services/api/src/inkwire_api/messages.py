@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from inkwire_api.bounds import MAX_TITLE_CHARS
+from inkwire_api.bounds import DIRECTION_CONTROLS, MAX_TITLE_CHARS
 from inkwire_api.conversations import standing_message
 from inkwire_contracts.conversations import (
     MAX_CONVERSATION_CHARS,
@@ -154,7 +154,8 @@ def answer_in(conversation: Conversation, message: str) -> tuple[Message, str]:
 def reply_title(content: str) -> str:
     """A title for the post that answers: the first line that has words, cut to a title's length."""
     for line in content.splitlines():
-        words = "".join(c if unicodedata.category(c) not in ("Cc", "Zl", "Zp") else " " for c in line)
+        seen = (c for c in line if c not in DIRECTION_CONTROLS)
+        words = "".join(c if unicodedata.category(c) not in ("Cc", "Zl", "Zp") else " " for c in seen)
         title = " ".join(words.split())[:MAX_TITLE_CHARS].strip()
         if any(unicodedata.category(character) not in _INVISIBLE for character in title):
             return title
