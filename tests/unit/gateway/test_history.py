@@ -18,13 +18,19 @@ from inkwire_gateway.ports import Unavailable
 from inkwire_stores.ports import StoredPost
 from tests.support.memory_store import MemoryStore
 from tests.support.memory_stream import MemoryStream, Turns
+from tests.support.wait import scaled_s
 from tests.unit.gateway.builders import OWNER, POST, Script
 
 
 class HangingStore(MemoryStore):
     """Takes questions and never answers."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Semaphore(0)
+
     async def get(self, post: str) -> StoredPost | None:
+        self.asked.release()
         await asyncio.Event().wait()
         return None
 
@@ -45,6 +51,12 @@ class CountingStream(MemoryStream):
                 yield parts
         finally:
             self.under_way -= 1
+
+
+async def questions(store: HangingStore, count: int) -> None:
+    """Until the store has been asked so often more."""
+    for _ in range(count):
+        await store.asked.acquire()
 
 
 async def load(script: Script) -> Loaded | None:
@@ -88,3 +100,26 @@ async def test_a_bounded_number_of_histories_is_read_at_a_time() -> None:
     loaded = [task.result() for task in loading]
     assert [found.snapshot.post for found in loaded if found is not None] == posts
     assert stream.most == READS_COUNT < len(posts)
+
+
+async def test_who_waits_for_the_store_keeps_nobody_from_the_log() -> None:
+    """Posts whose beginning only a store has that hangs, as many as are read at a time: another post is read."""
+    turns = Turns(random.Random(0))
+    stream, posts = MemoryStream(turns), [letter * 26 for letter in "abcdefghijklmnoq"]
+    assert len(posts) == READS_COUNT
+    for post in [*posts, POST]:
+        for stored in Script(post).begin().events[0 if post == POST else 1 :]:
+            stream.store(subjects.post_event(OWNER, post, stored.event.type), stored.raw, {})
+    store = HangingStore()
+    history = LogHistory(stream.log(turns.draw), store, recent_events=10)
+    with patch("inkwire_gateway.adapters.store_time.STORE_TIMEOUT_S", 600.0):
+        waiting = [spawn("load", history.load(OWNER, post)) for post in posts]
+        async with asyncio.timeout(scaled_s(20)):
+            await turns.play(spawn("wait", questions(store, READS_COUNT)))
+            loading = spawn("load", history.load(OWNER, POST))
+            await turns.play(loading)
+    assert loading.result() is not None and not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends)

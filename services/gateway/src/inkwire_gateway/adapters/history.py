@@ -138,8 +138,13 @@ class LogHistory:
 
     async def _base(self, owner: str, post: str, part: Sequence[Stored]) -> Snapshot:
         """What stood before the first event, where the log begins later: it was purged, or lost."""
-        begins = parse_event(part[0][0]).seq == 1
-        stored = None if begins else await self._stored(owner, post, needed=True)
+        if parse_event(part[0][0]).seq == 1:
+            return Snapshot(post=post)
+        self._reads.release()  # a store that hangs holds up nobody who needs the log alone
+        try:
+            stored = await self._stored(owner, post, needed=True)
+        finally:
+            await self._reads.acquire()
         return Snapshot(post=post) if stored is None else stored.snapshot
 
 
