@@ -118,6 +118,17 @@ def test_contradiction_is_damage(script: Script) -> None:
     assert post.refill(other.events[5:]) is Verdict.DAMAGED
 
 
+def test_an_event_that_follows_but_is_stored_before_is_of_another_log(script: Script) -> None:
+    """A stream that was made anew counts from one: a number that happens to fit adds nothing to the old log's text."""
+    post = live_post()
+    post.start(script.loaded(5))
+    assert post.offer(script.events[5].raw, 7) is Verdict.DAMAGED
+    assert (post.phase, post.seq, document(post.snapshot)) == (Phase.BUFFERING, 5, "Hello")
+    again = live_post()
+    again.start(script.loaded(5))
+    assert again.offer(script.events[4].raw, 7) is Verdict.OK, "what is known already changes nothing, wherever it was"
+
+
 def test_start_again_forgets_the_old_log(script: Script) -> None:
     """After a reload nothing of the ring before is offered any more."""
     post = live_post()

@@ -106,7 +106,10 @@ class LivePost(LiveLog[int]):
                 self.phase = Phase.BUFFERING
                 self._keep(raw, stream_seq)
                 return Verdict.GAP
-            outcome = self._fold(event, raw, stream_seq)
+            if event.seq > self.seq and stream_seq <= self.stream_seq:
+                outcome = Outcome.INVALID  # what follows is never stored before: this is of another log
+            else:
+                outcome = self._fold(event, raw, stream_seq)
         except (ValueError, TypeError):
             outcome = Outcome.INVALID
         if outcome in (Outcome.APPLIED, Outcome.DUPLICATE):
