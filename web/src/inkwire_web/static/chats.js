@@ -7,7 +7,8 @@ import { el } from "./dom.js";
 import { isFinal } from "./fold.js";
 import { PostFeed } from "./post_feed.js";
 
-const MAX_FOLLOWED = 20; // answers that are not published; further ones wait for their turn
+const MAX_FOLLOWED = 20; // answers of which more is to come; further ones wait for their turn
+const CHECKED = new Set(["social"]); // kinds whose compliance check a list of messages does not tell
 
 export class Chats {
   #api;
@@ -156,9 +157,11 @@ export class Chats {
     for (const post of posts) if (!this.#followed.has(post)) this.#follow(post);
   }
 
-  // Nothing can become of it any more.
+  // Nothing can become of it any more, and all of it is here.
   #settled(post) {
-    return ["published", "deleted"].includes(this.#replies.get(post)?.status);
+    const reply = this.#replies.get(post);
+    if (reply?.status === "published") return reply.metadata !== undefined || !CHECKED.has(this.#feed.conversation.recipe);
+    return reply?.status === "deleted";
   }
 
   #ended(post) {

@@ -1,5 +1,6 @@
 // One message of a conversation: who said it, what, and what a reader may do with it.
 
+import { ComplianceView } from "./compliance.js";
 import { ago, arrange, el, setText } from "./dom.js";
 import { isFinal } from "./fold.js";
 import { STATUS } from "./progress.js";
@@ -13,6 +14,7 @@ export class MessageView {
   #actions;
   #parts;
   #article = null;
+  #compliance;
   #caret = el("span", { class: "caret", "aria-hidden": "true" });
   #said = null;
   #message;
@@ -27,6 +29,8 @@ export class MessageView {
     const body = el("div", { class: "said prose", dir: "auto" });
     const documents = el("p", { class: "mentions" });
     const trouble = el("p", { class: "trouble", role: "status", hidden: true });
+    const checked = { heading: el("h2"), text: el("div") };
+    const panel = el("section", { class: "compliance", "aria-label": "Compliance check", hidden: true }, ...Object.values(checked));
     const reactions = el("div", { class: "reactions" });
     const tools = el("div", { class: "tools" });
     this.node = el(
@@ -34,10 +38,12 @@ export class MessageView {
       { class: "turn", "data-message": message.message, "data-role": message.role },
       el("p", { class: "by" }, who, " ", when, " ", state),
       body,
+      panel,
       documents,
       trouble,
       el("div", { class: "under" }, reactions, tools),
     );
+    this.#compliance = new ComplianceView({ panel, ...checked });
     this.#parts = { who, when, state, body, documents, trouble, reactions, tools };
   }
 
@@ -68,6 +74,7 @@ export class MessageView {
     this.#article ??= new DocumentView(body);
     this.node.dataset.status = reply?.status ?? "unknown";
     if (reply) this.#article.draw(reply);
+    this.#compliance.draw({ metadata: reply?.metadata ?? {} });
     const final = reply && isFinal(reply);
     setText(state, final || !reply ? "" : progressOf(reply));
     const said = final ? (reply.error?.message ?? UNFINISHED[reply.status] ?? "") : "";
