@@ -226,6 +226,23 @@ async def _hold_messages(page: Page) -> None:
     )
 
 
+async def test_what_a_check_found_stands_under_the_answer(page: Page, stack: Stack) -> None:
+    """A social post in a conversation has its verdict below it as it comes, and after a reload too."""
+    await page.goto(stack.url)
+    await page.get_by_role("radio", name="Social post").check()
+    await page.get_by_test_id("title-input").fill("Botox safety")
+    await page.get_by_test_id("as-conversation").click()
+    await _settled(page, 1)
+    panel = page.locator(ANSWERS).get_by_role("region", name="Compliance check")
+    found = await page.evaluate("() => Object.values(window.inkwire.replies)[0].metadata.compliance")
+    for _ in range(2):
+        await expect(panel).to_have_attribute("data-status", found["status"])
+        await expect(panel.locator(".rule")).to_have_text([finding["rule"] for finding in found["findings"]])
+        await expect(panel.locator(".disclaimers li")).to_have_text(found["disclaimers"])
+        await page.reload()
+        await _settled(page, 1)
+
+
 async def test_documents_are_uploaded_mentioned_and_listed_as_sources(page: Page, stack: Stack) -> None:
     """A file is uploaded, offered at "@", and named with its place at the end of what is written from it."""
     await page.goto(stack.url)
@@ -290,6 +307,33 @@ async def test_the_click_that_leaves_the_list_of_documents_counts(page: Page, st
     await query.press("ArrowDown")
     await query.press("Enter")
     await expect(query).to_have_value(f"Say what stands in {earlier} ")
+
+
+async def test_every_document_is_offered_wherever_it_was_uploaded(browser: Browser, stack: Stack) -> None:
+    """Typing "@" offers what another tab uploaded a moment ago, and what is beyond the first page of the list."""
+
+    async def in_two_pages(route: Route) -> None:
+        if "cursor=older" in route.request.url:
+            oldest = {"id": "a" * 26, "number": 77, "name": "Root.md", "chars": 6, "created_at": "2026-01-01T00:00:00Z"}
+            await route.fulfill(json={"items": [oldest], "next_cursor": None})
+        else:
+            answer = await (await route.fetch()).json()
+            await route.fulfill(json={**answer, "next_cursor": "older"})
+
+    async with _as(browser, stack, "dora", "Dora") as page:
+        await page.route("**/documents?*", in_two_pages)
+        async with page.expect_response("**/documents?*"):
+            await page.goto(stack.url)
+        other = await page.context.new_page()
+        await other.goto(f"{stack.url}/library")
+        leaf = {"name": "Leaf.md", "mimeType": "text/markdown", "buffer": b"Doors."}
+        await other.get_by_test_id("upload").set_input_files([leaf])
+        await expect(other.locator("li[data-document]")).to_have_count(1)
+        title = page.get_by_test_id("title-input")
+        for typed, name in (("About @lea", "Leaf.md"), ("About @77", "Root.md")):
+            await title.fill("")
+            await title.press_sequentially(typed)
+            await expect(page.locator(".mention-list [role=option]").first).to_contain_text(name)
 
 
 async def test_a_token_that_is_refused_says_why(page: Page, stack: Stack) -> None:

@@ -109,7 +109,7 @@ const library = new Library(
   },
   api,
 );
-const mentionable = (field) => new MentionList(field, () => library.documents);
+const mentionable = (field) => new MentionList(field, () => library.documents, () => library.refresh());
 for (const field of [nodes.title, nodes["chat-input"]]) mentionable(field);
 // A browser may forbid storage; then nothing is remembered.
 const remembered = {

@@ -2,6 +2,8 @@
 
 import { ago, arrange, el, setText } from "./dom.js";
 
+const MAX_PAGES = 20; // of PAGE documents; an author may have 1,000 of them
+const PAGE = 100;
 const KINDS = ".txt,.md,.markdown,.html,.htm,.pdf,.docx,text/plain,text/markdown,text/html,application/pdf";
 
 export class Library {
@@ -11,6 +13,8 @@ export class Library {
   #uploads = [];
   #rows = new Map();
   #cursor = null;
+  #refreshing = null;
+  #changes = 0;
 
   /** `nodes`: list, empty, more, drop, input. `api`: documents, upload, removeDocument. */
   constructor(nodes, api) {
@@ -28,6 +32,32 @@ export class Library {
     const page = await this.#api.documents(null);
     this.#documents = page.items;
     this.#cursor = page.next_cursor;
+    this.#draw();
+  }
+
+  /** Ask for all of them; what cannot be had leaves what is known. Who asks meanwhile waits for the same answer. */
+  refresh() {
+    this.#refreshing ??= this.#all()
+      .catch(() => {}) // a list that is offered while somebody types: the library itself says what is wrong
+      .finally(() => {
+        this.#refreshing = null;
+      });
+    return this.#refreshing;
+  }
+
+  async #all() {
+    const changes = this.#changes;
+    const found = [];
+    let cursor = null;
+    for (let pages = 0; pages < MAX_PAGES; pages += 1) {
+      const page = await this.#api.documents(cursor, PAGE);
+      found.push(...page.items);
+      cursor = page.next_cursor;
+      if (cursor === null) break;
+    }
+    if (changes !== this.#changes) return; // what was uploaded or deleted here meanwhile is known better
+    this.#documents = found;
+    this.#cursor = cursor;
     this.#draw();
   }
 
@@ -55,6 +85,7 @@ export class Library {
       });
       this.#uploads = this.#uploads.filter((other) => other !== upload);
       this.#documents = [document, ...this.#documents];
+      this.#changes += 1;
     } catch (error) {
       upload.error = error.message;
     }
@@ -67,6 +98,7 @@ export class Library {
     try {
       await this.#api.removeDocument(document.id);
       this.#documents = this.#documents.filter(({ id }) => id !== document.id);
+      this.#changes += 1;
     } catch (error) {
       button.disabled = false;
       button.after(el("span", { class: "field-error", role: "alert" }, ` ${error.message}`));

@@ -31,15 +31,20 @@ export function matching(documents, query) {
 export class MentionList {
   #field;
   #documents;
+  #refresh;
   #list;
   #found = [];
   #active = 0;
   #mention = null;
 
-  /** `field`: a textarea or input. `documents()` gives the author's documents, as far as they are known. */
-  constructor(field, documents) {
+  /**
+   * `field`: a textarea or input. `documents()` gives the author's documents, as far as they are known; `refresh()` asks
+   * for all of them, whenever a mention is begun.
+   */
+  constructor(field, documents, refresh) {
     this.#field = field;
     this.#documents = documents;
+    this.#refresh = refresh;
     const id = `${field.id}-mentions`;
     this.#list = el("ul", { class: "mention-list", id, role: "listbox", "aria-label": "Your documents", hidden: true });
     field.after(this.#list);
@@ -70,9 +75,18 @@ export class MentionList {
   }
 
   #look() {
+    const begins = this.#mention === null;
     this.#mention = mentionAt(this.#field.value, this.#field.selectionStart);
-    this.#found = this.#mention ? matching(this.#documents(), this.#mention.query) : [];
     this.#active = 0;
+    this.#find();
+    if (begins && this.#mention) this.#refresh().then(() => this.#find());
+  }
+
+  // What was chosen with the arrows stays chosen when there is more to choose from.
+  #find() {
+    const chosen = this.#found[this.#active]?.id;
+    this.#found = this.#mention ? matching(this.#documents(), this.#mention.query) : [];
+    this.#active = Math.max(0, this.#found.findIndex(({ id }) => id === chosen));
     this.#draw();
   }
 
@@ -110,6 +124,7 @@ export class MentionList {
   }
 
   #close() {
+    this.#mention = null;
     this.#found = [];
     this.#draw();
   }
