@@ -1,7 +1,9 @@
 """Views: a summary is made from the folded post alone."""
 
+import pytest
+
 from inkwire_contracts.events import Metrics, Turn
-from inkwire_contracts.fold import Problem, Progress, Snapshot
+from inkwire_contracts.fold import PostStatus, Problem, Progress, Snapshot
 from inkwire_contracts.views import summary
 
 POST = "aaaabbbbccccddddeeeeffff22"
@@ -50,6 +52,14 @@ def test_summary_of_a_published_post() -> None:
     """A published post's summary has its words and its digest."""
     line = summary(Snapshot(post=POST, status="published", sha256="ab", metrics=Metrics(words=812)))
     assert (line.words, line.sha256) == (812, "ab")
+
+
+@pytest.mark.parametrize("status", ["published", "cancelled"])
+def test_nothing_is_being_done_once_a_post_has_ended(status: PostStatus) -> None:
+    """What was done last is not told any more: it was "Finishing..." for ever."""
+    progress = Progress(percent=100, code="finishing", message="Finishing...")
+    line = summary(Snapshot(post=POST, status=status, progress=progress))
+    assert (line.percent, line.message) == (100, "")
 
 
 def test_summary_of_a_failed_post() -> None:

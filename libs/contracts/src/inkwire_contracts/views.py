@@ -16,6 +16,7 @@ class PostSummary(Data):
     seq: int
     percent: int
     message: str
+    """What is being done, or why it failed; empty once a run has ended otherwise."""
     words: int | None
     sha256: str | None
     created_at: str
@@ -67,6 +68,13 @@ class UsageTotals(Data):
     duration_ms: Percentiles
 
 
+def told(snapshot: Snapshot) -> str:
+    """What to tell of a post in a line: why it failed, else what is being done; empty where nothing is any more."""
+    if snapshot.error:
+        return snapshot.error.message
+    return "" if snapshot.is_final else snapshot.progress.message
+
+
 def summary(snapshot: Snapshot) -> PostSummary:
     """The summary of a folded post."""
     return PostSummary(
@@ -78,7 +86,7 @@ def summary(snapshot: Snapshot) -> PostSummary:
         run=snapshot.run,
         seq=snapshot.seq,
         percent=snapshot.progress.percent,
-        message=snapshot.error.message if snapshot.error else snapshot.progress.message,
+        message=told(snapshot),
         words=snapshot.metrics.words if snapshot.metrics else None,
         sha256=snapshot.sha256,
         created_at=snapshot.created_at,

@@ -25,6 +25,7 @@ from inkwire_contracts.events import Metrics, Priority
 from inkwire_contracts.fold import PostStatus, document
 from inkwire_contracts.fold import Problem as RunProblem
 from inkwire_contracts.ids import ID_PATTERN
+from inkwire_contracts.views import told
 from inkwire_stores.conversation_ports import ConversationSummary
 
 
@@ -259,7 +260,7 @@ def _reply(conversation: Conversation, answer: Folded | None) -> ReplyView | Non
         status=snapshot.status,
         run=snapshot.run,
         percent=snapshot.progress.percent,
-        message=snapshot.error.message if snapshot.error else snapshot.progress.message,
+        message=told(snapshot),
         text=document(snapshot),
         sha256=snapshot.sha256,
         error=snapshot.error,
