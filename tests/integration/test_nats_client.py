@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import FlushTimeoutError, StaleConnectionError
 from structlog.testing import capture_logs
 
 from inkwire_chassis import nats_client
 from inkwire_chassis.nats_client import NatsClient, ReadingEnded
-from inkwire_chassis.nats_connection import connected
+from inkwire_chassis.nats_connection import connected, connection_options, end
 from tests.support.faulty_nats import FaultyConnection, FaultyNats, faulty_nats
 from tests.support.loops import on_loops
 from tests.support.wait import eventually
@@ -304,6 +305,33 @@ async def test_a_close_without_a_connection_is_quiet() -> None:
         await client.publish("a", b"late")
         await client.close()
         assert client.is_closed
+
+
+def lost_lines(logs: list[Any]) -> int:
+    """How often a connection was told as lost."""
+    return sum(line["event"] == "nats disconnected" for line in logs)
+
+
+@pytest.mark.parametrize("kind", [Client, NatsClient])
+async def test_an_end_on_purpose_is_no_lost_connection(kind: type[Client]) -> None:
+    """Every orderly stop logged a warning; a connection that is lost still does."""
+    async with faulty_nats() as faulty:
+        client = kind()
+        await client.connect(faulty.url, **connection_options("test"))
+        with capture_logs() as logs:
+            await client._process_op_err(StaleConnectionError())
+            await eventually(lambda: len(faulty.connections) > 1 and client.is_connected, what="a new connection")
+            assert lost_lines(logs) == 1
+            await end(client)
+            assert client.is_closed and lost_lines(logs) == 1
+
+
+async def test_a_drained_connection_is_no_lost_one() -> None:
+    """FastStream ends that way."""
+    async with line() as (_, client):
+        with capture_logs() as logs:
+            await client.drain()
+            assert client.is_closed and lost_lines(logs) == 0
 
 
 class Impatient(NatsClient):

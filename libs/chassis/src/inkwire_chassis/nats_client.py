@@ -165,7 +165,8 @@ class NatsClient(Client):
             await super().flush(timeout)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
-        """In bounded time, also while there is no server or it does not read."""
+        """In bounded time, also while there is no server or it does not read. What is ended on purpose is not lost."""
+        self._disconnected_cb = None
         cut = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._abort)
         try:
             await self._send_last()

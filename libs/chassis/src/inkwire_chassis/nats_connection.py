@@ -43,7 +43,7 @@ def connection_options(
     """Keyword arguments for a client's ``connect`` and for FastStream's broker alike: never give up, come back fast.
 
     ``on_disconnect`` is called before the first try to come back, ``on_reconnect`` after all subscriptions are back.
-    What they raise is logged.
+    What they raise is logged. An end on purpose calls neither (of the library's own client: :func:`end`).
     """
     told = ""
 
@@ -94,7 +94,13 @@ async def connected(
     try:
         yield client
     finally:
-        await client.close()
+        await end(client)
+
+
+async def end(client: Client) -> None:
+    """Close a connection on purpose: what was not lost is not told as lost."""
+    client._disconnected_cb = None
+    await client.close()
 
 
 def probe(client: Client) -> Callback:

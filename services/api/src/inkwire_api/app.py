@@ -58,7 +58,7 @@ from inkwire_chassis.http import serve_asgi
 from inkwire_chassis.jetstream import JetStream
 from inkwire_chassis.lifecycle import Supervisor
 from inkwire_chassis.logs import get_logger
-from inkwire_chassis.nats_connection import connection_options, probe
+from inkwire_chassis.nats_connection import connection_options, end, probe
 from inkwire_chassis.nats_servers import server_list
 from inkwire_chassis.provisioning import verify, wait_until_provisioned
 from inkwire_contracts.topology import CONVERSATIONS, DLQ, EVENTS, JOBS, Topology, topology
@@ -189,7 +189,7 @@ async def _broker(url: str) -> AsyncIterator[tuple[NatsBroker, JetStream]]:
         yield broker, jetstream
     finally:
         # Not broker.stop(): it drains, and that waits for a server that may be gone.
-        await client.close()
+        await end(client)
 
 
 @dataclass(frozen=True, slots=True)
