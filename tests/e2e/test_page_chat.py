@@ -270,9 +270,15 @@ async def test_documents_are_uploaded_mentioned_and_listed_as_sources(page: Page
     await expect(sources).to_contain_text("Doors")
 
     await page.get_by_test_id("to-library").click()
-    page.on("dialog", lambda dialog: dialog.accept())
     await page.locator("li[data-document] .delete").click()
+    await expect(page.get_by_role("alertdialog", name="Delete “policy.md”?")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("delete-dialog")).to_be_hidden()
+    await expect(page.locator("li[data-document]")).to_have_count(1)
+    await page.locator("li[data-document] .delete").click()
+    await page.get_by_test_id("delete-confirm").click()
     await expect(page.locator("li[data-document]")).to_have_count(0)
+    await expect(page.get_by_test_id("delete-dialog")).to_be_hidden()
 
 
 async def test_the_click_that_leaves_the_list_of_documents_counts(page: Page, stack: Stack) -> None:
@@ -334,6 +340,22 @@ async def test_every_document_is_offered_wherever_it_was_uploaded(browser: Brows
             await title.fill("")
             await title.press_sequentially(typed)
             await expect(page.locator(".mention-list [role=option]").first).to_contain_text(name)
+
+
+async def test_older_documents_that_cannot_be_had_are_told(page: Page, stack: Stack) -> None:
+    """The page says so where the list is, and the button is there to try again."""
+
+    async def two_pages(route: Route) -> None:
+        if "cursor=older" in route.request.url:
+            await route.abort()
+        else:
+            await route.fulfill(json={"items": [], "next_cursor": "older"})
+
+    await page.route("**/documents?*", two_pages)
+    await page.goto(f"{stack.url}/library")
+    await page.locator("#documents-more").click()
+    await expect(page.locator("#notice")).to_contain_text("Older documents could not be loaded.")
+    await expect(page.locator("#documents-more")).to_be_visible()
 
 
 async def test_a_token_that_is_refused_says_why(page: Page, stack: Stack) -> None:

@@ -108,6 +108,7 @@ const library = new Library(
     input: nodes["library-input"],
   },
   api,
+  { ask: (asked) => deleteDialog.askAbout(asked), onTrouble: notice },
 );
 const mentionable = (field) => new MentionList(field, () => library.documents, () => library.refresh());
 for (const field of [nodes.title, nodes["chat-input"]]) mentionable(field);
@@ -230,6 +231,7 @@ function go(path) {
 }
 
 function close() {
+  deleteDialog.close();
   closePost();
   chats.close();
 }

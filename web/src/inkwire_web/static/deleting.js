@@ -1,4 +1,4 @@
-// The question before a post is deleted, and the deleting itself. The dialog is the browser's own: it holds the focus,
+// The question before something is deleted, and the deleting itself. The dialog is the browser's own: it holds the focus,
 // Escape closes it, and what is behind it cannot be reached meanwhile.
 
 import { setText } from "./dom.js";
@@ -20,12 +20,12 @@ export class DeleteDialog {
   #nodes;
   #remove;
   #wait;
-  #snapshot = null;
+  #asked = null;
   #busy = false;
 
   /**
-   * `nodes`: dialog, heading, text, error, confirm. `remove(post)` deletes, or throws an error with a `code` and a
-   * message for people; `wait(ms)` is a promise.
+   * `nodes`: dialog, heading, text, error, confirm. `remove(post)` deletes a post, or throws an error with a `code` and
+   * a message for people; `wait(ms)` is a promise.
    */
   constructor({ nodes, remove, wait }) {
     this.#nodes = nodes;
@@ -33,12 +33,18 @@ export class DeleteDialog {
     this.#wait = wait;
     nodes.confirm.addEventListener("click", () => this.confirm());
     nodes.dialog.addEventListener("close", () => {
-      this.#snapshot = null;
+      this.#asked = null;
     });
   }
 
+  /** Ask about the post of a snapshot. */
   ask(snapshot) {
-    this.#snapshot = snapshot;
+    this.askAbout({ id: snapshot.post, ...question(snapshot), remove: () => this.#remove(snapshot.post) });
+  }
+
+  /** Ask about anything: `id`, `heading`, `text`, and `remove()`, which deletes or throws. */
+  askAbout(asked) {
+    this.#asked = asked;
     this.#trouble("");
     this.#draw();
     if (!this.#nodes.dialog.open) this.#nodes.dialog.showModal();
@@ -46,12 +52,12 @@ export class DeleteDialog {
 
   /** The post of the page came forward: what is asked stays true, and nothing is asked of one that is gone. */
   update(snapshot) {
-    if (!this.#snapshot) return;
-    if (snapshot.post !== this.#snapshot.post || snapshot.status === "deleted") {
+    if (!this.#asked) return;
+    if (snapshot.post !== this.#asked.id || snapshot.status === "deleted") {
       this.close();
       return;
     }
-    this.#snapshot = snapshot;
+    Object.assign(this.#asked, question(snapshot));
     this.#draw();
   }
 
@@ -59,28 +65,28 @@ export class DeleteDialog {
     if (this.#nodes.dialog.open) this.#nodes.dialog.close();
   }
 
-  /** Delete the post that was asked about; the dialog stays until that is done, or says what stands in the way. */
+  /** Delete what was asked about; the dialog stays until that is done, or says what stands in the way. */
   async confirm() {
-    if (!this.#snapshot || this.#busy) return;
-    const { post } = this.#snapshot;
+    if (!this.#asked || this.#busy) return;
+    const asked = this.#asked;
     this.#busy = true;
     this.#trouble("");
     this.#draw();
     try {
-      await this.#surely(post);
+      await this.#surely(asked);
       this.#busy = false;
-      if (this.#snapshot?.post === post) this.close();
+      if (this.#asked === asked) this.close();
     } catch (error) {
       this.#busy = false;
-      if (this.#snapshot?.post === post) this.#trouble(error.message);
+      if (this.#asked === asked) this.#trouble(error.message);
     }
     this.#draw();
   }
 
-  async #surely(post) {
+  async #surely({ remove }) {
     for (let left = TRIES - 1; ; left -= 1) {
       try {
-        return await this.#remove(post);
+        return await remove();
       } catch (error) {
         if (error.code === "gone") return undefined;
         if (error.code !== "still_stopping" || left === 0) throw error;
@@ -91,10 +97,9 @@ export class DeleteDialog {
 
   #draw() {
     const { heading, text, confirm } = this.#nodes;
-    if (this.#snapshot) {
-      const asked = question(this.#snapshot);
-      setText(heading, asked.heading);
-      setText(text, asked.text);
+    if (this.#asked) {
+      setText(heading, this.#asked.heading);
+      setText(text, this.#asked.text);
     }
     confirm.disabled = this.#busy;
     setText(confirm, this.#busy ? "Deleting…" : "Delete");

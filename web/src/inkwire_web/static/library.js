@@ -9,6 +9,8 @@ const KINDS = ".txt,.md,.markdown,.html,.htm,.pdf,.docx,text/plain,text/markdown
 export class Library {
   #nodes;
   #api;
+  #ask;
+  #onTrouble;
   #documents = [];
   #uploads = [];
   #rows = new Map();
@@ -16,10 +18,15 @@ export class Library {
   #refreshing = null;
   #changes = 0;
 
-  /** `nodes`: list, empty, more, drop, input. `api`: documents, upload, removeDocument. */
-  constructor(nodes, api) {
+  /**
+   * `nodes`: list, empty, more, drop, input. `api`: documents, upload, removeDocument. `ask` as DeleteDialog.askAbout;
+   * `onTrouble(title, text)` where something that was asked for did not work.
+   */
+  constructor(nodes, api, { ask, onTrouble }) {
     this.#nodes = nodes;
     this.#api = api;
+    this.#ask = ask;
+    this.#onTrouble = onTrouble;
     this.#listen();
   }
 
@@ -62,7 +69,15 @@ export class Library {
   }
 
   async #older() {
-    const page = await this.#api.documents(this.#cursor);
+    const cursor = this.#cursor;
+    let page;
+    try {
+      page = await this.#api.documents(cursor);
+    } catch (error) {
+      this.#onTrouble("Older documents could not be loaded.", error.message);
+      return;
+    }
+    if (cursor !== this.#cursor) return; // asked for twice
     const known = new Set(this.#documents.map(({ id }) => id));
     this.#documents = [...this.#documents, ...page.items.filter(({ id }) => !known.has(id))];
     this.#cursor = page.next_cursor;
@@ -92,17 +107,19 @@ export class Library {
     this.#draw();
   }
 
-  async #remove(document, button) {
-    if (!confirm(`Delete “${document.name}”? Posts that were written from it stay as they are.`)) return;
-    button.disabled = true;
+  #askToRemove(document) {
+    const text = "Posts that were written from it stay as they are. This cannot be undone.";
+    this.#ask({ id: document.id, heading: `Delete “${document.name}”?`, text, remove: () => this.#remove(document) });
+  }
+
+  async #remove({ id: gone }) {
     try {
-      await this.#api.removeDocument(document.id);
-      this.#documents = this.#documents.filter(({ id }) => id !== document.id);
-      this.#changes += 1;
+      await this.#api.removeDocument(gone);
     } catch (error) {
-      button.disabled = false;
-      button.after(el("span", { class: "field-error", role: "alert" }, ` ${error.message}`));
+      if (error.code !== "not_found") throw error; // another tab was faster
     }
+    this.#documents = this.#documents.filter(({ id }) => id !== gone);
+    this.#changes += 1;
     this.#draw();
   }
 
@@ -124,8 +141,8 @@ export class Library {
       ago(document.created_at, Date.now()),
     ];
     const label = `Delete @${document.number} ${document.name}`;
-    const ask = () => this.#remove(document, remove);
-    const remove = el("button", { type: "button", class: "delete", "aria-label": label, onclick: ask }, "Delete");
+    const ask = () => this.#askToRemove(document);
+    const remove = el("button", { type: "button", class: "delete", "aria-label": label, "aria-haspopup": "dialog", onclick: ask }, "Delete");
     row = el(
       "li",
       { class: "document", "data-document": document.id },
