@@ -43,6 +43,11 @@ def draft(*texts: str, caption: str = "", hashtags: tuple[str, ...] = ()) -> dic
         ("Twitter", draft("x" * 281), "Tweet 1 is 281 characters long, 280"),
         ("Twitter", draft("日" * 141), "Tweet 1 is 282"),
         ("Twitter", draft("#a #b", "#c #d"), "4 hashtags, 3"),
+        ("Twitter", draft("a", "#a " + "x" * 277, hashtags=("#A", "#b")), "Tweet 2 with hashtags is 283 characters"),
+        ("Twitter", draft("a", caption="x" * 281), "The caption is 281 characters long, 280"),
+        ("Twitter", draft("a", caption="x" * 278, hashtags=("#b",)), "The caption with hashtags is 281"),
+        ("Facebook", draft("x" * 63_000, caption="x" * 206), "Post and caption is 63207"),
+        ("Facebook", draft("x" * 63_204, hashtags=("#b",)), "Post 1 with hashtags is 63207"),
         ("TikTok", draft("a", caption="x" * 2_201), "2201 characters long"),
         ("Facebook", draft("a", "b"), "takes 1 posts, not 2"),
         ("Facebook", draft("x" * 63_207), "63207 characters"),
@@ -60,7 +65,10 @@ def test_what_a_platform_would_refuse_is_found(platform: str, wrong: dict[str, A
         ("Instagram", draft("a", "b", caption="x" * 2_192, hashtags=("#spring",))),
         ("Twitter", draft("x" * 280, "日" * 140)),
         ("TikTok", draft("a", hashtags=("#a", "#A", "#b"))),
+        ("Twitter", draft("x" * 280, "#b" + " " * 278, caption="x" * 280, hashtags=("#B",))),
+        ("Twitter", draft("x" * 277, hashtags=("#b",))),
         ("Facebook", draft("x" * 63_206)),
+        ("Facebook", draft("x" * 63_000, caption="x" * 202, hashtags=("#b",))),
     ],
 )
 def test_what_just_fits_is_let_through(platform: str, right: dict[str, Any]) -> None:

@@ -114,13 +114,9 @@ def violations(draft: Mapping[str, Any], platform: Platform) -> Iterator[tuple[s
     if not least <= len(parts) <= most:
         wanted = str(most) if least == most else f"{least} to {most}"
         yield f"{platform.name} takes {wanted} {platform.part.lower()}s, not {len(parts)}", _quote(parts[-1]["text"])
-    for number, part in enumerate(parts, 1):
-        length = weight(part["text"])
-        if platform.part_max_weight and length > platform.part_max_weight:
-            yield (
-                f"{platform.part} {number} is {length} characters long, {platform.part_max_weight} are allowed",
-                _quote(part["text"]),
-            )
+    for name, text in _pieces(draft, platform) if platform.part_max_weight else ():
+        if (length := weight(text)) > platform.part_max_weight:
+            yield f"{name} is {length} characters long, {platform.part_max_weight} are allowed", _quote(text)
     tagged_caption = " ".join([caption, *hashtags]).strip()
     if platform.caption_max_chars and len(tagged_caption) > platform.caption_max_chars:
         yield (
@@ -131,6 +127,23 @@ def violations(draft: Mapping[str, Any], platform: Platform) -> Iterator[tuple[s
     used = {tag.lower() for tag in _HASHTAG.findall(everything)}
     if len(used) > platform.hashtags_max:
         yield f"{len(used)} hashtags, {platform.hashtags_max} are allowed", " ".join(sorted(used))[:_MAX_QUOTE_CHARS]
+
+
+def _pieces(draft: Mapping[str, Any], platform: Platform) -> list[tuple[str, str]]:
+    """What is posted on a platform without captions, as (name, text): behind the last piece, hashtags no piece has yet.
+
+    A caption belongs to the one post, or becomes one more piece of a thread.
+    """
+    pieces = [(f"{platform.part} {number}", str(part["text"])) for number, part in enumerate(draft["parts"], 1)]
+    if (caption := draft["caption"].strip()) and platform.parts[1] > 1:
+        pieces.append(("The caption", caption))
+    elif caption:
+        pieces[-1] = ("Post and caption", f"{pieces[-1][1]} {caption}")
+    used = {tag.lower() for _, text in pieces for tag in _HASHTAG.findall(text)}
+    if unused := [tag for tag in draft["hashtags"] if tag.lower() not in used]:
+        name, text = pieces[-1]
+        pieces[-1] = (f"{name} with hashtags", " ".join([text, *unused]))
+    return pieces
 
 
 def _quote(text: str) -> str:
