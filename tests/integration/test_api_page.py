@@ -1,5 +1,6 @@
 """The page over HTTP: its files with types and tags, the same page for a post's address, and nothing else."""
 
+import json
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.support.api import Api, open_api
 
 PACKAGE = Path(str(files("inkwire_web")))
 INDEX = (PACKAGE / "index.html").read_bytes()
+ASYNCAPI = Path(__file__).resolve().parents[2] / "docs" / "asyncapi.json"
 POST = idempotent_post_id("ana", "post")
 
 
@@ -72,3 +74,11 @@ async def test_the_document_of_the_api_is_served(api: Api) -> None:
     docs = await api.ask("GET", "/docs", subject=None)
     assert docs.headers["Content-Type"].startswith("text/html")
     assert b"POST /posts" in docs.body and b"<script" not in docs.body
+
+
+async def test_the_document_of_the_events_is_served(api: Api) -> None:
+    """As it is committed, without a token, and named by the page for people."""
+    answer = await api.ask("GET", "/asyncapi.json", subject=None)
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json == json.loads(ASYNCAPI.read_text(encoding="utf-8"))
+    assert b'href="/asyncapi.json"' in (await api.ask("GET", "/docs", subject=None)).body

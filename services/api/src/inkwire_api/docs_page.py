@@ -17,7 +17,8 @@ def render(document: dict[str, Any]) -> str:
         f"<title>{escape(info['title'])}</title>"
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>"
         f"<p>{escape(info.get('description', ''))}</p>"
-        '<p>For programs: <a href="/openapi.json">openapi.json</a>.</p>'
+        '<p>For programs: <a href="/openapi.json">openapi.json</a>, and for events and the WebSocket '
+        '<a href="/asyncapi.json">asyncapi.json</a>.</p>'
         f"{body}</html>"
     )
 

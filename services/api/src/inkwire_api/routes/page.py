@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from inkwire_api.adapters.assets import Asset
+from inkwire_api.asyncapi import asyncapi
 from inkwire_api.docs_page import render
 from inkwire_api.routes.posts import is_unchanged
 from inkwire_api.routes.services import Here
@@ -60,6 +61,12 @@ async def favicon(here: Here, request: Request) -> Response:
 async def docs(request: Request) -> HTMLResponse:
     """The OpenAPI document for people, without scripts."""
     return HTMLResponse(render(request.app.openapi()))
+
+
+@router.api_route("/asyncapi.json", methods=_METHODS)
+async def asyncapi_document() -> JSONResponse:
+    """The AsyncAPI document, beside openapi.json."""
+    return JSONResponse(asyncapi())
 
 
 def _serve(assets: Mapping[str, Asset], path: str, request: Request) -> Response:
