@@ -77,6 +77,39 @@ async def test_the_kinds_are_chosen_by_keyboard_and_remembered(page: Page, stack
     await expect(page.get_by_label("Platform")).to_be_visible()
 
 
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (390, 664), (640, 700)])
+async def test_the_title_is_in_sight_on_a_small_screen(page: Page, stack: Stack, width: int, height: int) -> None:
+    """Below the kinds, of which the chosen one is described, and nothing is cut off sideways."""
+    await page.set_viewport_size({"width": width, "height": height})
+    await page.goto(stack.url)
+    await page.get_by_role("radio", name="Social post").check()
+    await expect(page.locator("#kind-chosen")).to_contain_text("compliance check")
+    await page.evaluate("() => window.scrollTo(0, 0)")
+    await page.get_by_role("radio", name="Blog article").check()
+    await expect(page.get_by_test_id("title-input")).to_be_in_viewport()
+    assert await page.evaluate("window.scrollY") == 0
+    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+async def test_what_is_typed_outlives_a_reload_until_it_is_sent(page: Page, stack: Stack) -> None:
+    """The kind, the title and the options are there again; once they are accepted, the form is empty."""
+    await page.goto(stack.url)
+    title, platform = page.get_by_test_id("title-input"), page.get_by_label("Platform")
+    await page.get_by_role("radio", name="Social post").check()
+    await platform.select_option("TikTok")
+    await title.fill("Botox safety")
+    await page.evaluate("localStorage.setItem('inkwire.recipe', 'blog')")  # what another tab chose last
+    await page.reload()
+    await expect(title).to_have_value("Botox safety")
+    await expect(platform).to_have_value("TikTok")
+    await page.get_by_test_id("submit").click()
+    await expect(page.get_by_test_id("status")).to_be_visible()
+    assert await page.evaluate("sessionStorage.getItem('inkwire.draft')") is None
+    await page.goto(stack.url)
+    await expect(page.get_by_role("radio", name="Blog article")).to_be_checked()
+    await expect(title).to_have_value("")
+
+
 async def test_what_the_api_objects_to_stands_at_its_field(page: Page, stack: Stack) -> None:
     """The options unfold, the field has the focus and says what is wrong; once it is mended the post is accepted."""
     await page.goto(stack.url)

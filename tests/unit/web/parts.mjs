@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inOrder, titleLength } from "../../../web/src/inkwire_web/static/compose.js";
+import { draftOf, inOrder, titleLength } from "../../../web/src/inkwire_web/static/compose.js";
 import { ago } from "../../../web/src/inkwire_web/static/dom.js";
 import { tabTitle } from "../../../web/src/inkwire_web/static/post_view.js";
 import { ProgressView, STATUS } from "../../../web/src/inkwire_web/static/progress.js";
@@ -22,6 +22,12 @@ test("the blog comes first, the other kinds as the api lists them", () => {
   const names = (...all) => inOrder(all.map((name) => ({ name }))).map(({ name }) => name);
   assert.deepEqual(names("analysis", "blog", "course"), ["blog", "analysis", "course"]);
   assert.deepEqual(names("course", "analysis"), ["course", "analysis"]);
+});
+
+test("a draft is read as far as it can be", () => {
+  const whole = { recipe: "course", title: "Bees", values: { modules: 3 } };
+  assert.deepEqual(draftOf(JSON.stringify(whole)), whole);
+  for (const kept of [null, "", "{", "null", "7", "{}"]) assert.deepEqual(draftOf(kept), { recipe: "", title: "", values: {} });
 });
 
 test("times are told as people say them", () => {

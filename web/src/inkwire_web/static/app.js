@@ -113,25 +113,26 @@ const library = new Library(
 const mentionable = (field) => new MentionList(field, () => library.documents, () => library.refresh());
 for (const field of [nodes.title, nodes["chat-input"]]) mentionable(field);
 // A browser may forbid storage; then nothing is remembered.
-const remembered = {
-  get(name) {
+function remembering(storage) {
+  const tried = (run) => {
     try {
-      return localStorage.getItem(name);
+      return run(storage());
     } catch {
       return null;
     }
-  },
-  set(name, value) {
-    try {
-      localStorage.setItem(name, value);
-    } catch {}
-  },
-};
+  };
+  return {
+    get: (name) => tried((kept) => kept.getItem(name)),
+    set: (name, value) => tried((kept) => kept.setItem(name, value)),
+    remove: (name) => tried((kept) => kept.removeItem(name)),
+  };
+}
 const compose = new Compose(
   {
     form: nodes.compose,
     recipes: nodes.recipes,
     kinds: nodes.kinds,
+    chosen: nodes["kind-chosen"],
     title: nodes.title,
     titleLabel: nodes["title-label"],
     main: nodes["fields-main"],
@@ -141,7 +142,7 @@ const compose = new Compose(
     count: nodes["compose-count"],
     converse: nodes["as-conversation"],
   },
-  remembered,
+  { storage: remembering(() => localStorage), draft: remembering(() => sessionStorage) },
   { write: createPost, converse: createConversation, mentionable },
 );
 

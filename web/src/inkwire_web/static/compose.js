@@ -6,6 +6,7 @@ import { Field, faultsByField, fieldsOf } from "./fields.js";
 const PRIORITIES = ["urgent", "high", "normal", "low"];
 const COUNT_FROM = 0.8; // of the limit, from where a reader is told how far it is
 const REMEMBERED = "inkwire.recipe";
+const DRAFT = "inkwire.draft";
 const FIRST = "blog";
 // What the title is to a kind of content, and one that could be written there. A kind that is new to the page has "Title".
 const TITLES = {
@@ -37,6 +38,7 @@ export function inOrder(recipes) {
 export class Compose {
   #nodes;
   #storage;
+  #draft;
   #mentionable;
   #recipes = [];
   #recipe = FIRST;
@@ -46,13 +48,14 @@ export class Compose {
   #keyOf = "";
 
   /**
-   * `nodes`: form, recipes, kinds, title, titleLabel, main, options, fields, error, count, converse. `storage` remembers
-   * the kind. `write(body, key)` creates a post and `converse(body, key)` a conversation; what they throw is shown.
+   * `nodes`: form, recipes, kinds, chosen, title, titleLabel, main, options, fields, error, count, converse. `storage` remembers
+   * the kind, and `draft` what is typed until it is sent. `write(body, key)` creates a post and `converse(body, key)` a conversation; what they throw is shown.
    * `mentionable(control)` has documents offered in it.
    */
-  constructor(nodes, storage, { write, converse, mentionable }) {
+  constructor(nodes, { storage, draft }, { write, converse, mentionable }) {
     this.#nodes = nodes;
     this.#storage = storage;
+    this.#draft = draft;
     this.#mentionable = mentionable;
     nodes.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -72,6 +75,7 @@ export class Compose {
       this.#storage.set(REMEMBERED, event.target.value);
       this.#choose(event.target.value);
     });
+    for (const name of ["input", "change"]) nodes.form.addEventListener(name, () => this.#keep());
     this.#drawFields([]);
   }
 
@@ -83,6 +87,7 @@ export class Compose {
     this.#nodes.recipes.hidden = this.#recipes.length < 2;
     if (chosen) this.#choose(chosen.name);
     if (this.#wanted) this.fill(this.#wanted);
+    else this.#restore(draftOf(this.#draft.get(DRAFT)));
   }
 
   /** Fill the form from an earlier request. */
@@ -95,6 +100,21 @@ export class Compose {
       if (value !== undefined) field.value = value;
     }
     this.#changed();
+    if (!this.#wanted) this.#keep();
+  }
+
+  // As it was typed before the page was loaded anew; what was typed since stays.
+  #restore({ recipe, title, values }) {
+    if (this.#nodes.title.value !== "") return;
+    if (this.#known(recipe)) this.#choose(recipe);
+    this.#nodes.title.value = title;
+    for (const field of this.#fields) if (Object.hasOwn(values, field.name)) field.value = values[field.name];
+    this.#changed();
+  }
+
+  #keep() {
+    const values = Object.fromEntries(this.#fields.map((field) => [field.name, field.value]));
+    this.#draft.set(DRAFT, JSON.stringify({ recipe: this.#recipe, title: this.#nodes.title.value, values }));
   }
 
   focus() {
@@ -102,6 +122,7 @@ export class Compose {
   }
 
   clear() {
+    this.#draft.remove(DRAFT);
     this.#nodes.title.value = "";
     this.#failTitle("");
     this.#changed();
@@ -120,8 +141,9 @@ export class Compose {
   }
 
   #choose(name) {
-    const { kinds, title, titleLabel, converse } = this.#nodes;
+    const { kinds, chosen, title, titleLabel, converse } = this.#nodes;
     this.#recipe = name;
+    chosen.textContent = this.#known(name).description; // where the cards have no room for it
     converse.hidden = name === CHAT;
     this.#button.textContent = name === CHAT ? "Send" : "Write it";
     for (const radio of kinds.querySelectorAll("input")) radio.checked = radio.value === name;
@@ -231,6 +253,16 @@ export class Compose {
     }
     return this.#key;
   }
+}
+
+/** What was kept of a form, as far as it can be read: `{ recipe, title, values }`. */
+export function draftOf(kept) {
+  let found = null;
+  try {
+    found = JSON.parse(kept);
+  } catch {}
+  const { recipe = "", title = "", values = {} } = found ?? {};
+  return { recipe, title: String(title), values: values ?? {} };
 }
 
 function card({ name, title, description }) {
