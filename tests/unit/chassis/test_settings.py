@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from inkwire_chassis.settings import EX_CONFIG, SettingsError, TokenSettings, load, load_or_exit
+from inkwire_chassis.settings import EX_CONFIG, SettingsError, TokenSettings, load, load_or_exit, unknown_names
 
 
 class Settings(TokenSettings):
@@ -96,3 +96,25 @@ def test_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
     """A settings object can be logged by mistake without harm."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     assert "sk-very-secret" not in repr(load(Settings))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("INKWIRE_THING_PROT", ("INKWIRE_THING_PROT", "INKWIRE_THING_PORT")),
+        ("INKWIRE_THINGS_PORT", ("INKWIRE_THINGS_PORT", "INKWIRE_THING_PORT")),
+        ("INKWIRE_THING_QUEUE", ("INKWIRE_THING_QUEUE", "")),
+        ("INKWIRE_NATS_URLS", ("INKWIRE_NATS_URLS", "INKWIRE_NATS_URL")),
+        ("INKWIRE_JWT_KEY_FILE", ("INKWIRE_JWT_KEY_FILE", "INKWIRE_JWT_KEYS_FILE")),
+        ("INKWIRE_THING_PORT", None),
+        ("inkwire_thing_port", None),
+        ("INKWIRE_JWT_KEYS_FILE", None),
+        ("INKWIRE_API_PORT", None),
+        ("INKWIRE_GATEWAY_MAX_CONECTIONS", None),
+        ("INKWIRE_TOKEN", None),
+        ("THING_PROT", None),
+    ],
+)
+def test_a_misspelt_setting_is_told(name: str, told: tuple[str, str] | None) -> None:
+    """With the one that was probably meant; names of others are theirs to tell."""
+    assert list(unknown_names(Settings, [name])) == ([] if told is None else [told])

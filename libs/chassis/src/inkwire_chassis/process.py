@@ -1,6 +1,7 @@
 """The outside of every service: settings, logs, life, and an end that one line explains."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -10,7 +11,14 @@ from inkwire_chassis import logs
 from inkwire_chassis.jetstream import BrokerError
 from inkwire_chassis.lifecycle import Supervisor, run_process
 from inkwire_chassis.provisioning import Drift
-from inkwire_chassis.settings import EX_CONFIG, EX_UNAVAILABLE, ServiceSettings, SettingsError, load_or_exit
+from inkwire_chassis.settings import (
+    EX_CONFIG,
+    EX_UNAVAILABLE,
+    ServiceSettings,
+    SettingsError,
+    load_or_exit,
+    unknown_names,
+)
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -61,6 +69,10 @@ def run_configured(
     """:func:`run_service` with settings that are loaded already; ``log_context`` stands on each line of the log."""
     logs.configure(name, form=settings.log_format, level=settings.log_level)
     logs.bind_contextvars(**(log_context or {}))
+    for unknown, near in unknown_names(type(settings), os.environ):
+        logs.get_logger().warning(
+            "unknown setting, ignored", setting=unknown, **({"did_you_mean": near} if near else {})
+        )
     unusable: tuple[type[Exception], ...] = (BrokerError, OSError, *unavailable)
     try:
         return run_process(lambda supervisor: running(settings, supervisor), stop_timeout_s=settings.stop_timeout_s)

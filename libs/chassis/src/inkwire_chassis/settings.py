@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -20,6 +22,13 @@ EX_UNAVAILABLE = 69
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4o-mini"
+
+PREFIX = "INKWIRE_"
+SERVICES = ("API", "GATEWAY", "GENERATOR", "PERSISTER")
+PROXY_NAMES = frozenset({"INKWIRE_API_UPSTREAMS", "INKWIRE_GATEWAY_UPSTREAMS"})
+"""The proxy's, though they begin as a service's do."""
+ALIKE_RATIO = 0.85
+"""Of two names (difflib), from which one is taken for a misspelling of the other."""
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -93,6 +102,26 @@ def _secrets_from_files(cls: type[BaseSettings]) -> dict[str, str]:
         except UnicodeDecodeError:
             raise SettingsError(f"{name}_FILE: {path} is not UTF-8 text") from None
     return found
+
+
+def unknown_names(cls: type[BaseSettings], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Names of variables that look like a service's settings but are none, each with the nearest that is one, or "".
+
+    Other names with our prefix are only told where one of the service's is nearly the same: they may be another
+    program's.
+    """
+    known = {variable_name(cls, name, field) for name, field in cls.model_fields.items()}
+    known |= {f"{name}_FILE" for name in known} | PROXY_NAMES
+    meant = [name.removeprefix(PREFIX) for name in known - PROXY_NAMES]
+    own = str(cls.model_config.get("env_prefix") or PREFIX)
+    others = tuple(other for other in (f"{PREFIX}{service}_" for service in SERVICES) if other != own)
+    for name in sorted(names):
+        given = name.upper()
+        if not given.startswith(PREFIX) or given.startswith(others) or given in known:
+            continue
+        near = get_close_matches(given.removeprefix(PREFIX), meant, n=1, cutoff=ALIKE_RATIO)
+        if near or (own != PREFIX and given.startswith(own)):
+            yield name, "".join(PREFIX + one for one in near)
 
 
 def load(cls: type[S], **overrides: Any) -> S:
