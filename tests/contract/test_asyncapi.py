@@ -190,6 +190,22 @@ def test_examples_of_the_protocol_validate(side: str, example: str) -> None:
         validator.validate({name: field for name, field in value.items() if name != "type"})
 
 
+@pytest.mark.parametrize(
+    ("folder", "frame"), [("vectors", "EventFrame"), ("conversation_vectors", "ConversationEventFrame")]
+)
+def test_logs_of_all_versions_validate(folder: str, frame: str) -> None:
+    """Each event of the vectors is valid under exactly one schema, as a reader of the log gets it."""
+    validator = _validator(f"{frame}/properties/event")
+    found = [event for path in (ROOT / "tests/contract" / folder).glob("*.json") for event in _events(path)]
+    assert len(found) > 100
+    for event in found:
+        validator.validate(event)
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    return [event.get("event", event) for event in json.loads(path.read_text(encoding="utf-8"))["events"]]
+
+
 def test_what_a_frame_carries_is_held_to_it() -> None:
     """An event in a frame is checked by its own schema; one of a later version is let through."""
     frame = next(json.loads(text) for side, text in EXAMPLES if side == "server" and '"chunk.produced"' in text)
