@@ -370,6 +370,19 @@ async def test_another_origin_may_call_if_it_is_allowed(nats_url: str, tmp_path:
         assert "Access-Control-Allow-Origin" not in bad.headers
 
 
+async def test_head_is_answered_wherever_get_is(api: Api) -> None:
+    """With the status and the headers of GET, and no body; errors, too. What takes no GET takes no HEAD."""
+    post = (await api.create()).json["id"]
+    paths = ("/livez", "/recipes", "/posts", f"/posts/{post}", f"/posts/{post}/markdown", "/posts?limit=x", "/nothing")
+    for path in paths:
+        full, head = await api.ask("GET", path), await api.ask("HEAD", path)
+        assert (head.status, head.body) == (full.status, b""), path
+        for name in ("Content-Type", "Content-Length"):
+            assert head.headers[name] == full.headers[name], path
+    assert (await api.ask("HEAD", "/posts", subject=None)).status == 401
+    assert (await api.ask("HEAD", "/tokens")).status == 405
+
+
 async def test_no_token_is_ever_logged(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
     """Whatever a request carries or is answered with, the log has none of it."""
     given = token("ana")

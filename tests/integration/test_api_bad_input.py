@@ -332,9 +332,9 @@ async def test_the_faults_are_pointed_at(api: Api) -> None:
 async def test_a_refused_method_is_told_what_the_address_takes(api: Api) -> None:
     """``Allow`` names every method of the address, not those of one of the functions behind it."""
     taken = {
-        "/posts": "GET, POST",
-        f"/posts/{MINE}": "DELETE, GET",
-        f"/conversations/{UNKNOWN}": "DELETE, GET, PATCH",
+        "/posts": "GET, HEAD, POST",
+        f"/posts/{MINE}": "DELETE, GET, HEAD",
+        f"/conversations/{UNKNOWN}": "DELETE, GET, HEAD, PATCH",
         f"/conversations/{UNKNOWN}/members/ben": "DELETE, PUT",
         "/tokens": "POST",
     }

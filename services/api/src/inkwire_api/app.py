@@ -15,7 +15,7 @@ from inkwire_api.adapters.conversations import JetStreamConversations
 from inkwire_api.adapters.dead_letters import JetStreamDeadLetters
 from inkwire_api.adapters.exports import Exports
 from inkwire_api.adapters.log import JetStreamLog
-from inkwire_api.adapters.middleware import BodyLimit, RequestContext
+from inkwire_api.adapters.middleware import BodyLimit, HeadAsGet, RequestContext
 from inkwire_api.adapters.publisher import FastStreamJobs
 from inkwire_api.adapters.run_log import JetStreamRuns
 from inkwire_api.answers import Answers
@@ -138,12 +138,13 @@ def create_app(services: Services) -> FastAPI:
     """The application as it is served."""
     app = bare_app()
     app.state.services = services
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_body_bytes, streamed=documents.STREAMED)
     if services.settings.origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(services.settings.origins),
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
             expose_headers=[
                 "Content-Disposition",

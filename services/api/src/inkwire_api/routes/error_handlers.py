@@ -54,4 +54,5 @@ async def _framework(request: Request, error: Exception) -> JSONResponse:
 def _methods(app: FastAPI, path: str) -> str:
     """What an address takes: each method is a route of its own, and the framework names those of the first alone."""
     items = [item for template, item in app.openapi()["paths"].items() if compile_path(template)[0].match(path)]
-    return ", ".join(sorted({method.upper() for item in items for method in item}))
+    methods = {method.upper() for item in items for method in item}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
