@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, FilePayload, Page, Route, expect
 
 from tests.support.stack import Stack, running_stack
 
@@ -155,6 +155,7 @@ async def test_what_one_left_or_deleted_is_listed_no_more(page: Page, stack: Sta
             behind = await stack.request("GET", "/conversations", subject=subject)
             assert conversation in [item["id"] for item in behind["items"]]
             await reader.route("**/conversations?*", partial(_answer, behind))
+            await _opens_and_closes(reader)
             await reader.locator(".chat-more summary").click()
             await reader.get_by_role("button", name=goes).click()  # Playwright says no where nobody answers
             await expect(reader.locator("#chat")).to_be_visible()
@@ -162,9 +163,23 @@ async def test_what_one_left_or_deleted_is_listed_no_more(page: Page, stack: Sta
             async with reader.expect_response("**/conversations?*"):
                 await reader.get_by_role("button", name=goes).click()
             await expect(reader.locator("#notice")).to_contain_text(
-                "not a member" if goes == "Leave" else "was deleted"
+                "You have left" if goes == "Leave" else "was deleted"
             )
             await expect(row).to_have_count(0)
+
+
+async def _opens_and_closes(page: Page) -> None:
+    """What "More" opens is closed by Escape, which gives the focus back, and by a click elsewhere."""
+    more, sheet = page.locator(".chat-more summary"), page.locator(".chat-sheet")
+    await more.click()
+    await page.get_by_test_id("chat-format").focus()
+    await page.keyboard.press("Escape")
+    await expect(sheet).to_be_hidden()
+    await expect(more).to_be_focused()
+    await more.click()
+    await expect(sheet).to_be_visible()
+    await page.get_by_test_id("chat-input").click()
+    await expect(sheet).to_be_hidden()
 
 
 async def _answer(body: object, route: Route) -> None:
@@ -332,7 +347,7 @@ async def test_every_document_is_offered_wherever_it_was_uploaded(browser: Brows
             await page.goto(stack.url)
         other = await page.context.new_page()
         await other.goto(f"{stack.url}/library")
-        leaf = {"name": "Leaf.md", "mimeType": "text/markdown", "buffer": b"Doors."}
+        leaf = FilePayload(name="Leaf.md", mimeType="text/markdown", buffer=b"Doors.")
         await other.get_by_test_id("upload").set_input_files([leaf])
         await expect(other.locator("li[data-document]")).to_have_count(1)
         title = page.get_by_test_id("title-input")
@@ -365,6 +380,8 @@ async def test_a_token_that_is_refused_says_why(page: Page, stack: Stack) -> Non
     )
     await page.goto(stack.url)
     await expect(page.locator("#notice")).to_have_text("The token is not valid. Get a new token and try again.")
+    form = await page.locator("#sign-in-form").bounding_box()
+    assert form and form["width"] > 400
     await page.locator("#token").fill("wrong again")
     await page.locator("#sign-in-form button").click()
     await expect(page.locator("#notice")).to_be_visible()

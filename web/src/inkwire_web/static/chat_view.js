@@ -207,8 +207,22 @@ export class ChatView {
       user.value = "";
       user.closest("details").open = false;
     });
+    this.#listenSheet();
     this.#listenExport();
     window.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+  }
+
+  // Escape gives the focus back to what opened it; a click elsewhere does what it was meant for, too.
+  #listenSheet() {
+    const sheet = this.#nodes["chat-format"].closest("details");
+    sheet.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !sheet.open) return;
+      sheet.open = false;
+      sheet.querySelector("summary").focus();
+    });
+    document.addEventListener("click", (event) => {
+      if (!sheet.contains(event.target)) sheet.open = false;
+    });
   }
 
   #listenExport() {

@@ -25,6 +25,7 @@ export class Chats {
   #me = "";
   #key = null;
   #loaded = null;
+  #left = null; // the conversation that the reader leaves, or has left, here
 
   /**
    * `onTrouble(title, text)`: something that was asked for did not work. `onEnd(code, message)`: the conversation cannot be
@@ -69,11 +70,12 @@ export class Chats {
 
   open(id, me) {
     this.close();
+    this.#left = null;
     this.#me = me;
     const feed = new ConversationFeed(
       id,
       (event) => feed === this.#feed && this.#changed(event),
-      (code, message) => feed === this.#feed && this.#onEnd(code, message),
+      (code, message) => feed === this.#feed && this.#onEnd(code === "not_a_member" && this.#left === id ? "left" : code, message),
       () => feed === this.#feed && this.#shortened(feed),
     );
     this.#feed = feed;
@@ -238,7 +240,13 @@ export class Chats {
   async #dismiss(user) {
     const { id } = this;
     if (user === this.#me && !confirm("Leave this conversation? Only its owner can add you again.")) return;
-    await this.#try("The members stay as they are.", () => this.#api.removeMember(id, user));
+    this.#left = user === this.#me ? id : null; // the end of it may come before the answer
+    await this.#try("The members stay as they are.", () =>
+      this.#api.removeMember(id, user).catch((error) => {
+        this.#left = null;
+        throw error;
+      }),
+    );
   }
 
   async #remove() {
