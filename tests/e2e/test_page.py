@@ -111,6 +111,19 @@ async def test_a_killed_gateway_costs_no_character(page: Page, stack: Stack) -> 
     await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
 
 
+async def test_a_computer_that_goes_offline_is_told_so(page: Page, stack: Stack) -> None:
+    """The page says that the network is gone, not that the writer may be; back online it goes on where it was."""
+    await write_title(page, stack, "How tides turn", tokens_per_s=SLOW)
+    await wait_for_text(page, 200)
+    await page.context.set_offline(True)
+    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "offline")
+    await expect(page.locator("#message")).to_contain_text("This computer is offline.")
+    await page.context.set_offline(False)
+    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
+    stack.sim.set_speed()
+    await assert_exact(page, stack)
+
+
 async def test_a_killed_worker_costs_no_character(page: Page, stack: Stack) -> None:
     """Another worker takes the post over; what was superseded leaves the page."""
     await write_title(page, stack, "A short history of tea", tokens_per_s=SLOW)

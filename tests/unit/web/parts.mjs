@@ -89,6 +89,23 @@ test("a lost connection is told where the reader looks, and not as a silent writ
   assert.equal(nodes.message.textContent, "Writing section 2 of 9");
 });
 
+test("a computer that is offline is told so at once", () => {
+  const { nodes, clock, view } = progressView();
+  const snapshot = { status: "generating", progress: { percent: 40, message: "Writing section 2 of 9" } };
+  view.quietSince(clock.ms);
+  clock.ms += 60_000;
+  view.connected(false, true);
+  view.draw(snapshot);
+  assert.match(nodes.message.textContent, /computer is offline/);
+  view.connected(false, false);
+  clock.ms += 2_000;
+  view.draw(snapshot);
+  assert.match(nodes.message.textContent, /Connection lost/);
+  view.connected(true, false);
+  view.draw(snapshot);
+  assert.equal(nodes.message.textContent, "Writing section 2 of 9");
+});
+
 test("a finished post needs no connection", () => {
   const { nodes, clock, view } = progressView();
   view.connected(false);

@@ -288,6 +288,22 @@ test("waking a live connection only asks whether it lives", async () => {
   assert.notEqual(world.state, "live");
 });
 
+test("a network that is gone is believed at once, and where somebody has left nothing is tried", async () => {
+  const { world, feed } = await following();
+  feed.where = { epoch: "e", seq: 7 };
+  world.connection.interrupt();
+  assert.equal(world.state, "reconnecting");
+  const before = world.sockets.length;
+  world.connection.wake();
+  await world.settle();
+  assert.equal(world.sockets.length, before + 1);
+  world.socket.says({ type: "welcome" });
+  assert.deepEqual(world.socket.last("subscribe").position, { epoch: "e", seq: 7 });
+  world.connection.stop();
+  world.connection.interrupt();
+  assert.equal(world.state, "closed");
+});
+
 test("leaves and joins again with its position when a feed misses something", async () => {
   const { world, feed } = await following();
   feed.where = { epoch: "e", seq: 7 };

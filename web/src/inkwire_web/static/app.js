@@ -32,6 +32,7 @@ const CHAT_ENDED = {
   not_found: ["There is no such conversation", "The address may be mistyped, or you are not a member of it."],
   gone: ["This conversation was deleted", "Its messages are gone for good."],
   conversation_gone: ["This conversation was deleted", "Its messages are gone for good."],
+  left: ["You have left this conversation", "Only its owner can add you again."],
   not_a_member: ["You are not a member any more", "Ask the conversation's owner to add you again."],
 };
 const LOG_LOST = [
@@ -182,10 +183,10 @@ window.inkwire = {
 };
 
 function showConnection(state, detail) {
-  const shown = state === "reconnecting" && !navigator.onLine ? "offline" : state;
+  const shown = ["connecting", "reconnecting"].includes(state) && !navigator.onLine ? "offline" : state;
   nodes.connection.dataset.state = shown;
   setText(nodes.connection.querySelector(".label"), CONNECTION[shown]);
-  postView.connected(state === "live");
+  postView.connected(state === "live", shown === "offline");
   if (state !== "refused") return;
   if (detail.code === "unauthenticated" || detail.code === 4001) askForToken();
   else notice("The connection was refused.", "Reload the page. If it stays, ask the operator.");
@@ -423,7 +424,7 @@ wide.addEventListener("change", openOutline);
 openOutline();
 window.addEventListener("popstate", route);
 window.addEventListener("online", () => connection.wake());
-window.addEventListener("offline", () => connection.wake());
+window.addEventListener("offline", () => connection.interrupt());
 document.addEventListener("visibilitychange", () => document.hidden || connection.wake());
 window.addEventListener("pagehide", () => connection.stop());
 window.addEventListener("pageshow", (event) => event.persisted && connection.start());

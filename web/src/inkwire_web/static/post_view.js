@@ -117,9 +117,9 @@ export class PostView {
     });
   }
 
-  /** Whether the page hears of events. */
-  connected(live) {
-    this.#progress.connected(live);
+  /** Whether the page hears of events, and whether this computer is offline. */
+  connected(live, offline) {
+    this.#progress.connected(live, offline);
     this.changed();
   }
 

@@ -24,6 +24,7 @@ const ALONE = {
 };
 
 const LOST = "Connection lost; trying again. You will miss nothing.";
+const OFFLINE = "This computer is offline. The writing goes on without it, and you will miss nothing.";
 
 // Short, as contracts' errors.py has them.
 const REASONS = {
@@ -48,6 +49,7 @@ export class ProgressView {
   #wait = null;
   #quietSinceMs = null;
   #lostSinceMs = null;
+  #offline = false;
 
   /** `nodes`: status, message, percent, bar. `now` is in milliseconds. */
   constructor(nodes, now) {
@@ -60,8 +62,9 @@ export class ProgressView {
     this.#quietSinceMs = ms;
   }
 
-  /** Whether events can come. Their absence means nothing while they cannot. */
-  connected(live) {
+  /** Whether events can come, and whether that is for want of a network. Their absence means nothing while they cannot. */
+  connected(live, offline = false) {
+    this.#offline = offline && !live;
     if (live) this.#lostSinceMs = null;
     else this.#lostSinceMs ??= this.#now();
     if (live && this.#quietSinceMs !== null) this.#quietSinceMs = this.#now();
@@ -91,11 +94,12 @@ export class ProgressView {
   }
 
   #isLost(shown) {
-    return UNFINISHED.has(shown) && this.#lostSinceMs !== null && this.#now() - this.#lostSinceMs > LOST_AFTER_MS;
+    if (!UNFINISHED.has(shown) || this.#lostSinceMs === null) return false;
+    return this.#offline || this.#now() - this.#lostSinceMs > LOST_AFTER_MS;
   }
 
   #words(snapshot, shown) {
-    if (this.#isLost(shown)) return LOST;
+    if (this.#isLost(shown)) return this.#offline ? OFFLINE : LOST;
     if (shown === "published") {
       const words = snapshot.metrics ? ` · ${snapshot.metrics.words.toLocaleString("en")} words` : "";
       return `Done${words}`;

@@ -112,6 +112,11 @@ export class Connection {
     }
   }
 
+  /** The network is gone: what the socket would find out in a while is so at once. */
+  interrupt() {
+    if (this.#state !== "closed" && this.#state !== "refused") this.#lost(1006);
+  }
+
   async #connect() {
     this.#drop(1000);
     const generation = this.#generation;
