@@ -240,6 +240,19 @@ async def test_a_reader_who_leaves_cancels_nothing(page: Page, stack: Stack) -> 
     await assert_exact(page, stack)
 
 
+async def test_an_address_that_nothing_has_is_told_so(page: Page, stack: Stack) -> None:
+    """With the form below it, in words that fit what was asked for."""
+    for path, words in (
+        ("nothing/at/all", "There is nothing here"),
+        ("p/x", "There is no such post"),
+        ("c/x", "There is no such conversation"),
+    ):
+        answer = await page.goto(f"{stack.url}/{path}")
+        assert answer and answer.status == 404
+        await expect(page.locator("#notice")).to_contain_text(words)
+        await expect(page.get_by_test_id("title-input")).to_be_visible()
+
+
 async def test_a_deleted_post_leaves_the_page(page: Page, stack: Stack) -> None:
     """A reader who is there sees it end while it is written; who comes later is told that it is gone."""
     await write_title(page, stack, "What moss knows")

@@ -40,6 +40,19 @@ async def test_a_mistyped_post_is_told_by_the_page(api: Api) -> None:
     assert (program.status, program.json["code"]) == (404, "not_found")
 
 
+async def test_an_address_that_nothing_has_is_told_by_the_page(api: Api) -> None:
+    """To a person who reads; a program, and whoever sends something there, gets the problem document."""
+    html = {"Accept": "text/html,*/*;q=0.8"}
+    for path in ("/nothing", "/nothing/at/all"):
+        person = await api.ask("GET", path, subject=None, headers=html)
+        assert (person.status, person.body) == (404, INDEX)
+        assert "default-src 'self'" in person.headers["Content-Security-Policy"]
+        for method, headers in (("GET", {}), ("POST", html)):
+            program = await api.ask(method, path, subject=None, headers=headers)
+            assert (program.status, program.json["code"]) == (404, "not_found")
+    assert (await api.ask("GET", "/posts/x/cancel", subject=None, headers=html)).status == 405
+
+
 async def test_every_file_of_the_page_is_served_as_what_it_is(api: Api) -> None:
     """With the right type, unsniffed, byte for byte."""
     served = [path for path in (PACKAGE / "static").rglob("*") if path.suffix in CONTENT_TYPES]

@@ -221,8 +221,13 @@ function route() {
   else if (kind === "c") openChat(id);
   else if (location.pathname === "/library") openLibrary();
   else openHome();
-  if (!kind && !["/", "/library"].includes(location.pathname)) notice(...ENDED.not_found);
+  if (!kind && !["/", "/library"].includes(location.pathname)) notice(...nothingAt(location.pathname));
   drawList();
+}
+
+function nothingAt(path) {
+  if (path.startsWith("/p/")) return ENDED.not_found;
+  return path.startsWith("/c/") ? CHAT_ENDED.not_found : ["There is nothing here", "The address may be mistyped."];
 }
 
 function go(path) {

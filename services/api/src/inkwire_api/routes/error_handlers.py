@@ -2,11 +2,13 @@
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from inkwire_api import problems
+from inkwire_api.routes import page
+from inkwire_api.routes.services import Services
 from inkwire_chassis.logs import get_logger
 from inkwire_contracts.errors import InkwireError
 from inkwire_stores.ports import StoreUnavailable
@@ -43,8 +45,11 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
     return answer(problems.from_validation(error.errors(), request.headers.get("content-type")))
 
 
-async def _framework(request: Request, error: Exception) -> JSONResponse:
+async def _framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    services: Services | None = getattr(request.app.state, "services", None)
+    if error.status_code == 404 and services and (told := page.mistyped(services.assets, request)):
+        return told
     headers = dict(error.headers or {})
     if methods := _methods(request.app, request.scope["path"]) if "Allow" in headers else "":
         headers["Allow"] = methods

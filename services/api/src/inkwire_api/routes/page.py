@@ -38,10 +38,10 @@ async def item_page(item: str, here: Here, request: Request) -> Response:
     """The page, showing a post or a conversation; to a browser with a mistyped address, the page that says so."""
     if is_id(item):
         return _serve(here.assets, INDEX, request)
-    page = here.assets.get(INDEX)
-    if page is None or "text/html" not in request.headers.get("accept", ""):
+    page = mistyped(here.assets, request)
+    if page is None:
         raise InkwireError("not_found")
-    return Response(page.body, status_code=404, headers={"Content-Type": page.content_type})
+    return page
 
 
 @router.api_route("/static/{path:path}", methods=_METHODS)
@@ -67,6 +67,14 @@ async def docs(request: Request) -> HTMLResponse:
 async def asyncapi_document() -> JSONResponse:
     """The AsyncAPI document, beside openapi.json."""
     return JSONResponse(asyncapi())
+
+
+def mistyped(assets: Mapping[str, Asset], request: Request) -> Response | None:
+    """The page, which says that there is nothing at this address; None for a program, which is told in its own way."""
+    page = assets.get(INDEX)
+    if page is None or request.method not in _METHODS or "text/html" not in request.headers.get("accept", ""):
+        return None
+    return Response(page.body, status_code=404, headers={"Content-Type": page.content_type})
 
 
 def _serve(assets: Mapping[str, Asset], path: str, request: Request) -> Response:
