@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from inkwire_openai_sim.prompt import Brief
+from inkwire_openai_sim.prompt import Brief, read_brief
 from inkwire_openai_sim.schema_text import UnsupportedSchema, generate
 from inkwire_openai_sim.text import seeded
 
@@ -95,6 +95,15 @@ def test_analysis() -> None:
     value = made(ANALYSIS, Brief("Analyse the contract"))
     assert len(value["findings"]) >= 2
     assert 0 <= value["confidence"] <= 1
+
+
+def test_a_caption_that_shall_be_empty_is_empty() -> None:
+    """As a model that follows its request; elsewhere there is one, and a schema that asks for one gets it."""
+    wanted = read_brief([{"role": "user", "content": "Write one post, an empty caption, and at most 3 hashtags."}])
+    assert made(obj(caption=STRING, text=STRING), wanted)["caption"] == ""
+    assert made(obj(caption=STRING, text=STRING), wanted)["text"] != ""
+    assert made(obj(caption={"type": "string", "minLength": 1}), wanted)["caption"] != ""
+    assert made(obj(caption=STRING), LARAVEL)["caption"] != ""
 
 
 def test_equal_input_gives_equal_output() -> None:

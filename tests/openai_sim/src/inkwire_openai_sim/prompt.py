@@ -42,6 +42,7 @@ _WORDS_CLEAR: Final = re.compile(  # a wish, or a range
 )
 _WORDS_VAGUE: Final = re.compile(rf"\b(?P<n>{_NUMBER})[ -]words?\b", re.IGNORECASE)
 _TEXT_CHARS: Final = re.compile(r"\btext of at most (?P<n>\d{2,4}) characters", re.IGNORECASE)
+_EMPTY_CAPTION: Final = re.compile(r"\ban empty caption\b", re.IGNORECASE)
 _POINTS: Final = re.compile(
     r"(?:points|cover|covering|key ideas|topics)[^\n:]{0,40}:\s*\n?(?P<list>(?:\s*(?:[-*•]|\d+[.)])\s+[^\n]+\n?)+)",
     re.IGNORECASE,
@@ -60,6 +61,8 @@ class Brief:
     explicit_title: bool = False
     text_max_chars: int | None = None
     """Of a field that is called text, where the request names a bound."""
+    empty_caption: bool = False
+    """The request wants a field that is called caption to stay empty."""
     quotes: tuple[str, ...] = ()
     """Sentences of the passages that came along, with their marks, where marks are asked for."""
 
@@ -93,6 +96,7 @@ def read_brief(messages: list[dict[str, Any]]) -> Brief:
         points=_points(last_user),
         explicit_title=title is not None,
         text_max_chars=next((int(m["n"]) for m in map(_TEXT_CHARS.search, newest_first) if m), None),
+        empty_caption=any(map(_EMPTY_CAPTION.search, newest_first)),
         quotes=quotes("\n".join(asked)),
     )
 

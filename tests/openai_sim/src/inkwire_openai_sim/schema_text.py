@@ -189,6 +189,8 @@ class _Generator:
         return sections[:high]
 
     def _string(self, schema: Schema, name: str, depth: int) -> str:
+        if name == "caption" and self.brief.empty_caption and schema.keys() <= {"type", "description"}:
+            return ""
         if "format" in schema:
             made = field_text.formatted(str(schema["format"]), self.rng)
             if made is not None:
