@@ -12,7 +12,7 @@ from inkwire_contracts.commands import Job
 from inkwire_contracts.events import RequestedData
 from inkwire_contracts.fold import document
 from inkwire_recipes.analysis import operator_job_types
-from inkwire_recipes.platforms import PLATFORMS
+from inkwire_recipes.platforms import PLATFORMS, Platform
 from inkwire_recipes.recipe import Recipe
 from inkwire_recipes.registry import load_recipes
 from tests.support.generator import assert_exact, commit_job, generator_process, read_folded, until_final
@@ -50,14 +50,22 @@ def test_what_is_installed_is_told() -> None:
     for platform in PLATFORMS.values():
         least, most = platform.parts
         part = platform.part.lower()
-        limits = (platform.part_max_weight, platform.caption_max_chars, platform.hashtags_max)
-        cells = [platform.name, f"{least} to {most} {part}s" if most > 1 else f"1 {part}", *_limits(*limits)]
+        parts = f"{least} to {most} {part}s" if most > 1 else f"1 {part}"
+        of_part, of_tags = _limit(platform.part_max_weight), _limit(platform.hashtags_max)
+        cells = [platform.name, parts, of_part, _caption(platform), of_tags]
         row = next(line for line in told.splitlines() if line.startswith(f"| {platform.name} |"))
         assert [cell.partition(", counted")[0].strip() for cell in row.strip("| ").split("|")] == cells
 
 
-def _limits(*limits: int) -> list[str]:
-    return [f"{limit:,}" if limit else "any" for limit in limits]
+def _limit(limit: int) -> str:
+    return f"{limit:,}" if limit else "any"
+
+
+def _caption(platform: Platform) -> str:
+    if platform.caption_max_chars or not platform.part_max_weight:
+        return _limit(platform.caption_max_chars)
+    part = platform.part.lower()
+    return f"{_limit(platform.part_max_weight)}, as one more {part}" if platform.parts[1] > 1 else f"in the {part}'s"
 
 
 def test_the_tutorial_is_short() -> None:
