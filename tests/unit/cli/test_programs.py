@@ -179,3 +179,12 @@ async def test_the_proxy_knows_all_listeners_of_the_gateway(
     rows = by_name(built)
     assert rows["caddy"].env["INKWIRE_GATEWAY_UPSTREAMS"] == upstreams
     assert rows["gateway"].env["INKWIRE_GATEWAY_WORKERS"] == "2"
+
+
+def test_the_public_port_is_given_to_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens there yet, so the system may offer it once more."""
+    offered = iter(range(7_000, 8_000))
+    monkeypatch.setattr(programs, "free_row", lambda count, public: 7_003)
+    monkeypatch.setattr(programs, "free_ports", lambda count: [next(offered) for _ in range(count)])
+    ports = list(programs.choose_ports(Options(DataDir(tmp_path), "127.0.0.1", 7_001, 2, 60.0)))
+    assert ports == [7_000, 7_002, 7_004, 7_003, 7_005, 7_006, 7_007, 7_008]

@@ -2,8 +2,9 @@
 
 import errno
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import aiohttp
 
@@ -27,18 +28,32 @@ def free_ports(count: int) -> list[int]:
             sock.close()
 
 
-def free_row(count: int) -> int:
-    """The first of so many ports in a row that nobody listens on.
+def free_row(count: int, *, public: int) -> int:
+    """The first of so many ports in a row that nobody listens on, or is about to: ``public``.
 
     Raises:
         OSError: none was found.
     """
     for first in free_ports(ROW_TRIES):
-        if first + count <= MAX_PORT + 1 and all(
-            port_is_free("127.0.0.1", port) for port in range(first, first + count)
-        ):
+        row = range(first, first + count)
+        if row.stop <= MAX_PORT + 1 and public not in row and all(port_is_free("127.0.0.1", port) for port in row):
             return first
     raise OSError(errno.EADDRINUSE, f"no {count} free ports in a row")
+
+
+@contextmanager
+def held(ports: Iterable[int]) -> Iterator[None]:
+    """Nobody else is given these ports of loopback while our processes have yet to listen on them, or do so again.
+
+    Linux only: there, who sets SO_REUSEADDR, as servers do, may listen beside a socket that set it and does not listen.
+    """
+    with ExitStack() as sockets:
+        for port in ports if sys.platform == "linux" else ():
+            sock = sockets.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):  # somebody was quicker: whose process it is says so
+                sock.bind(("127.0.0.1", port))
+        yield
 
 
 def port_is_free(host: str, port: int) -> bool:

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,12 +55,18 @@ class Ports:
     simulator: int
     generators: tuple[int, ...]
 
+    def __iter__(self) -> Iterator[int]:
+        """Each of them; of gateways that share none, the first."""
+        yield from (self.nats, self.nats_http, self.api, self.gateway, self.persister, self.simulator)
+        yield from self.generators
 
-def choose_ports(generators: int, gateway_workers: int = 1) -> Ports:
-    """All ports that the processes need."""
-    listeners = 1 if SHARES_PORTS else gateway_workers
-    gateway = free_row(listeners)
-    chosen = [port for port in free_ports(5 + generators + listeners) if not 0 <= port - gateway < listeners]
+
+def choose_ports(options: Options) -> Ports:
+    """All ports that the processes need, none of them the public one, on which nobody listens yet."""
+    generators, listeners = options.generators, 1 if SHARES_PORTS else options.gateway_workers
+    gateway = free_row(listeners, public=options.port)
+    given = {options.port, *range(gateway, gateway + listeners)}
+    chosen = [port for port in free_ports(5 + generators + len(given)) if port not in given]
     nats, nats_http, api, persister, simulator = chosen[:5]
     return Ports(nats, nats_http, api, gateway, persister, simulator, tuple(chosen[5 : 5 + generators]))
 

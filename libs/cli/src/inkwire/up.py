@@ -11,7 +11,7 @@ import aiohttp
 from inkwire.data_dir import Running
 from inkwire.exits import EX_OK, program
 from inkwire.launcher import Launcher, StartFailed, Terminal
-from inkwire.network import LOOPBACK
+from inkwire.network import LOOPBACK, held
 from inkwire.programs import Options, Table, choose_ports, writer_line
 from inkwire.provisioning import provision_local
 from inkwire_chassis.jetstream import BrokerError
@@ -31,9 +31,10 @@ async def run_up(options: Options, terminal: Terminal) -> int:
     """
     launcher = Launcher(terminal)
     wanted = asyncio.Event()
-    with _signals(wanted, launcher):
+    ports = choose_ports(options)
+    with held([options.port, *ports]), _signals(wanted, launcher):
         async with aiohttp.ClientSession() as session:
-            table = Table(options, choose_ports(options.generators, options.gateway_workers), session, os.environ)
+            table = Table(options, ports, session, os.environ)
             starting = spawn("start", _start(table, launcher, terminal))
             stop = spawn("stop wanted", wanted.wait())
             failure = spawn("failure", launcher.failure())
