@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 
 from inkwire_chassis.clock import new_id
 from inkwire_chassis.event_log import EventLog, Held, StoredEvent
-from inkwire_chassis.jetstream import Batch, JetStream
+from inkwire_chassis.jetstream import Batch, BrokerError, JetStream
 from inkwire_chassis.nats_connection import connected
 from inkwire_chassis.nats_servers import server_list
 from inkwire_chassis.provisioning import provision
@@ -18,6 +18,7 @@ from inkwire_contracts.commands import Job
 from inkwire_contracts.events import Event, RequestedData
 from inkwire_contracts.fold import Outcome, Snapshot, digest, document, fold
 from inkwire_contracts.topology import Topology, topology
+from tests.support.nats_cluster import ELECTION_TIMEOUT_S
 from tests.support.wait import eventually, scaled_s
 
 T = TypeVar("T")
@@ -51,8 +52,19 @@ async def open_log(url: str, plan: Topology = SMALL) -> AsyncIterator[EventLog]:
     async with connected(url, "test") as client:
         jetstream = PatientJetStream(client)
         await jetstream.start()
-        await provision(jetstream, replace(plan, replicas=len(servers)))
+        await _provisioned(jetstream, replace(plan, replicas=len(servers)))
         yield EventLog(jetstream, new_id)
+
+
+async def _provisioned(jetstream: JetStream, plan: Topology) -> None:
+    """Once the servers agree; those of a cluster may still elect a leader after what the test before did to them."""
+
+    async def made() -> bool:
+        await provision(jetstream, plan)
+        return True
+
+    elections = (BrokerError,) if plan.replicas > 1 else ()
+    await eventually(made, what="the streams are there", timeout_s=ELECTION_TIMEOUT_S, ignoring=elections)
 
 
 @asynccontextmanager
