@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from inkwire_chassis import event_log
 from inkwire_chassis.event_log import EventLog
-from inkwire_chassis.jetstream import StoredMessage
+from inkwire_chassis.jetstream import BrokerError, StoredMessage
 from inkwire_contracts import subjects
 from inkwire_contracts.commands import CancelIntent, Job
 from tests.support.log import TIME, make_job
@@ -54,3 +55,13 @@ async def test_wishes_are_not_read_from_a_replica_that_lags(
     stream: Any = LaggingStream(jobs[1], lags_for=lags_for)
     assert await EventLog(stream, lambda: "unused").cancel_intents(jobs) == {jobs[1].post}
     assert (stream.replica_reads, stream.leader_reads) == (replica_reads, leader_reads)
+
+
+async def test_wishes_are_not_read_where_nobody_leads() -> None:
+    """Whoever tells of the stream then tells of itself, and may not have what was stored before."""
+    job = make_job()
+    stream: Any = LaggingStream(job, lags_for=0)
+    stream.stream_info = AsyncMock(return_value={"state": {"last_seq": 1}, "cluster": {"name": "three"}})
+    with pytest.raises(BrokerError, match="no leader"):
+        await EventLog(stream, lambda: "unused").cancel_intents([job])
+    assert stream.replica_reads == 0

@@ -250,7 +250,10 @@ class EventLog:
         Raises:
             BrokerError: the broker did not answer.
         """
-        last = int((await self.jetstream.stream_info(EVENTS))["state"]["last_seq"])
+        info = await self.jetstream.stream_info(EVENTS)
+        if "leader" not in info.get("cluster", {"leader": ""}):
+            raise BrokerError(f"{EVENTS} has no leader")  # any replica answers then, of itself, and it may lag
+        last = int(info["state"]["last_seq"])
         found: set[str] = set()
         for start in range(0, len(jobs), INTENTS_BATCH):
             found |= await self._intents(jobs[start : start + INTENTS_BATCH], at_least=last)
