@@ -191,10 +191,8 @@ async def test_a_log_that_never_stays_the_same_is_not_followed() -> None:
     assert stage.broker.loads == LOG_TRIES
 
 
-async def test_what_a_comparison_says_during_a_load_is_not_taken_back() -> None:
-    """A log that is replaced while what was loaded is being repaired is read once more."""
-    stage = Stage()
-    client = await stage.live(stage.join())
+def late_comparison(stage: Stage) -> tuple[asyncio.Event, asyncio.Event]:
+    """The log is slow to say how far it goes: set when it was asked, and to be set for it to answer."""
     asked, answer = asyncio.Event(), asyncio.Event()
     real = stage.broker.newest_seq
 
@@ -204,6 +202,14 @@ async def test_what_a_comparison_says_during_a_load_is_not_taken_back() -> None:
         return await real(owner, post, now=now)
 
     stage.broker.newest_seq = late  # type: ignore[method-assign]
+    return asked, answer
+
+
+async def test_what_a_comparison_says_during_a_load_is_not_taken_back() -> None:
+    """A log that is replaced while what was loaded is being repaired is read once more."""
+    stage = Stage()
+    client = await stage.live(stage.join())
+    asked, answer = late_comparison(stage)
     script, loads = stage.broker.script, stage.broker.load
 
     async def behind(owner: str, post: str) -> Loaded | None:
@@ -232,16 +238,8 @@ async def test_a_reader_who_is_ahead_has_no_two_logs_mixed() -> None:
     """The log is replaced while what was loaded is repaired; for who has seen more it is not repaired once more."""
     stage = Stage()
     client = await stage.live(stage.join())
-    asked, answer = asyncio.Event(), asyncio.Event()
-    real = stage.broker.newest_seq
-
-    async def late(owner: str, post: str, *, now: bool) -> int:
-        asked.set()
-        await answer.wait()
-        return await real(owner, post, now=now)
-
     script, load = stage.broker.script, stage.broker.load
-    stage.broker.newest_seq = late  # type: ignore[method-assign]
+    asked, answer = late_comparison(stage)
     stage.broker.load = AsyncMock(return_value=script.loaded(4))  # type: ignore[method-assign]
     stage.broker.watches[0].on_message("chunk", b"{", 50)  # damage: it is loaded anew
     stage.join(position=Position(epoch=EPOCH, seq=9))

@@ -248,7 +248,7 @@ class EventLog:
         The posts have claims. It costs one read, and one more for each ``INTENTS_BATCH`` of them.
 
         Raises:
-            BrokerError: the broker did not answer.
+            BrokerError: the broker did not answer, or a leader is being elected.
         """
         info = await self.jetstream.stream_info(EVENTS)
         if "leader" not in info.get("cluster", {"leader": ""}):
